@@ -1,0 +1,1 @@
+"""Genome windows, variants, labelled data sets, their splits and the simulated set."""

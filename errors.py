@@ -1,0 +1,21 @@
+"""The errors that reach a user: one clear line each, and the exit code it ends with."""
+
+from __future__ import annotations
+
+
+class GenoslimError(Exception):
+    """What could not be done: names the place, the value found and what would be right."""
+
+    exit_code = 1
+
+
+class UsageError(GenoslimError):
+    """The call itself is wrong: an option's value, or options that exclude each other."""
+
+    exit_code = 2
+
+
+class GateError(GenoslimError):
+    """A quality gate said no: parity, non-inferiority, or the hash of an artefact."""
+
+    exit_code = 3

@@ -1,0 +1,1 @@
+"""Trace a checkpoint to ONNX, verify it, bundle it, and run bundles."""

@@ -1,0 +1,1 @@
+"""Fine-tune one model, run the layer sweep, judge the layers, build the slim models."""

@@ -1,0 +1,1 @@
+"""Variants of a VCF in, scores out. Needs no torch."""

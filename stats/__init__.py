@@ -1,0 +1,1 @@
+"""Statistics over labels and probabilities: metrics, AUROC, resampling, calibration. Numpy only."""
