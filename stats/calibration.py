@@ -1,0 +1,100 @@
+"""Do probabilities mean what they say: temperature, Brier score, calibration error, reliability."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ..errors import GenoslimError
+from .checks import Bools, Floats, binary_labels, count, probabilities_of
+from .ranks import midranks
+
+TEMPERATURE_RANGE = (0.01, 100.0)
+
+
+@dataclass(frozen=True)
+class ReliabilityBin:
+    """One bin of rows of like probability: what was said, what was seen, and over how many."""
+
+    mean_probability: float
+    positive_share: float
+    count: int
+
+
+def fit_temperature(logits: ArrayLike, labels: ArrayLike) -> float:
+    """Return the T that minimises the log loss of softmax(logits / T) (Guo et al. 2017).
+
+    `logits` have shape [n, 2]. The loss is convex in 1 / T, so the root of its slope is found by
+    bisection. T stays within 0.01 to 100: the low end for separable logits, the high end for
+    logits that are no better than chance. Fit it on validation, never on test.
+    """
+    margin, positive = _margins(logits, labels)
+    signed = np.where(positive, margin, -margin)
+    low, high = (np.log(1 / limit) for limit in reversed(TEMPERATURE_RANGE))
+    for _ in range(60):
+        middle = (low + high) / 2
+        if _slope(signed, np.exp(middle)) < 0:
+            low = middle
+        else:
+            high = middle
+    return float(np.clip(np.exp(-(low + high) / 2), *TEMPERATURE_RANGE))
+
+
+def brier(labels: ArrayLike, probabilities: ArrayLike) -> float:
+    """Return the mean squared distance of probability and label: 0 perfect, 0.25 for always 0.5."""
+    positive = binary_labels(labels)
+    return float(np.mean((probabilities_of(probabilities, positive.size) - positive) ** 2))
+
+
+def expected_calibration_error(
+    labels: ArrayLike, probabilities: ArrayLike, *, bins: int = 15
+) -> float:
+    """Return the mean gap of mean probability and positive share over bins of equal mass.
+
+    Bins are weighted by their rows (Naeini et al. 2015; equal mass after Nixon et al. 2019).
+    """
+    curve = reliability_curve(labels, probabilities, bins=bins)
+    rows = sum(point.count for point in curve)
+    gaps = (point.count * abs(point.mean_probability - point.positive_share) for point in curve)
+    return float(sum(gaps) / rows)
+
+
+def reliability_curve(
+    labels: ArrayLike, probabilities: ArrayLike, *, bins: int = 15
+) -> list[ReliabilityBin]:
+    """Return up to `bins` bins of equal mass, from low to high probability.
+
+    A row's bin follows from its mid-rank, so rows of one probability are never split over bins
+    and the order of rows does not matter; bins that ties leave empty are left out.
+    """
+    count("bins", bins)
+    positive = binary_labels(labels)
+    values = probabilities_of(probabilities, positive.size)
+    index = ((midranks(values) - 0.5) * bins / values.size).astype(np.int64)
+    return [_bin(values[index == b], positive[index == b]) for b in np.unique(index)]
+
+
+def _bin(values: Floats, positive: Bools) -> ReliabilityBin:
+    return ReliabilityBin(float(values.mean()), float(positive.mean()), values.size)
+
+
+def _margins(logits: ArrayLike, labels: ArrayLike) -> tuple[Floats, Bools]:
+    values = np.asarray(logits, dtype=np.float64)
+    if values.ndim != 2 or values.shape[1] != 2:
+        raise GenoslimError(f"logits must have shape [n, 2], found {list(values.shape)}")
+    positive = binary_labels(labels)
+    if len(values) != positive.size:
+        raise GenoslimError(
+            f"as many logits as labels are needed: {len(values)} against {positive.size}"
+        )
+    if not np.isfinite(values).all():
+        raise GenoslimError(f"logits must be finite, {int((~np.isfinite(values)).sum())} are not")
+    return values[:, 1] - values[:, 0], positive
+
+
+def _slope(signed: Floats, inverse_temperature: float) -> float:
+    """Return d(log loss) / d(1 / T) = -mean(s sigmoid(-s / T)) for signed margins s."""
+    weight = np.exp(-np.logaddexp(0.0, inverse_temperature * signed))
+    return float(-np.mean(signed * weight))

@@ -1,0 +1,133 @@
+"""Accuracy, AUROC, F1 and true-positive rate of a binary classifier, and AUROC over groups."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ..errors import GenoslimError, UsageError
+from .checks import aligned, binary_labels, finite_scores, probabilities_of
+from .ranks import auroc_of
+
+F1Mean = Literal["binary", "macro"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metrics:
+    """What one model scored on one split; calls are `probability >= threshold`."""
+
+    accuracy: float
+    auroc: float
+    f1: float
+    true_positive_rate: float
+    tp: int
+    fp: int
+    tn: int
+    fn: int
+    n: int
+    threshold: float
+
+    def __post_init__(self) -> None:
+        counts = (self.tp, self.fp, self.tn, self.fn)
+        if min(counts) < 0 or sum(counts) != self.n:
+            raise GenoslimError(f"tp, fp, tn, fn {counts} do not add up to n = {self.n}")
+        for name in ("accuracy", "auroc", "f1", "true_positive_rate"):
+            value = getattr(self, name)
+            if not 0 <= value <= 1:
+                raise GenoslimError(f"{name} must lie in [0, 1], found {value}")
+
+    @property
+    def specificity(self) -> float:
+        """The share of negatives that are called negative."""
+        return self.tn / (self.tn + self.fp)
+
+    def to_dict(self) -> dict[str, float | int]:
+        """Return the fields as plain numbers for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Metrics:
+        """Rebuild from `to_dict`; names a missing field, ignores further ones."""
+        names = [field.name for field in fields(cls)]
+        missing = [name for name in names if name not in values]
+        if missing:
+            raise GenoslimError(f"metrics lack {', '.join(missing)}; found {', '.join(values)}")
+        return cls(**{name: values[name] for name in names})
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupedAuroc:
+    """The AUROC within each group, and its unweighted mean; `skipped` groups had a single class."""
+
+    macro_mean: float
+    per_group: dict[str, float]
+    skipped: tuple[str, ...]
+
+
+def compute_metrics(
+    labels: ArrayLike,
+    probabilities: ArrayLike,
+    *,
+    threshold: float = 0.5,
+    f1: F1Mean = "binary",
+) -> Metrics:
+    """Score `probabilities` (shape [n], of class 1) against `labels` (shape [n], 0 or 1).
+
+    `f1` is that of the positive class, or with "macro" the mean of both classes'; a class neither
+    present in the calls nor hit counts 0, as in scikit-learn. Raises GenoslimError when only one
+    class is there, lengths differ, or a probability is not a finite number in [0, 1].
+    """
+    if f1 not in ("binary", "macro"):
+        raise UsageError(f"f1 must be binary or macro, found {f1}")
+    if not np.isfinite(threshold):
+        raise UsageError(f"threshold must be finite, found {threshold}")
+    positive = binary_labels(labels, each_class=1)
+    scores = probabilities_of(probabilities, positive.size)
+    called = scores >= threshold
+    tp, fp = int((called & positive).sum()), int((called & ~positive).sum())
+    tn, fn = int((~called & ~positive).sum()), int((~called & positive).sum())
+    by_class = (_f1(tp, fp, fn), _f1(tn, fn, fp))
+    return Metrics(
+        accuracy=(tp + tn) / positive.size,
+        auroc=auroc_of(positive, scores),
+        f1=by_class[0] if f1 == "binary" else sum(by_class) / 2,
+        true_positive_rate=tp / (tp + fn),
+        tp=tp,
+        fp=fp,
+        tn=tn,
+        fn=fn,
+        n=positive.size,
+        threshold=float(threshold),
+    )
+
+
+def macro_auroc(labels: ArrayLike, scores: ArrayLike, groups: ArrayLike) -> GroupedAuroc:
+    """Return the AUROC of each group in `groups` (shape [n]) and the unweighted mean over them.
+
+    A pooled AUROC rewards knowing which group a row is from; this one does not. Groups with a
+    single class have no AUROC and are listed as skipped; if none has one, raises GenoslimError.
+    """
+    positive = binary_labels(labels)
+    values = finite_scores(scores, positive.size)
+    names = aligned("groups", groups, positive.size)
+    per_group: dict[str, float] = {}
+    skipped: list[str] = []
+    for name in np.unique(names):
+        rows = names == name
+        if positive[rows].all() or not positive[rows].any():
+            skipped.append(str(name))
+        else:
+            per_group[str(name)] = auroc_of(positive[rows], values[rows])
+    if not per_group:
+        raise GenoslimError(f"no group has both classes: {', '.join(skipped[:5])}")
+    mean = sum(per_group.values()) / len(per_group)
+    return GroupedAuroc(macro_mean=mean, per_group=per_group, skipped=tuple(skipped))
+
+
+def _f1(hits: int, false: int, missed: int) -> float:
+    total = 2 * hits + false + missed
+    return 2 * hits / total if total else 0.0

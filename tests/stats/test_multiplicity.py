@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from genoslim.errors import GenoslimError
+from genoslim.stats.multiplicity import holm
+from hypothesis import given
+from hypothesis import strategies as st
+
+P_VALUES = st.lists(st.floats(0, 1), max_size=12)
+
+
+def step_down(p_values: list[float], level: float) -> list[bool]:
+    """Holm as a procedure: reject from the smallest on until one is too large."""
+    rejected = [False] * len(p_values)
+    for step, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        if p_values[index] * (len(p_values) - step) > level:
+            break
+        rejected[index] = True
+    return rejected
+
+
+def test_worked_example() -> None:
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+
+
+@given(P_VALUES, st.floats(0, 0.9))
+def test_agrees_with_the_procedure(p_values: list[float], level: float) -> None:
+    assert (holm(p_values) <= level).tolist() == step_down(p_values, level)
+
+
+@given(P_VALUES)
+def test_adjusting_never_lowers_and_keeps_the_order(p_values: list[float]) -> None:
+    adjusted = holm(p_values)
+    assert (adjusted >= np.array(p_values)).all()
+    assert (adjusted <= 1).all()
+    assert (np.diff(adjusted[np.argsort(p_values, kind="stable")]) >= 0).all()
+
+
+@pytest.mark.parametrize("bad", [[0.1, float("nan")], [-0.1], [1.1]])
+def test_what_is_no_p_value_is_refused(bad: list[float]) -> None:
+    with pytest.raises(GenoslimError, match=r"p-values must lie in \[0, 1\]"):
+        holm(bad)
+
+
+def test_a_table_is_refused() -> None:
+    with pytest.raises(GenoslimError, match="one-dimensional"):
+        holm([[0.1]])
