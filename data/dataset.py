@@ -1,0 +1,366 @@
+"""Labelled windows: what every model is fine-tuned and judged on, in one Parquet file.
+
+The schema is described in docs/data.md and checked whenever a file is read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import GenoslimError
+from ..files import atomic_path
+from .variant import Variant
+
+try:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+except ImportError:  # pragma: no cover - every installed test environment has it
+    raise GenoslimError(
+        "labelled data sets need the extra `parquet`: pip install 'genoslim[parquet]'"
+    ) from None
+
+FORMAT = "genoslim.labelled-windows"
+FORMAT_VERSION = 1
+SPLITS = ("train", "validation", "test")
+SplitName = Literal["train", "validation", "test"]
+
+Strings = npt.NDArray[np.str_]
+Mask = npt.NDArray[np.bool_] | npt.NDArray[np.intp]
+
+_METADATA_KEY = b"genoslim"
+_REQUIRED: dict[str, pa.DataType] = {
+    "contig": pa.string(),
+    "position": pa.int64(),
+    "reference": pa.string(),
+    "alternate": pa.string(),
+    "sequence": pa.string(),
+    "label": pa.int8(),
+    "split": pa.string(),
+    "group": pa.string(),
+}
+_OPTIONAL: dict[str, pa.DataType] = {"tissue": pa.string(), "distance_to_tss": pa.int64()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataMetadata:
+    """What a labelled data set is, where it is from and what was left out of it.
+
+    `window_length` is in bases; `label_names` name the labels 0 and 1; `dropped` counts the rows
+    left out by reason; `options` are the choices that made the set (strings, numbers, lists).
+    """
+
+    window_length: int
+    assembly: str
+    source: str
+    licence: str
+    label_names: tuple[str, str] = ("negative", "positive")
+    dropped: dict[str, int] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.window_length < 1:
+            raise GenoslimError(f"window length {self.window_length}: must be 1 or more")
+        object.__setattr__(self, "label_names", tuple(self.label_names))
+        if len(self.label_names) != 2:
+            raise GenoslimError(f"label names {self.label_names}: expected two, of 0 and of 1")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON-ready values, as `from_dict` takes them."""
+        return {**asdict(self), "label_names": list(self.label_names)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> DataMetadata:
+        """Build from `to_dict`'s values; raises GenoslimError for missing or unknown ones."""
+        try:
+            return cls(**values)
+        except TypeError as error:
+            raise GenoslimError(f"metadata of the data set: {error}") from None
+
+
+@dataclass(frozen=True, eq=False)
+class VariantColumns:
+    """The variants of n rows as columns: contig, position (1-based), reference, alternate."""
+
+    contig: Strings
+    position: npt.NDArray[np.int64]
+    reference: Strings
+    alternate: Strings
+
+    @classmethod
+    def of(cls, variants: list[Variant]) -> VariantColumns:
+        """Return the columns of some variants."""
+        return cls(
+            np.array([v.contig for v in variants], dtype=np.str_),
+            np.array([v.position for v in variants], dtype=np.int64),
+            np.array([v.reference for v in variants], dtype=np.str_),
+            np.array([v.alternate for v in variants], dtype=np.str_),
+        )
+
+    def __len__(self) -> int:
+        return len(self.position)
+
+    def __getitem__(self, row: int) -> Variant:
+        return Variant(
+            str(self.contig[row]),
+            int(self.position[row]),
+            str(self.reference[row]),
+            str(self.alternate[row]),
+        )
+
+    def __iter__(self) -> Iterator[Variant]:
+        return (self[row] for row in range(len(self)))
+
+    def take(self, mask: Mask) -> VariantColumns:
+        """Return the rows that `mask` selects."""
+        return VariantColumns(
+            self.contig[mask], self.position[mask], self.reference[mask], self.alternate[mask]
+        )
+
+    @property
+    def keys(self) -> Strings:
+        """The variant key of each row, as in `Variant.key`."""
+        parts = zip(self.contig, self.position, self.reference, self.alternate, strict=True)
+        return np.array([":".join(map(str, row)) for row in parts], dtype=np.str_)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class LabelledData:
+    """n labelled windows of one length, each with its variant, split and group.
+
+    `sequences` hold A, C, G, T, N, the alternate allele at index `window_length // 2`; `labels`
+    are 0 or 1 (int8); `splits` are `train`, `validation` or `test`; `groups` are the unit over
+    which a macro mean is taken ('' where there is none). `tissues` and `distances_to_tss` (bases)
+    are None unless the source has them.
+
+    Raises GenoslimError if the columns do not fit together, naming the first row at fault.
+    """
+
+    sequences: list[str]
+    labels: npt.NDArray[np.int8]
+    splits: Strings
+    variants: VariantColumns
+    groups: Strings
+    metadata: DataMetadata
+    tissues: Strings | None = None
+    distances_to_tss: npt.NDArray[np.int64] | None = None
+
+    def __post_init__(self) -> None:
+        for name, column in self._columns().items():
+            if len(column) != len(self.sequences):
+                raise GenoslimError(
+                    f"column {name}: {len(column)} rows beside {len(self.sequences)} sequences"
+                )
+        self._check_sequences()
+        self._check_each("label", self.labels, (0, 1))
+        self._check_each("split", self.splits, SPLITS)
+
+    def __len__(self) -> int:
+        return len(self.sequences)
+
+    def subset(self, mask: Mask) -> LabelledData:
+        """Return the rows a boolean mask or an array of row numbers selects, in its order."""
+        rows = np.arange(len(self))[mask]
+        return LabelledData(
+            sequences=[self.sequences[row] for row in rows],
+            labels=self.labels[rows],
+            splits=self.splits[rows],
+            variants=self.variants.take(rows),
+            groups=self.groups[rows],
+            metadata=self.metadata,
+            tissues=None if self.tissues is None else self.tissues[rows],
+            distances_to_tss=None if self.distances_to_tss is None else self.distances_to_tss[rows],
+        )
+
+    def split(self, name: SplitName) -> LabelledData:
+        """Return the rows of one split; raises GenoslimError if it has none."""
+        mask = self.splits == name
+        if not mask.any():
+            raise GenoslimError(f"no row in split {name!r}; the data set has {self.split_counts}")
+        return self.subset(mask)
+
+    @cached_property
+    def keys(self) -> Strings:
+        """The variant key of each row: the cluster a bootstrap draws, as one may recur."""
+        return self.variants.keys
+
+    @property
+    def split_counts(self) -> dict[str, int]:
+        """Rows a split, in the order train, validation, test."""
+        counts = Counter(self.splits.tolist())
+        return {name: counts[name] for name in SPLITS if counts[name]}
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) of the rows, in order, and the metadata.
+
+        It is taken over the values and not over the file, so that it depends on neither Parquet's
+        version nor its compression.
+        """
+        digest = hashlib.sha256(f"{FORMAT} {FORMAT_VERSION}\n".encode())
+        digest.update(_canonical(self.metadata.to_dict()).encode())
+        for name, column in self._columns().items():
+            values = column if isinstance(column, list) else column.tolist()
+            digest.update(f"\n{name} {len(values)}\n".encode())
+            digest.update("\n".join(map(str, values)).encode())
+        return digest.hexdigest()
+
+    def write(self, path: Path) -> None:
+        """Write one Parquet file, whole or not at all; the same data gives the same bytes."""
+        types = _REQUIRED | _OPTIONAL
+        columns = self._columns()
+        schema = pa.schema(
+            [pa.field(name, types[name], nullable=False) for name in columns],
+            metadata={_METADATA_KEY: _canonical(self._header()).encode()},
+        )
+        arrays = [pa.array(list(column), type=types[name]) for name, column in columns.items()]
+        with atomic_path(Path(path)) as temporary:
+            table = pa.Table.from_arrays(arrays, schema=schema)
+            pq.write_table(table, temporary, compression="zstd")
+
+    @classmethod
+    def read(cls, path: Path) -> LabelledData:
+        """Read what `write` wrote and check every part of it.
+
+        Raises GenoslimError, naming the file, the value found and what would be right, for a file
+        that is no Parquet or truncated, has another format version, lacks a column, has a column
+        of another type, or holds rows that `LabelledData` refuses or whose fingerprint differs.
+        """
+        table = _read_table(Path(path))
+        try:
+            return cls._from_table(table)
+        except GenoslimError as error:
+            raise GenoslimError(f"{path}: {error}") from None
+
+    @classmethod
+    def _from_table(cls, table: pa.Table) -> LabelledData:
+        header = _checked_header(table)
+        _check_columns(table)
+        columns = {name: table.column(name).to_pylist() for name in table.column_names}
+        tissues, distances = columns.get("tissue"), columns.get("distance_to_tss")
+        data = cls(
+            sequences=columns["sequence"],
+            labels=np.array(columns["label"], dtype=np.int8),
+            splits=np.array(columns["split"], dtype=np.str_),
+            variants=VariantColumns(
+                np.array(columns["contig"], dtype=np.str_),
+                np.array(columns["position"], dtype=np.int64),
+                np.array(columns["reference"], dtype=np.str_),
+                np.array(columns["alternate"], dtype=np.str_),
+            ),
+            groups=np.array(columns["group"], dtype=np.str_),
+            metadata=DataMetadata.from_dict(header["metadata"]),
+            tissues=None if tissues is None else np.array(tissues, dtype=np.str_),
+            distances_to_tss=None if distances is None else np.array(distances, dtype=np.int64),
+        )
+        if data.fingerprint != header["fingerprint"]:
+            raise GenoslimError(
+                f"the rows have fingerprint {data.fingerprint[:12]} where the file says"
+                f" {str(header['fingerprint'])[:12]}: it was changed after genoslim wrote it"
+            )
+        return data
+
+    def _header(self) -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "format_version": FORMAT_VERSION,
+            "fingerprint": self.fingerprint,
+            "metadata": self.metadata.to_dict(),
+        }
+
+    def _columns(self) -> dict[str, npt.NDArray[Any] | list[str]]:
+        columns: dict[str, npt.NDArray[Any] | list[str] | None] = {
+            "contig": self.variants.contig,
+            "position": self.variants.position,
+            "reference": self.variants.reference,
+            "alternate": self.variants.alternate,
+            "sequence": self.sequences,
+            "label": self.labels,
+            "split": self.splits,
+            "group": self.groups,
+            "tissue": self.tissues,
+            "distance_to_tss": self.distances_to_tss,
+        }
+        return {name: column for name, column in columns.items() if column is not None}
+
+    def _check_sequences(self) -> None:
+        length = self.metadata.window_length
+        for row, sequence in enumerate(self.sequences):
+            if len(sequence) != length:
+                raise GenoslimError(
+                    f"row {row}: a sequence of {len(sequence)} bases; expected {length}"
+                )
+        if set("".join(self.sequences)) <= set("ACGTN"):
+            return
+        for row, sequence in enumerate(self.sequences):
+            if strange := set(sequence) - set("ACGTN"):
+                raise GenoslimError(
+                    f"row {row}: the sequence holds {sorted(strange)[0]!r}; expected A, C, G, T, N"
+                )
+
+    @staticmethod
+    def _check_each(name: str, column: npt.NDArray[Any], allowed: Sequence[int | str]) -> None:
+        wrong = np.flatnonzero(~np.isin(column, np.array(allowed)))
+        if len(wrong):
+            raise GenoslimError(
+                f"row {wrong[0]}: {name} {column[wrong[0]].item()!r};"
+                f" expected {' or '.join(map(str, allowed))}"
+            )
+
+
+def _canonical(value: Mapping[str, Any]) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def _read_table(path: Path) -> pa.Table:
+    try:
+        with path.open("rb") as stream:
+            return pq.read_table(stream)
+    except pa.ArrowException as error:
+        reason = str(error).splitlines()[0]
+        raise GenoslimError(
+            f"{path}: not a whole Parquet file ({reason});"
+            " expected labelled windows made by `genoslim data ...`"
+        ) from None
+
+
+def _checked_header(table: pa.Table) -> dict[str, Any]:
+    raw = (table.schema.metadata or {}).get(_METADATA_KEY)
+    if raw is None:
+        raise GenoslimError(
+            "a Parquet file without genoslim's metadata;"
+            " expected labelled windows made by `genoslim data ...`"
+        )
+    header: dict[str, Any] = json.loads(raw)
+    found = (header.get("format"), header.get("format_version"))
+    if found != (FORMAT, FORMAT_VERSION):
+        raise GenoslimError(
+            f"format {found[0]} version {found[1]}; this genoslim reads {FORMAT}"
+            f" version {FORMAT_VERSION}: make the file again with `genoslim data ...`"
+        )
+    return header
+
+
+def _check_columns(table: pa.Table) -> None:
+    known = _REQUIRED | _OPTIONAL
+    for name in _REQUIRED:
+        if name not in table.column_names:
+            raise GenoslimError(f"no column {name!r}; found {', '.join(table.column_names)}")
+    for column in table.schema:
+        if column.name not in known:
+            raise GenoslimError(f"unknown column {column.name!r}; expected {', '.join(known)}")
+        if column.type != known[column.name]:
+            raise GenoslimError(
+                f"column {column.name!r} is of type {column.type}; expected {known[column.name]}"
+            )
+        if table.column(column.name).null_count:
+            raise GenoslimError(f"column {column.name!r} has missing values; expected none")

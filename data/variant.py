@@ -1,0 +1,76 @@
+"""A variant: one reference allele replaced by one alternate allele at a place of a genome."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from ..errors import GenoslimError
+
+# The IUPAC nucleotide codes. Anything but A, C, G, T becomes N in a window.
+_ALLELE = re.compile(r"[ACGTNRYSWKMBDHV]+")
+_BASES = frozenset("ACGT")
+
+
+class InvalidVariant(GenoslimError):  # noqa: N818
+    """A contig, position or allele that no variant can have."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Variant:
+    """One alternate allele. `position` is 1-based, as in VCF; alleles are kept upper-case.
+
+    Raises InvalidVariant if the contig is blank, the position below 1, or an allele anything
+    but nucleotide letters (so symbolic alleles, `*`, `.` and breakends are no Variants).
+    """
+
+    contig: str
+    position: int
+    reference: str
+    alternate: str
+
+    def __post_init__(self) -> None:
+        if not self.contig or self.contig != self.contig.strip():
+            raise InvalidVariant(f"contig {self.contig!r}: a contig's name is not blank")
+        if self.position < 1:
+            raise InvalidVariant(
+                f"{self.contig}: position {self.position}: positions are 1-based, so 1 or more"
+            )
+        object.__setattr__(self, "reference", self._checked("reference", self.reference))
+        object.__setattr__(self, "alternate", self._checked("alternate", self.alternate))
+
+    def _checked(self, name: str, allele: str) -> str:
+        upper = allele.upper()
+        if not _ALLELE.fullmatch(upper):
+            raise InvalidVariant(
+                f"{self.contig}:{self.position}: {name} allele {allele!r}:"
+                " an allele is one or more of the letters A, C, G, T, N"
+            )
+        return upper
+
+    @property
+    def start(self) -> int:
+        """The 0-based position of the first reference base."""
+        return self.position - 1
+
+    @property
+    def end(self) -> int:
+        """The 0-based position just past the last reference base."""
+        return self.start + len(self.reference)
+
+    @property
+    def is_snv(self) -> bool:
+        """Whether one of A, C, G, T becomes another one."""
+        return (
+            self.reference in _BASES
+            and self.alternate in _BASES
+            and self.reference != self.alternate
+        )
+
+    @property
+    def key(self) -> str:
+        """`contig:position:reference:alternate`, the same for the same variant."""
+        return f"{self.contig}:{self.position}:{self.reference}:{self.alternate}"
+
+    def __str__(self) -> str:
+        return self.key
