@@ -1,0 +1,316 @@
+"""Fine-tune one classifier, and predict with one."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ..data.dataset import LabelledData
+from ..errors import GenoslimError, UsageError
+from ..models.classifier import Classifier
+from ..models.tokenizer import SequenceTokenizer
+from .recipe import Precision, Recipe
+from .tokens import TokenTable
+
+_log = logging.getLogger(__name__)
+
+EVALUATION_BATCH = 256
+Progress = Callable[[int, int], None]
+"""Called with the optimiser steps done and the most there can be."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """One look at the losses: `step` optimiser steps in, mean training loss since the last one."""
+
+    step: int
+    train_loss: float
+    validation_loss: float
+
+
+@dataclass(frozen=True)
+class FineTuned:
+    """What fine-tuning did to the model it was given.
+
+    `step` is the optimiser step whose weights the model now has, `steps` how many were made,
+    `seconds` the wall-clock time of training with its looks at the validation loss,
+    `precision` the one used, `stopped` why it ended.
+    """
+
+    step: int
+    steps: int
+    seconds: float
+    precision: Literal["fp32", "bf16", "fp16"]
+    stopped: Literal["epochs", "patience", "max_epochs", "diverged"]
+    history: tuple[Look, ...]
+
+    @property
+    def validation_loss(self) -> float:
+        """The validation loss (nats) of the weights that were kept; NaN if it diverged."""
+        return next(
+            (look.validation_loss for look in self.history if look.step == self.step), math.nan
+        )
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A token table with its labels int64[n] on the same device."""
+
+    tokens: TokenTable
+    labels: Tensor
+
+    @classmethod
+    def encode(
+        cls, tokenizer: SequenceTokenizer, data: LabelledData, *, device: torch.device | None = None
+    ) -> Labelled:
+        """Encode the rows of `data`."""
+        labels = torch.from_numpy(data.labels.astype(np.int64)).to(device)
+        return cls(TokenTable.encode(tokenizer, data.sequences, device=device), labels)
+
+
+def fine_tune(
+    model: Classifier,
+    tokenizer: SequenceTokenizer,
+    data: LabelledData,
+    recipe: Recipe,
+    *,
+    seed: int,
+    device: torch.device | None = None,
+    progress: Progress | None = None,
+) -> FineTuned:
+    """Fine-tune `model` in place on the train split, watched on the validation split.
+
+    On a CPU with a fixed number of threads the result is a function of the arguments alone.
+    The model ends on `device` (default CPU) in evaluation mode.
+    """
+    target = torch.device("cpu") if device is None else device
+    train = Labelled.encode(tokenizer, data.split("train"), device=target)
+    validation = Labelled.encode(tokenizer, data.split("validation"), device=target)
+    return fine_tune_tokens(model, train, validation, recipe, seed=seed, progress=progress)
+
+
+def fine_tune_tokens(
+    model: Classifier,
+    train: Labelled,
+    validation: Labelled,
+    recipe: Recipe,
+    *,
+    seed: int,
+    progress: Progress | None = None,
+) -> FineTuned:
+    """Fine-tune `model` in place on encoded rows; see `fine_tune`."""
+    if not len(train.tokens) or not len(validation.tokens):
+        raise GenoslimError(
+            f"fine-tuning needs rows: {len(train.tokens)} to train on,"
+            f" {len(validation.tokens)} to validate on"
+        )
+    device = train.labels.device
+    model.to(device)
+    with _seeded(seed, device):
+        return _Training(model, train, validation, recipe, seed, progress).run()
+
+
+def predict(
+    model: Classifier,
+    tokenizer: SequenceTokenizer,
+    sequences: Sequence[str],
+    *,
+    batch_size: int = EVALUATION_BATCH,
+    device: torch.device | None = None,
+) -> np.ndarray:
+    """Return logits float32[n, labels] in the order of `sequences`, in float32 throughout."""
+    target = torch.device("cpu") if device is None else device
+    model.to(target)
+    return predict_tokens(
+        model, TokenTable.encode(tokenizer, sequences, device=target), batch_size=batch_size
+    )
+
+
+def predict_tokens(
+    model: Classifier,
+    tokens: TokenTable,
+    *,
+    batch_size: int = EVALUATION_BATCH,
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32",
+) -> np.ndarray:
+    """Return logits float32[n, labels] in row order; leaves the model in evaluation mode."""
+    return _logits(model, tokens, batch_size, precision).cpu().numpy()
+
+
+def resolve_precision(wanted: Precision, device: torch.device) -> Literal["fp32", "bf16", "fp16"]:
+    """Return the precision to train in: what was asked for, or the best safe one of the device.
+
+    Raises UsageError for fp16 on a CPU.
+    """
+    if device.type == "cuda":
+        if wanted == "auto":
+            return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+        return wanted
+    if wanted == "fp16":
+        raise UsageError(f"precision fp16 needs a CUDA device, this one is {device.type}")
+    if wanted == "bf16":
+        _log.warning("bf16 on a CPU without bf16 units is many times slower than fp32")
+        return "bf16"
+    return "fp32"
+
+
+class _Training:
+    """The state of one fine-tuning run."""
+
+    def __init__(
+        self,
+        model: Classifier,
+        train: Labelled,
+        validation: Labelled,
+        recipe: Recipe,
+        seed: int,
+        progress: Progress | None,
+    ) -> None:
+        self.model = model
+        self.train = train
+        self.validation = validation
+        self.recipe = recipe
+        self.progress = progress
+        self.device = train.labels.device
+        self.precision = resolve_precision(recipe.precision, self.device)
+        self.generator = torch.Generator().manual_seed(seed)
+        self.steps_an_epoch = math.ceil(len(train.tokens) / recipe.batch_size)
+        self.total = self.steps_an_epoch * recipe.most_epochs
+        self.parameters = [p for p in model.parameters() if p.requires_grad]
+        self.optimiser = torch.optim.AdamW(
+            _decay_groups(model, recipe.weight_decay), lr=recipe.learning_rate, fused=True
+        )
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")
+        self.history: list[Look] = []
+        self.best: tuple[int, dict[str, Tensor]] | None = None
+
+    def run(self) -> FineTuned:
+        """Train until the recipe says stop, and leave the kept weights in the model."""
+        started = time.perf_counter()
+        steps, stopped = self._train()
+        kept = steps
+        if self.recipe.keeps_best and self.best is not None:
+            kept, weights = self.best
+            self.model.load_state_dict(weights)
+        self.model.eval()
+        _synchronise(self.device)
+        seconds = time.perf_counter() - started
+        return FineTuned(kept, steps, seconds, self.precision, stopped, tuple(self.history))
+
+    def _train(self) -> tuple[int, Literal["epochs", "patience", "max_epochs", "diverged"]]:
+        every = self.recipe.evaluate_every or self.steps_an_epoch
+        losses: list[Tensor] = []
+        step = 0
+        self.model.train()
+        for step, rows in enumerate(self._rows(), start=1):
+            losses.append(self._step(step - 1, rows))
+            if self.progress is not None:
+                self.progress(step, self.total)
+            if step % every == 0 or step == self.total:
+                self._look(step, losses)
+                losses.clear()
+                if not math.isfinite(self.history[-1].validation_loss):
+                    return step, "diverged"
+                if self._out_of_patience():
+                    return step, "patience"
+        return step, "epochs" if self.recipe.epochs is not None else "max_epochs"
+
+    def _rows(self) -> Iterator[Tensor]:
+        for _ in range(self.recipe.most_epochs):
+            yield from self.train.tokens.shuffled(self.recipe.batch_size, self.generator)
+
+    def _step(self, step: int, rows: Tensor) -> Tensor:
+        """Make one optimiser step and return its loss, left on the device."""
+        rate = self.recipe.rate(step, self.total)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        labels = self.train.labels[rows.to(self.device)]
+        with _autocast(self.device, self.precision):
+            logits = self.model(*self.train.tokens.batch(rows))
+        loss = functional.cross_entropy(logits.float(), labels)
+        self.optimiser.zero_grad(set_to_none=True)
+        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        self.scaler.unscale_(self.optimiser)
+        nn.utils.clip_grad_norm_(self.parameters, self.recipe.clip)
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
+        return loss.detach()
+
+    def _look(self, step: int, losses: list[Tensor]) -> None:
+        """Note the losses, and the weights if they are the best so far and wanted."""
+        tokens = self.validation.tokens
+        logits = _logits(self.model, tokens, EVALUATION_BATCH, self.precision)
+        loss = float(functional.cross_entropy(logits, self.validation.labels))
+        self.model.train()
+        lowest = min((look.validation_loss for look in self.history), default=math.inf)
+        self.history.append(Look(step, float(torch.stack(losses).mean()), loss))
+        if self.recipe.keeps_best and loss < lowest:
+            self.best = step, _copied(self.model)
+
+    def _out_of_patience(self) -> bool:
+        if not self.recipe.keeps_best or self.best is None:
+            return False
+        since = sum(look.step > self.best[0] for look in self.history)
+        return since >= self.recipe.patience
+
+
+def _logits(
+    model: Classifier,
+    tokens: TokenTable,
+    batch_size: int,
+    precision: Literal["fp32", "bf16", "fp16"],
+) -> Tensor:
+    """Return logits float32[n, labels] in row order, from big batches of equal length."""
+    model.eval()
+    device = tokens.ids.device
+    out = torch.empty(len(tokens), model.config.num_labels, device=device)
+    with torch.inference_mode(), _autocast(device, precision):
+        for rows in tokens.by_length(batch_size):
+            out[rows.to(device)] = model(*tokens.batch(rows)).float()
+    return out
+
+
+def _decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, object]]:
+    """Decay matrices only: biases and LayerNorm weights (one dimension) are left alone."""
+    trained = [p for p in model.parameters() if p.requires_grad]
+    return [
+        {"params": [p for p in trained if p.dim() > 1], "weight_decay": weight_decay},
+        {"params": [p for p in trained if p.dim() <= 1], "weight_decay": 0.0},
+    ]
+
+
+def _autocast(
+    device: torch.device, precision: Literal["fp32", "bf16", "fp16"]
+) -> AbstractContextManager[object]:
+    if precision == "fp32":
+        return nullcontext()
+    kind = torch.bfloat16 if precision == "bf16" else torch.float16
+    return torch.autocast(device.type, dtype=kind)
+
+
+@contextmanager
+def _seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Seed torch for the body (dropout draws from it) and give the caller's state back."""
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        yield
+
+
+def _copied(model: nn.Module) -> dict[str, Tensor]:
+    return {name: value.detach().to("cpu", copy=True) for name, value in model.state_dict().items()}
+
+
+def _synchronise(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

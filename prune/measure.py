@@ -1,0 +1,92 @@
+"""The metrics a trial is judged by, computed from its kept predictions."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from ..errors import GenoslimError
+from ..stats.metrics import Metrics, compute_metrics, macro_auroc
+from ..stats.thresholds import youden_threshold
+
+MEASURES = ("accuracy", "auroc", "f1", "true_positive_rate")
+"""The four metrics of the method, by their names in `Metrics`."""
+
+Split = Literal["validation", "test"]
+SPLITS: tuple[Split, Split] = ("validation", "test")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measuring:
+    """The choices the method leaves open in its metrics; the defaults come first in the docs.
+
+    `f1` is that of the positive class or the mean over both. `threshold` turns a probability
+    into a call: 0.5, or the maximum of Youden's J on the trial's own validation predictions,
+    which is then used on test as it is.
+    """
+
+    f1: Literal["binary", "macro"] = "binary"
+    threshold: Literal["fixed", "youden"] = "fixed"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as a JSON-ready dictionary."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What is known of a split's rows besides the predictions, in the order of the data.
+
+    `labels` int8[n] in {0, 1}; `keys` the variant of each row, which may recur; `groups` the
+    name of each row's group ('' if none), over which a macro mean of AUROC is taken.
+    """
+
+    labels: np.ndarray
+    keys: np.ndarray
+    groups: np.ndarray
+
+    @property
+    def grouped(self) -> bool:
+        """Whether any row has a group."""
+        return bool(np.any(self.groups != ""))
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The metrics of one trial on both splits, with the macro AUROC over groups if there are."""
+
+    validation: Metrics
+    test: Metrics
+    macro_auroc: dict[Split, float | None]
+
+    def on(self, split: Split) -> Metrics:
+        """Return the metrics of one split."""
+        return self.validation if split == "validation" else self.test
+
+
+def measure(
+    rows: dict[Split, Rows], probabilities: dict[Split, np.ndarray], how: Measuring
+) -> Measured:
+    """Compute the metrics of both splits from probabilities float[n] of the positive class."""
+    threshold = 0.5
+    if how.threshold == "youden":
+        threshold = youden_threshold(rows["validation"].labels, probabilities["validation"])
+    found = {
+        split: compute_metrics(
+            rows[split].labels, probabilities[split], threshold=threshold, f1=how.f1
+        )
+        for split in SPLITS
+    }
+    macro = {split: _macro(rows[split], probabilities[split]) for split in SPLITS}
+    return Measured(found["validation"], found["test"], macro)
+
+
+def _macro(rows: Rows, probabilities: np.ndarray) -> float | None:
+    if not rows.grouped:
+        return None
+    try:
+        return macro_auroc(rows.labels, probabilities, rows.groups).macro_mean
+    except GenoslimError:  # no group has both classes
+        return None

@@ -1,0 +1,91 @@
+"""How a model is fine-tuned: every number that shapes training, in one checked value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, get_args
+
+from ..errors import GenoslimError, UsageError
+
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """One fine-tuning budget, the same for the baseline and for every trial compared with it.
+
+    Training ends in one of two ways. With `epochs` it runs that many and keeps the last
+    weights. Without, it stops once the validation loss has not improved for `patience`
+    evaluations, or at `max_epochs`, and keeps the weights of the lowest validation loss. The
+    learning rate rises over `warmup_steps` and falls linearly to zero at the last step allowed.
+
+    The defaults are those published for DNABERT-2's own benchmark. `evaluate_every` counts
+    optimiser steps between looks at the validation loss (None: once an epoch). Precision
+    `auto` is float32 on a CPU and bfloat16, else float16, on a CUDA device.
+
+    A value that makes no sense raises UsageError quoting it.
+    """
+
+    learning_rate: float = 3e-5
+    weight_decay: float = 0.01
+    warmup_steps: int = 50
+    batch_size: int = 32
+    clip: float = 1.0
+    epochs: int | None = None
+    patience: int = 3
+    max_epochs: int = 10
+    evaluate_every: int | None = None
+    precision: Precision = "auto"
+
+    def __post_init__(self) -> None:
+        for name in ("learning_rate", "clip"):
+            _require(name, getattr(self, name), above=0)
+        for name in ("weight_decay", "warmup_steps"):
+            _require(name, getattr(self, name), at_least=0)
+        for name in ("batch_size", "patience", "max_epochs"):
+            _require(name, getattr(self, name), at_least=1)
+        for name in ("epochs", "evaluate_every"):
+            if getattr(self, name) is not None:
+                _require(name, getattr(self, name), at_least=1)
+        if self.precision not in get_args(Precision):
+            known = ", ".join(get_args(Precision))
+            raise UsageError(f"recipe: precision is {self.precision!r}, must be one of {known}")
+
+    @property
+    def most_epochs(self) -> int:
+        """The epochs that are allowed: the schedule of the learning rate ends there."""
+        return self.max_epochs if self.epochs is None else self.epochs
+
+    @property
+    def keeps_best(self) -> bool:
+        """Whether the weights of the lowest validation loss are kept, not the last ones."""
+        return self.epochs is None
+
+    def rate(self, step: int, total: int) -> float:
+        """Return the learning rate of optimiser step `step` (from 0) of at most `total`."""
+        if step < self.warmup_steps:
+            return self.learning_rate * (step + 1) / (self.warmup_steps + 1)
+        left = max(total - step, 0) / max(total - self.warmup_steps, 1)
+        return self.learning_rate * min(left, 1.0)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as a JSON-ready dictionary."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
+        """Read what `to_dict` wrote; an unknown field raises GenoslimError naming it."""
+        known = {field.name for field in fields(cls)}
+        if unknown := sorted(set(values) - known):
+            raise GenoslimError(f"recipe: unknown field {', '.join(unknown)}; known: {known}")
+        return cls(**values)
+
+
+def _require(
+    name: str, value: float, *, above: float | None = None, at_least: float | None = None
+) -> None:
+    if above is not None and not value > above:
+        raise UsageError(f"recipe: {name} is {value}, must be above {above}")
+    if at_least is not None and not value >= at_least:
+        raise UsageError(f"recipe: {name} is {value}, must be at least {at_least}")

@@ -1,0 +1,232 @@
+"""Trials on disk: written so that a kill at any moment loses at most the trial in hand."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import logging
+import os
+import shutil
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import GenoslimError
+from ..files import atomic_path, sha256, write_json
+from .measure import SPLITS, Rows, Split
+from .trial import Predictions, Trial, TrialResult, TrialSpec
+
+_log = logging.getLogger(__name__)
+
+RUN_FILE = "run.json"
+RUN_FORMAT = 1
+
+
+class TrialStore:
+    """The folder `trials/`: one folder a trial, named by the hash of its spec.
+
+    `spec.json` comes first, then `predictions.npz` (and `checkpoint/` where weights are kept),
+    and `result.json` last by atomic rename: its presence means done. It holds the SHA-256 of
+    the predictions; a trial that does not read back whole is as good as not run.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def path(self, spec: TrialSpec) -> Path:
+        """Return the folder of one trial."""
+        return self.folder / spec.hash
+
+    def checkpoint(self, spec: TrialSpec) -> Path:
+        """Return where the fine-tuned weights of a trial are, if they were kept."""
+        return self.path(spec) / "checkpoint"
+
+    def read(self, spec: TrialSpec) -> Trial | None:
+        """Return a finished trial, or None when it is not there or not whole (then logged)."""
+        folder = self.path(spec)
+        if not (folder / "result.json").exists():
+            return None
+        try:
+            result = TrialResult.from_dict(_read_json(folder / "result.json"))
+            if result.hash != spec.hash:
+                raise ValueError(f"it is the result of trial {result.hash}")
+            if sha256(folder / "predictions.npz") != result.predictions_sha256:
+                raise ValueError("the SHA-256 of predictions.npz differs from the recorded one")
+            with np.load(folder / "predictions.npz", allow_pickle=False) as arrays:
+                predictions = Predictions(arrays["validation_logits"], arrays["test_logits"])
+        except (OSError, ValueError, KeyError, TypeError, GenoslimError, zipfile.BadZipFile) as why:
+            _log.warning(
+                "trial %s (%s) is not whole and will run again: %s", spec.hash, folder, why
+            )
+            return None
+        return Trial(spec, result, predictions)
+
+    def done(self, spec: TrialSpec, *, with_weights: bool = False) -> bool:
+        """Whether the trial is finished and whole, with its weights if they are asked for."""
+        if with_weights and not (self.checkpoint(spec) / "config.json").exists():
+            return False
+        return self.read(spec) is not None
+
+    def begin(self, spec: TrialSpec) -> None:
+        """Write `spec.json`, and take away what an earlier attempt left; call under a claim."""
+        self.path(spec).mkdir(parents=True, exist_ok=True)
+        (self.path(spec) / "result.json").unlink(missing_ok=True)
+        for left in self.path(spec).glob(".tmp-*"):
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
+        write_json(self.path(spec) / "spec.json", spec.to_dict())
+
+    def write_result(self, spec: TrialSpec, result: TrialResult, predictions: Predictions) -> None:
+        """Write the predictions, then the result: from here on the trial is done."""
+        probabilities = predictions.probabilities()
+        path = self.path(spec) / "predictions.npz"
+        with atomic_path(path) as temporary, temporary.open("wb") as file:
+            np.savez(
+                file,
+                validation_logits=predictions.validation,
+                test_logits=predictions.test,
+                validation_probabilities=probabilities["validation"],
+                test_probabilities=probabilities["test"],
+            )
+        whole = replace(result, predictions_sha256=sha256(path))
+        write_json(self.path(spec) / "result.json", whole.to_dict())
+
+    @contextmanager
+    def claim(self, spec: TrialSpec) -> Iterator[bool]:
+        """Hold the trial for this process; yields False when another process has it.
+
+        The claim is a lock on the file `claim`, which the system frees when its process ends,
+        however it ends: a killed run leaves no stale claim.
+        """
+        self.path(spec).mkdir(parents=True, exist_ok=True)
+        with (self.path(spec) / "claim").open("a") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+                    yield False
+                    return
+                _log.warning("%s: no file locks here (%s): trials may run twice", file.name, error)
+            file.truncate(0)
+            file.write(f"{os.uname().nodename} {os.getpid()}\n")
+            file.flush()
+            yield True
+
+
+class RunFolder:
+    """A sweep on disk: `run.json` (what it is) and `rows.npz` (labels, keys, groups), trials.
+
+    `identity` in `run.json` is what must agree for the sweep to go on in the folder; the rest
+    (paths, environment, versions) is there to be read.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.record = _read_record(folder)
+        self.trials = TrialStore(folder / "trials")
+
+    @classmethod
+    def create(
+        cls,
+        folder: Path,
+        *,
+        identity: Mapping[str, Any],
+        about: Mapping[str, Any],
+        rows: Mapping[Split, Rows],
+    ) -> RunFolder:
+        """Make the folder, or open the one that is there if it is of the same identity.
+
+        A folder of another identity raises GenoslimError naming each difference.
+        """
+        if not (folder / RUN_FILE).exists():
+            _refuse_foreign(folder)
+            _write_rows(folder / "rows.npz", rows)
+            record = {"format": RUN_FORMAT, "identity": dict(identity), **about}
+            write_json(folder / RUN_FILE, record)
+        run = cls(folder)
+        run.check(identity)
+        return run
+
+    def check(self, identity: Mapping[str, Any]) -> None:
+        """Raise GenoslimError naming what differs if the folder is of another identity."""
+        wanted = json.loads(json.dumps(identity))
+        if found := list(_differences(self.record["identity"], wanted)):
+            raise GenoslimError(
+                f"{self.folder} holds another run: {'; '.join(found)}."
+                " Ask for the same, or give another folder with -o"
+            )
+
+    def rows(self) -> dict[Split, Rows]:
+        """Return labels, keys and groups of both splits; GenoslimError if they do not read."""
+        path = self.folder / "rows.npz"
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                return {
+                    split: Rows(*(arrays[f"{split}_{name}"] for name in _ROW_FIELDS))
+                    for split in SPLITS
+                }
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as why:
+            raise GenoslimError(f"{path}: not the rows of a run: {why}") from why
+
+
+_ROW_FIELDS = ("labels", "keys", "groups")
+
+
+def _read_record(folder: Path) -> dict[str, Any]:
+    path = folder / RUN_FILE
+    if not path.exists():
+        raise GenoslimError(f"{folder} is not a run folder: it has no {RUN_FILE}")
+    try:
+        record = _read_json(path)
+    except ValueError as why:
+        raise GenoslimError(f"{path}: not JSON: {why}") from why
+    if record.get("format") != RUN_FORMAT or "identity" not in record:
+        raise GenoslimError(
+            f"{path}: run format {record.get('format')!r}, this version reads {RUN_FORMAT}"
+        )
+    return record
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """Refuse to start a run among files that are not a run's."""
+    if not folder.exists():
+        return
+    names = {path.name for path in folder.iterdir() if not path.name.startswith(".tmp-")}
+    if foreign := sorted(names - {"rows.npz", "trials"})[:3]:
+        raise GenoslimError(
+            f"{folder} has no {RUN_FILE} but holds {', '.join(foreign)}: give an empty folder"
+        )
+
+
+def _write_rows(path: Path, rows: Mapping[Split, Rows]) -> None:
+    arrays = {
+        f"{split}_{name}": getattr(rows[split], name) for split in SPLITS for name in _ROW_FIELDS
+    }
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, **arrays)
+
+
+def _differences(found: Any, wanted: Any, name: str = "") -> Iterator[str]:
+    """Yield `name is X there and Y here` for each leaf that differs."""
+    if isinstance(found, dict) and isinstance(wanted, dict):
+        for key in sorted({*found, *wanted}):
+            yield from _differences(found.get(key), wanted.get(key), f"{name} {key}".strip())
+    elif found != wanted:
+        yield f"{name.replace('_', ' ')} is {_short(found)} there and {_short(wanted)} here"
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 40 else text[:16] + '..."'
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    value = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(value, dict):
+        raise ValueError(f"{path} holds a {type(value).__name__}, not an object")
+    return value

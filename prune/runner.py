@@ -1,0 +1,234 @@
+"""Run trials in this process: the data is read and encoded once, the model loaded for each."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import math
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from .. import __version__
+from ..data.dataset import LabelledData
+from ..errors import GenoslimError, UsageError
+from ..files import sha256
+from ..models import load, load_tokenizer, resolve
+from ..models.checkpoint import save
+from ..models.classifier import Classifier
+from ..models.layers import drop_layers
+from ..models.tokenizer import SequenceTokenizer
+from .finetune import EVALUATION_BATCH, FineTuned, Labelled, fine_tune_tokens, predict_tokens
+from .measure import SPLITS, Measuring, Rows, Split, measure
+from .run_folder import TrialStore
+from .trial import Predictions, TrialResult, TrialSpec, collapse
+
+_log = logging.getLogger(__name__)
+
+Outcome = Literal["done", "busy"]
+Progress = Callable[[TrialSpec, int, int], None]
+"""Called with a running trial, the steps it has made and the most it can make."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """Where trials run and what they read; plain values, so that it can be sent to a process.
+
+    `device` is a torch device name (`cpu`, `cuda:1`), `threads` torch's threads in a process.
+    """
+
+    model: str
+    data: Path
+    data_fingerprint: str
+    trials: Path
+    device: str = "cpu"
+    threads: int = 1
+
+
+class TrialRunner:
+    """Runs trials one after another; what they share is loaded at the first and kept."""
+
+    def __init__(self, setting: Setting) -> None:
+        self.setting = setting
+        self.device = torch.device(setting.device)
+        self.store = TrialStore(setting.trials)
+        torch.set_num_threads(setting.threads)
+        if self.device.type == "cuda":
+            torch.cuda.set_device(self.device)
+
+    @cached_property
+    def folder(self) -> Path:
+        """The folder of the pretrained model."""
+        return resolve(self.setting.model)
+
+    @cached_property
+    def tokenizer(self) -> SequenceTokenizer:
+        """The tokenizer of the pretrained model."""
+        return load_tokenizer(str(self.folder))
+
+    @cached_property
+    def data(self) -> LabelledData:
+        """The data set, which must still be the one the trials were planned for."""
+        data = LabelledData.read(self.setting.data)
+        if data.fingerprint != self.setting.data_fingerprint:
+            raise GenoslimError(
+                f"{self.setting.data}: fingerprint {data.fingerprint[:16]}, the trials are for"
+                f" {self.setting.data_fingerprint[:16]}: the file was changed"
+            )
+        return data
+
+    @cached_property
+    def encoded(self) -> dict[str, Labelled]:
+        """The three splits, encoded, on the device."""
+        started = time.perf_counter()
+        splits = {
+            name: Labelled.encode(self.tokenizer, self.data.split(name), device=self.device)
+            for name in ("train", *SPLITS)
+        }
+        count = sum(len(split.tokens) for split in splits.values())
+        _log.debug("encoded %d sequences in %.1f s", count, time.perf_counter() - started)
+        return splits
+
+    @cached_property
+    def rows(self) -> dict[Split, Rows]:
+        """Labels, keys and groups of the validation and test rows."""
+        return rows_of(self.data)
+
+    def run(
+        self, spec: TrialSpec, *, keep_weights: bool, progress: Progress | None = None
+    ) -> Outcome:
+        """Run one trial and write it, unless it is done; `busy` if another process has it."""
+        with self.store.claim(spec) as mine:
+            if not mine:
+                return "busy"
+            if not self.store.done(spec, with_weights=keep_weights):
+                self.store.begin(spec)
+                self._run(spec, keep_weights, progress)
+        return "done"
+
+    def _run(self, spec: TrialSpec, keep_weights: bool, progress: Progress | None) -> None:
+        model = self._model(spec)
+        tuned = fine_tune_tokens(
+            model,
+            self.encoded["train"],
+            self.encoded["validation"],
+            spec.recipe,
+            seed=spec.seed,
+            progress=None if progress is None else lambda step, total: progress(spec, step, total),
+        )
+        predictions, seconds = self._predict(model)
+        result = self._result(spec, model, tuned, predictions, seconds)
+        if keep_weights:
+            record = {"trial": spec.to_dict(), "result": result.to_dict()}
+            save(model.cpu(), self.tokenizer, self.store.checkpoint(spec), training=record)
+        self.store.write_result(spec, result, predictions)
+
+    def _model(self, spec: TrialSpec) -> Classifier:
+        """Load the pretrained weights with a head drawn from the seed, and drop the layers."""
+        model = load(str(self.folder), num_labels=2, seed=spec.seed)
+        return drop_layers(model, spec.dropped) if spec.dropped else model
+
+    def _predict(self, model: Classifier) -> tuple[Predictions, float]:
+        """Predict both splits; the seconds are those of the test split."""
+        validation = predict_tokens(model, self.encoded["validation"].tokens)
+        started = time.perf_counter()
+        test = predict_tokens(model, self.encoded["test"].tokens, batch_size=EVALUATION_BATCH)
+        return Predictions(validation, test), time.perf_counter() - started
+
+    def _result(
+        self,
+        spec: TrialSpec,
+        model: Classifier,
+        tuned: FineTuned,
+        predictions: Predictions,
+        evaluation_seconds: float,
+    ) -> TrialResult:
+        probabilities = predictions.probabilities()
+        measured = measure(self.rows, probabilities, Measuring())
+        loss = _finite(tuned.validation_loss)
+        return TrialResult(
+            hash=spec.hash,
+            validation=measured.validation,
+            test=measured.test,
+            macro_auroc=measured.macro_auroc,
+            validation_loss=loss,
+            fine_tune_seconds=tuned.seconds,
+            evaluation_seconds=evaluation_seconds,
+            step=tuned.step,
+            steps=tuned.steps,
+            stopped=tuned.stopped,
+            history=tuple(
+                (look.step, _finite(look.train_loss), _finite(look.validation_loss))
+                for look in tuned.history
+            ),
+            collapsed=collapse(loss, probabilities["validation"], self.rows["validation"].labels),
+            parameters=sum(p.numel() for p in model.parameters()),
+            device=self.setting.device,
+            threads=self.setting.threads,
+            precision=tuned.precision,
+        )
+
+
+def rows_of(data: LabelledData) -> dict[Split, Rows]:
+    """Return what is known of the validation and test rows of a data set."""
+    found: dict[Split, Rows] = {}
+    for name in SPLITS:
+        split = data.split(name)
+        keys = np.asarray(split.keys, dtype=np.str_)
+        groups = np.asarray(split.groups, dtype=np.str_)
+        found[name] = Rows(np.asarray(split.labels), keys, groups)
+    return found
+
+
+def fingerprint_model(folder: Path) -> str:
+    """Return the SHA-256 over the names and hashes of what defines a pretrained model.
+
+    These are its configuration, weights and tokenizer; cards and records are left out.
+    """
+    names = {"config.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt"}
+    suffixes = (".safetensors", ".bin", ".index.json")
+    digest = hashlib.sha256()
+    for path in sorted(folder.iterdir()):
+        if path.name in names or path.name.endswith(suffixes):
+            digest.update(f"{path.name} {sha256(path)}\n".encode())
+    return digest.hexdigest()
+
+
+def resolve_devices(wanted: str) -> list[str]:
+    """Return the devices trials can run on: `cpu`, or every visible GPU.
+
+    `wanted` is `auto`, `cpu`, `cuda` or one GPU (`cuda:1`). UsageError for CUDA without a GPU.
+    """
+    gpus = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+    if wanted == "cpu" or (wanted == "auto" and not gpus):
+        return ["cpu"]
+    if wanted in ("auto", "cuda") and gpus:
+        return gpus
+    if wanted in gpus:
+        return [wanted]
+    raise UsageError(f"device {wanted!r} is not here; there is cpu {' '.join(gpus)}".rstrip())
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def describe_environment() -> dict[str, Any]:
+    """Return the versions and the machine a run was made with."""
+    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    return {
+        "genoslim": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "platform": platform.platform(),
+        "processor": platform.processor() or platform.machine(),
+        "gpus": gpus,
+    }

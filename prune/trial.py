@@ -1,0 +1,184 @@
+"""One trial: load the pretrained model, drop layers, fine-tune, evaluate, keep the predictions."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from ..errors import GenoslimError
+from ..stats.metrics import Metrics
+from .measure import SPLITS, Measured, Measuring, Rows, Split, measure
+from .recipe import Recipe
+
+RETRIES = 2
+"""How often a collapsed trial is tried again with another seed."""
+_RETRY_STEP = 1000
+
+_STUCK = 0.99
+_CONSTANT = 0.01
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialSpec:
+    """All that decides a trial's outcome (on one kind of device, with one number of threads).
+
+    `model` says where the pretrained weights are and `model_fingerprint` what they are; only
+    the second counts for the hash, as with the data.
+    """
+
+    model: str
+    model_fingerprint: str
+    data_fingerprint: str
+    dropped: tuple[int, ...]
+    seed: int
+    recipe: Recipe
+
+    def __post_init__(self) -> None:
+        if list(self.dropped) != sorted(set(self.dropped)):
+            raise GenoslimError(f"trial: dropped layers {self.dropped} must be sorted and unique")
+
+    @property
+    def hash(self) -> str:
+        """The first 16 hexadecimal digits of the SHA-256 of the content."""
+        content = self.to_dict()
+        del content["model"]
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+    @property
+    def name(self) -> str:
+        """What a person calls it: `baseline, seed 1`, `without layer 3, seed 0`."""
+        if not self.dropped:
+            return f"baseline, seed {self.seed}"
+        layers = " ".join(map(str, self.dropped))
+        return f"without layer{'s' * (len(self.dropped) > 1)} {layers}, seed {self.seed}"
+
+    def again(self, attempt: int) -> TrialSpec:
+        """Return the same trial with the seed of retry `attempt` (0 is the trial itself)."""
+        seed = self.seed + _RETRY_STEP * attempt
+        return TrialSpec(**{**self.__dict__, "seed": seed})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the content as a JSON-ready dictionary."""
+        return {**asdict(self), "dropped": list(self.dropped)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> TrialSpec:
+        """Read what `to_dict` wrote."""
+        recipe = Recipe.from_dict(values["recipe"])
+        return cls(**{**values, "dropped": tuple(values["dropped"]), "recipe": recipe})
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Logits float32[n, 2] of both splits, in the order of the data."""
+
+    validation: np.ndarray
+    test: np.ndarray
+
+    def probabilities(self) -> dict[Split, np.ndarray]:
+        """Return the probability float64[n] of the positive class, by split."""
+        return {"validation": _softmax(self.validation), "test": _softmax(self.test)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialResult:
+    """What a trial found.
+
+    Metrics are at threshold 0.5 with binary F1; others are recomputed from the predictions.
+    `fine_tune_seconds` is training with its looks at the validation loss, `evaluation_seconds`
+    one pass over the test rows, already encoded. `history` has [step, training loss, validation
+    loss] rows and `step` the one whose weights were kept. `collapsed` says in words why the
+    trial is held to have learnt nothing, and is empty for a sound one.
+    """
+
+    hash: str
+    validation: Metrics
+    test: Metrics
+    macro_auroc: dict[Split, float | None]
+    validation_loss: float | None
+    fine_tune_seconds: float
+    evaluation_seconds: float
+    step: int
+    steps: int
+    stopped: str
+    history: tuple[tuple[int, float | None, float | None], ...]
+    collapsed: str
+    parameters: int
+    device: str
+    threads: int
+    precision: str
+    predictions_sha256: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as a JSON-ready dictionary."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> TrialResult:
+        """Read what `to_dict` wrote; raises KeyError or TypeError if it is something else."""
+        return cls(
+            **{
+                **values,
+                "validation": Metrics.from_dict(values["validation"]),
+                "test": Metrics.from_dict(values["test"]),
+                "history": tuple(tuple(row) for row in values["history"]),
+            }
+        )
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A finished trial, as read from a run folder."""
+
+    spec: TrialSpec
+    result: TrialResult
+    predictions: Predictions
+
+    def measured(self, rows: dict[Split, Rows], how: Measuring) -> Measured:
+        """Return its metrics by the choices of `how`, from the kept predictions."""
+        return measure(rows, self.predictions.probabilities(), how)
+
+
+def collapse(loss: float | None, probabilities: np.ndarray, labels: np.ndarray) -> str:
+    """Say why a trial is held to have collapsed, or return an empty string.
+
+    It has when its validation loss is no number, or when it lies within 1 % of what knowing
+    only the class shares gives (ln 2 for balanced classes) and the model calls every row alike
+    or gives all of them the same probability (a standard deviation below 0.01).
+    """
+    if loss is None or not math.isfinite(loss):
+        return "the validation loss is not a number: training diverged"
+    share = float(np.mean(labels))
+    chance = -sum(p * math.log(p) for p in (share, 1 - share) if p > 0)
+    calls = probabilities >= 0.5
+    spread = float(np.std(probabilities))
+    one_call = bool(calls.all() or not calls.any())
+    if loss < _STUCK * chance or not (one_call or spread < _CONSTANT):
+        return ""
+    what = "one class is predicted" if one_call else f"probabilities vary by {spread:.4f} only"
+    return f"the validation loss stayed at {loss:.4f} (chance: {chance:.4f}) and {what}"
+
+
+def _softmax(logits: np.ndarray) -> np.ndarray:
+    """Return the softmax probability of class 1; an exact 0.5 where a model diverged (NaN)."""
+    margin = np.nan_to_num(logits[:, 1].astype(np.float64) - logits[:, 0], nan=0.0)
+    probabilities: np.ndarray = 0.5 * (1 + np.tanh(margin / 2))
+    return probabilities
+
+
+def check_splits(rows: Mapping[Split, Rows]) -> None:
+    """Raise GenoslimError unless both splits hold both classes."""
+    for split in SPLITS:
+        positives = int(np.sum(rows[split].labels))
+        negatives = len(rows[split].labels) - positives
+        if not positives or not negatives:
+            raise GenoslimError(
+                f"data: the {split} split has {positives} positive and {negatives} negative rows;"
+                " it must have both"
+            )
