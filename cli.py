@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
+from typing import Any
 
 import click
 
@@ -40,3 +42,84 @@ class _Group(click.Group):
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 def main(debug: bool) -> None:
     """Depth-prune genomic language models, export them verified, benchmark them, score VCFs."""
+
+
+@main.command()
+@click.option(
+    "-m",
+    "--model",
+    "bundle",
+    required=True,
+    metavar="BUNDLE",
+    type=click.Path(path_type=Path),
+    help="The bundle to score with.",
+)
+@click.option(
+    "-f",
+    "--fasta",
+    required=True,
+    metavar="FASTA",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The reference genome of the VCF, plain or bgzip-compressed.",
+)
+@click.option(
+    "-i",
+    "--input",
+    "input_",
+    required=True,
+    metavar="VCF",
+    help="The VCF to score, plain or gzip-compressed; - is stdin.",
+)
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    metavar="OUT",
+    help="OUT.vcf, OUT.vcf.gz (bgzip, with an index), OUT.tsv, OUT.parquet; - is VCF on stdout.",
+)
+@click.option(
+    "--check-ref",
+    type=click.Choice(["exit", "warn", "skip"]),
+    default="exit",
+    show_default=True,
+    help="If REF often differs from the FASTA: end with an error, or warn. skip: do not compare.",
+)
+@click.option(
+    "--non-snv",
+    type=click.Choice(["leave", "score"]),
+    default="leave",
+    show_default=True,
+    help="What to do with insertions, deletions and substitutions of several bases.",
+)
+@click.option(
+    "--assembly", metavar="NAME", help="The assembly of the VCF, if its header is silent."
+)
+@click.option(
+    "--summary",
+    metavar="FILE.json",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the closing tally here too.",
+)
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="Where to compute.",
+)
+@click.option("--threads", type=click.IntRange(min=1), help="Threads of the model.  [default: all]")
+@click.option(
+    "--batch-tokens",
+    type=click.IntRange(min=1),
+    default=4096,
+    show_default=True,
+    help="Tokens in a batch, at most.",
+)
+def score(bundle: Path, fasta: Path, input_: str, output: str, **options: Any) -> None:
+    """Score every record of a VCF: GS_P and GS_STATUS in INFO, or a table.
+
+    Every record comes out, in order, unchanged but for INFO. docs/scoring.md lists the statuses.
+    """
+    from .score.console import score_on_console
+
+    score_on_console(bundle, fasta, input_, output, **options)
