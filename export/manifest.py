@@ -1,0 +1,317 @@
+"""What a bundle says about itself: the typed content of `bundle.json`.
+
+The format has a version, `MAJOR.MINOR`. A reader opens every bundle of its own major version: a
+newer minor version only adds fields, which an older reader ignores, and every field added that way
+has a default, so a newer reader opens older bundles. A change that would mislead an older reader
+raises the major version, and readers refuse a major version they do not know.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+import re
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath, PureWindowsPath
+from typing import Any, TypeVar
+
+from ..errors import GenoslimError
+
+FORMAT_MAJOR, FORMAT_MINOR = 1, 0
+FORMAT_VERSION = f"{FORMAT_MAJOR}.{FORMAT_MINOR}"
+
+MANIFEST = "bundle.json"
+GRAPH = "model.onnx"
+REQUIRED_FILES = (GRAPH, "config.json", "tokenizer.json", "tokenizer_config.json", "README.md")
+PRECISIONS = ("fp32", "fp16", "int8")
+INPUT = "alternate sequence"
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileRecord:
+    """The identity of one file: SHA-256 in hexadecimal and size in bytes."""
+
+    sha256: str
+    size: int
+
+    def __post_init__(self) -> None:
+        _require(re.fullmatch(r"[0-9a-f]{64}", self.sha256), "sha256", self.sha256, "64 hex digits")
+        _require(self.size >= 0, "size", self.size, "a number of bytes")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interval:
+    """A confidence interval of an AUROC and how it was found.
+
+    `method` is `DeLong`, or `bootstrap by variant` where a variant has several rows.
+    """
+
+    low: float
+    high: float
+    level: float
+    method: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitMetrics:
+    """How well the exported graph does on one split, at the bundle's threshold and temperature.
+
+    `interval` is the AUROC's. `macro_auroc` is the mean AUROC of the groups (tissues, cell types),
+    if the data has groups; groups with one class only are named in `skipped_groups`.
+    """
+
+    n: int
+    accuracy: float
+    auroc: float
+    interval: Interval
+    f1: float
+    true_positive_rate: float
+    tp: int
+    fp: int
+    tn: int
+    fn: int
+    threshold: float
+    brier: float
+    expected_calibration_error: float
+    macro_auroc: float | None = None
+    group_auroc: Mapping[str, float] = field(default_factory=dict)
+    skipped_groups: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParityCase:
+    """Exported graph against torch at one batch size.
+
+    The reference is torch on each window alone, without padding; the graph sees the windows in
+    batches of `batch_size`, padded to the longest; None means batches as the runtime makes them.
+    `padding` is the share of positions that are padding (None where the runtime decides).
+    Probabilities are compared at the bundle's temperature; a call flips when the two sides fall on
+    different sides of its threshold.
+    """
+
+    batch_size: int | None
+    windows: int
+    shortest_tokens: int
+    longest_tokens: int
+    padding: float | None
+    max_logit_difference: float
+    max_probability_difference: float
+    flipped: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParityReport:
+    """Every parity case, and the tolerances that it had to keep."""
+
+    cases: tuple[ParityCase, ...]
+    logit_tolerance: float
+    probability_tolerance: float
+    flipped_tolerance: int = 0
+
+    def __post_init__(self) -> None:
+        _require(self.cases, "cases", "none", "one case a batch size")
+
+    @property
+    def windows(self) -> int:
+        """The number of windows compared in the largest case."""
+        return max(case.windows for case in self.cases)
+
+    @property
+    def max_logit_difference(self) -> float:
+        """The largest absolute difference of any logit; NaN if any is NaN."""
+        return _largest(case.max_logit_difference for case in self.cases)
+
+    @property
+    def max_probability_difference(self) -> float:
+        """The largest absolute difference of any probability; NaN if any is NaN."""
+        return _largest(case.max_probability_difference for case in self.cases)
+
+    @property
+    def flipped(self) -> int:
+        """The largest number of calls that flip at one batch size."""
+        return max(case.flipped for case in self.cases)
+
+    @property
+    def passed(self) -> bool:
+        """Whether every figure keeps its tolerance (a NaN keeps none)."""
+        return (
+            self.max_logit_difference <= self.logit_tolerance
+            and self.max_probability_difference <= self.probability_tolerance
+            and self.flipped <= self.flipped_tolerance
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Licences:
+    """What the weights and the data may be used for, as SPDX names where there is one."""
+
+    base_model: str
+    data: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataRecord:
+    """The data set that gave threshold, temperature and metrics.
+
+    `trained_on` is the fingerprint that the checkpoint's own record names. Where it differs from
+    `fingerprint`, variants of the test split may have been trained on: the metrics may flatter.
+    """
+
+    fingerprint: str
+    source: str
+    trained_on: str | None = None
+    splits: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def same_as_training(self) -> bool:
+        """Whether the checkpoint was trained on this very data set."""
+        return self.fingerprint == self.trained_on
+
+
+@dataclass(frozen=True, kw_only=True)
+class FineTuning:
+    """How the checkpoint came to be, as far as its own record says. Times in seconds."""
+
+    base_model: str | None = None
+    seed: int | None = None
+    seconds: float | None = None
+    dropped_layers: tuple[int, ...] = ()
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BundleManifest:
+    """Everything `bundle.json` says.
+
+    `base_layers` is the depth of the base model and `kept_layers` the indices, in that base, of the
+    layers that remain. `window_length` is in base pairs. A variant's probability is
+    `softmax(logits / temperature)[1]`, and it is called `label_names[1]` when that is at least
+    `threshold`; both numbers were fitted on the validation split only.
+    """
+
+    format_version: str = FORMAT_VERSION
+    family: str
+    base_layers: int
+    kept_layers: tuple[int, ...]
+    parameters: int
+    window_length: int
+    assembly: str
+    input: str = INPUT
+    label_names: tuple[str, ...]
+    threshold: float
+    temperature: float
+    precision: str
+    opset: int
+    metrics: Mapping[str, SplitMetrics]
+    parity: ParityReport
+    fine_tuning: FineTuning
+    licences: Licences
+    data: DataRecord
+    versions: Mapping[str, str]
+    files: Mapping[str, FileRecord] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        kept = self.kept_layers
+        within = kept == tuple(sorted(set(kept))) and all(0 <= k < self.base_layers for k in kept)
+        depth = f"increasing indices below {self.base_layers}"
+        _require(kept and within, "kept_layers", list(kept), depth)
+        _require(self.window_length >= 1, "window_length", self.window_length, "at least 1")
+        _require(self.input == INPUT, "input", self.input, repr(INPUT))
+        names = self.label_names
+        _require(len(set(names)) == len(names) == 2, "label_names", list(names), "two names")
+        _require(0 <= self.threshold <= 1, "threshold", self.threshold, "between 0 and 1")
+        usable = math.isfinite(self.temperature) and self.temperature > 0
+        _require(usable, "temperature", self.temperature, "above 0")
+        _require(
+            self.precision in PRECISIONS, "precision", self.precision, "one of fp32, fp16, int8"
+        )
+        for name in self.files:
+            _require(is_plain_name(name), "file name", name, "a plain name without folders")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON types, sealed: `seal` is the SHA-256 of the rest (see `seal`)."""
+        content: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self), allow_nan=False))
+        return content | {"seal": seal(content)}
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> BundleManifest:
+        """Build a manifest of a known format version; GenoslimError names a field that is wrong."""
+        check_format(content.get("format_version"))
+        return _decode_record(cls, content, "")
+
+
+def seal(content: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of a manifest without its `seal`, as compact JSON with sorted keys."""
+    rest = {key: value for key, value in content.items() if key != "seal"}
+    text = json.dumps(rest, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode("ascii")).hexdigest()
+
+
+def check_format(version: object) -> None:
+    """Refuse a format version whose major number this reader does not know."""
+    match = re.fullmatch(r"(\d{1,6})\.(\d{1,6})", version) if isinstance(version, str) else None
+    _require(match, "format_version", version, f"MAJOR.MINOR such as {FORMAT_VERSION}")
+    major = int(match[1]) if match else 0
+    if major > FORMAT_MAJOR:
+        raise GenoslimError(
+            f"format version is {version}, newer than this genoslim reads"
+            f" ({FORMAT_MAJOR}.x): upgrade genoslim"
+        )
+    _require(major == FORMAT_MAJOR, "format_version", version, f"{FORMAT_MAJOR}.x")
+
+
+def is_plain_name(name: str) -> bool:
+    """Say whether `name` is one visible file name on any system: no folder and no drive."""
+    one_part = PurePosixPath(name).name == name == PureWindowsPath(name).name != ""
+    return one_part and name != MANIFEST and not name.startswith(".") and name.isprintable()
+
+
+def _require(condition: object, name: str, found: object, expected: str) -> None:
+    if not condition:
+        raise GenoslimError(f"{name} is {found!r}; expected {expected}")
+
+
+def _largest(values: typing.Iterable[float]) -> float:
+    """Return the maximum, or NaN if any value is NaN (which `max` may lose)."""
+    found = list(values)
+    return math.nan if any(map(math.isnan, found)) else max(found)
+
+
+def _decode(hint: Any, value: Any, where: str) -> Any:
+    """Turn parsed JSON into the type that `hint` names, or say where it does not fit."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if dataclasses.is_dataclass(hint):
+        return _decode_record(typing.cast("type[Any]", hint), value, where)
+    if origin is types.UnionType:
+        return None if value is None else _decode(arguments[0], value, where)
+    if origin is tuple and isinstance(value, list):
+        return tuple(_decode(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(value))
+    if origin is Mapping and isinstance(value, dict):
+        return {key: _decode(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
+    if hint is Any or (hint in (int, str) and type(value) is hint):
+        return value
+    if hint is float and type(value) in (int, float):
+        return float(value)
+    names = {int: "a whole number", float: "a number", str: "a text", tuple: "a list"}
+    raise GenoslimError(f"{where} is {value!r}; expected {names.get(origin or hint, 'an object')}")
+
+
+def _decode_record(cls: type[_T], value: Any, where: str) -> _T:
+    """Build a dataclass from an object: unknown keys are left, missing ones need a default."""
+    _require(isinstance(value, Mapping), where or "the manifest", value, "an object")
+    hints = typing.get_type_hints(cls)
+    found: dict[str, Any] = {}
+    for item in dataclasses.fields(typing.cast("Any", cls)):
+        path = f"{where}.{item.name}".lstrip(".")
+        if item.name in value:
+            found[item.name] = _decode(hints[item.name], value[item.name], path)
+        elif item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING:
+            raise GenoslimError(f"{path} is missing")
+    return cls(**found)
