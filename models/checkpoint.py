@@ -1,0 +1,202 @@
+"""Checkpoints: Hugging Face folders in and out.
+
+A folder holds `config.json` (true depth, `kept_layers`), `model.safetensors` under the official
+keys, the tokenizer's files, `README.md` (the model card) and, if the model was trained here,
+`genoslim.json` with how.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from ..errors import GenoslimError
+from ..files import atomic_folder, write_json, write_text
+from .card import CARD_FILE, model_card
+from .classifier import Classifier, ModelConfig
+from .families import CONFIG_FILE, RECORD_FILE, Family, detect, family_name, read_config, read_json
+from .tokenizer import SequenceTokenizer
+from .weights import Weights, fit, initialise, read_weights
+
+if TYPE_CHECKING:
+    from .masked_lm import MaskedLM
+
+WEIGHTS_FILE = "model.safetensors"
+
+_LABELS = 2
+_DEVIATION = 0.02
+_LOG = logging.getLogger(__name__)
+
+
+def load_classifier(folder: Path, *, num_labels: int | None = None, seed: int = 0) -> Classifier:
+    """Load a classifier from a checkpoint folder: see `genoslim.models.load`."""
+    raw = read_config(folder)
+    family = detect(raw)
+    if family is None:
+        from .hf_encoder import load_hf_encoder
+
+        return load_hf_encoder(folder, raw, num_labels=num_labels, seed=seed)
+    weights = read_weights(folder)
+    saved = weights[family.logits].shape[0] if family.logits in weights else None
+    config = _config(raw, family, agreed_labels(saved, num_labels, folder), folder)
+    with torch.device("meta"):
+        model = family.classifier(config)
+    optional = family.heads if saved is None else ()
+    _fill(model, weights, family, optional=optional, foreign=family.lm_heads, seed=seed, at=folder)
+    return model
+
+
+def load_masked_lm(folder: Path) -> MaskedLM:
+    """Load a masked language model, its head included: see `masked_lm.load_masked_lm`."""
+    raw = read_config(folder)
+    family = _own(raw, folder)
+    with torch.device("meta"):
+        model = family.masked_lm(_config(raw, family, _LABELS, folder))
+    weights = read_weights(folder)
+    _fill(model, weights, family, optional=(), foreign=family.heads, seed=0, at=folder)
+    return model
+
+
+def new_classifier(
+    raw: Mapping[str, Any], *, num_labels: int = _LABELS, seed: int = 0
+) -> Classifier:
+    """Return an untrained classifier of one of our families, from the content of a config.json."""
+    family = _own(raw, None)
+    with torch.device("meta"):
+        model = family.classifier(_config(raw, family, num_labels, None))
+    _initialise(model, seed=seed)
+    return model
+
+
+def new_masked_lm(raw: Mapping[str, Any], *, seed: int = 0) -> MaskedLM:
+    """Return an untrained masked language model, from the content of a config.json."""
+    family = _own(raw, None)
+    with torch.device("meta"):
+        model = family.masked_lm(_config(raw, family, _LABELS, None))
+    _initialise(model, seed=seed)
+    return model
+
+
+def save(
+    model: Classifier | MaskedLM,
+    tokenizer: SequenceTokenizer,
+    folder: Path,
+    *,
+    training: Mapping[str, Any] | None = None,
+    card: str | None = None,
+) -> None:
+    """Write a checkpoint folder, complete or not at all; an existing one is replaced.
+
+    `training` is what `read_training` gives back (`genoslim.json`); its `licence` is the licence of
+    the weights. `card` replaces the generated model card. Weights are written as float32, and
+    `genoslim.models.load` restores the model bit for bit.
+    """
+    config = _written_config(model)
+    weights = {
+        key: tensor.detach().to("cpu", torch.float32 if tensor.is_floating_point() else None)
+        for key, tensor in model.state_dict().items()
+    }
+    with atomic_folder(folder) as temporary:
+        write_json(temporary / CONFIG_FILE, config)
+        save_file(
+            {key: tensor.contiguous() for key, tensor in weights.items()},
+            str(temporary / WEIGHTS_FILE),
+            metadata={"format": "pt"},
+        )
+        tokenizer.save(temporary)
+        if training is not None:
+            write_json(temporary / RECORD_FILE, dict(training))
+        write_text(temporary / CARD_FILE, card or model_card(config, training or {}))
+
+
+def read_training(folder: Path) -> dict[str, Any] | None:
+    """Return what `save` was told as `training`, or None if the folder does not say."""
+    return read_json(folder / RECORD_FILE)
+
+
+def agreed_labels(saved: int | None, asked: int | None, folder: Path) -> int:
+    """Return the number of labels: the saved head's, else the one asked for, else 2."""
+    if saved is not None and asked is not None and saved != asked:
+        raise GenoslimError(
+            f"{folder}: the saved classification head has {saved} labels, {asked} were asked for;"
+            f" load it with num_labels={saved} or leave num_labels out"
+        )
+    return saved or asked or _LABELS
+
+
+def _own(raw: Mapping[str, Any], folder: Path | None) -> Family:
+    family = detect(raw)
+    if family is None:
+        raise GenoslimError(
+            f"{folder or CONFIG_FILE}: {family_name(raw)} has no masked language model here; only"
+            " DNABERT-2 and the Nucleotide Transformer do"
+        )
+    return family
+
+
+def _config(
+    raw: Mapping[str, Any], family: Family, num_labels: int, folder: Path | None
+) -> ModelConfig:
+    try:
+        return ModelConfig.from_dict(raw, family=family.name, num_labels=num_labels)
+    except GenoslimError as error:
+        raise GenoslimError(f"{folder}/{error}" if folder else str(error)) from error
+
+
+def _fill(
+    model: nn.Module,
+    weights: Weights,
+    family: Family,
+    *,
+    optional: Collection[str],
+    foreign: Collection[str],
+    seed: int,
+    at: Path,
+) -> None:
+    """Give a model on the meta device its weights; `foreign` heads are those of the other task."""
+    shapes = {key: tensor.shape for key, tensor in model.state_dict().items()}
+    used = fit(
+        {key: tensor for key, tensor in weights.items() if not key.startswith(tuple(foreign))},
+        shapes,
+        prefix=family.prefix,
+        ignored=family.ignored,
+        optional=optional,
+        source=str(at),
+    )
+    fresh = initialise(
+        {key: shape for key, shape in shapes.items() if key not in used},
+        seed=seed,
+        deviation=_DEVIATION,
+    )
+    if fresh:
+        _LOG.info("%s: no %s: drawn afresh from seed %d", at, ", ".join(fresh), seed)
+    model.load_state_dict(used | fresh, assign=True)
+    model.eval()
+
+
+def _initialise(model: nn.Module, *, seed: int) -> None:
+    shapes = {key: tensor.shape for key, tensor in model.state_dict().items()}
+    model.load_state_dict(initialise(shapes, seed=seed, deviation=_DEVIATION), assign=True)
+    model.eval()
+
+
+def _written_config(model: Classifier | MaskedLM) -> dict[str, Any]:
+    """Return the `config.json` of a checkpoint.
+
+    NT v1 is written as plain ESM, which transformers reads. DNABERT-2 and NT v2 get model types of
+    our own: another library then refuses them instead of building BERT or ESM from their weights.
+    """
+    config = model.config.to_dict()
+    family = detect(config)
+    task = "SequenceClassification" if isinstance(model, Classifier) else "MaskedLM"
+    if family is not None and family.model_type == "esm":
+        config["architectures"] = [f"EsmFor{task}"]
+    elif family is not None:
+        config |= {"model_type": family.model_type, "architectures": [type(model).__name__]}
+    return config

@@ -1,0 +1,246 @@
+"""What every network here has in common: its configuration, its blocks, its forward pass."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, Self
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import GenoslimError
+from .families import CONFIG_FILE, token_limit
+
+MASKED = -10000.0
+"""Added to the score of a padded key. Its weight after the softmax is exactly 0 in float32 and
+float64, and unlike the lowest float it survives a conversion to float16."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """The configuration of a network, checked, with the file it came from in `raw`.
+
+    `kept_layers` are the positions, in the network as published, of the blocks that are left.
+    `raw` keeps every key of the original `config.json`, so that nothing is lost on saving.
+    """
+
+    family: str
+    vocab_size: int
+    hidden_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    intermediate_size: int
+    layer_norm_eps: float
+    hidden_dropout: float
+    attention_dropout: float
+    num_labels: int
+    kept_layers: tuple[int, ...]
+    max_tokens: int | None
+    raw: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        sizes = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads")
+        for name in (*sizes, "intermediate_size", "num_labels"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise GenoslimError(f"{CONFIG_FILE}: {name} is {value!r}; it should be at least 1")
+        if self.hidden_size % self.num_attention_heads:
+            raise GenoslimError(
+                f"{CONFIG_FILE}: hidden_size {self.hidden_size} is not a multiple of"
+                f" num_attention_heads {self.num_attention_heads}"
+            )
+        kept = self.kept_layers
+        if len(kept) != self.num_hidden_layers or list(kept) != sorted(set(kept)) or kept[0] < 0:
+            raise GenoslimError(
+                f"{CONFIG_FILE}: kept_layers is {list(kept)}; it should name"
+                f" {self.num_hidden_layers} (num_hidden_layers) different layers in ascending order"
+            )
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, Any], *, family: str, num_labels: int) -> Self:
+        """Read the keys that every supported architecture shares; raises GenoslimError."""
+        depth = raw.get("num_hidden_layers")
+        kept = raw.get("kept_layers", range(depth) if isinstance(depth, int) else ())
+        return cls(
+            family=family,
+            vocab_size=raw.get("vocab_size", 0),
+            hidden_size=raw.get("hidden_size", 0),
+            num_hidden_layers=raw.get("num_hidden_layers", 0),
+            num_attention_heads=raw.get("num_attention_heads", 0),
+            intermediate_size=raw.get("intermediate_size", 0),
+            layer_norm_eps=float(raw.get("layer_norm_eps", 1e-12)),
+            hidden_dropout=float(raw.get("hidden_dropout_prob", 0.0)),
+            attention_dropout=float(raw.get("attention_probs_dropout_prob", 0.0)),
+            num_labels=num_labels,
+            kept_layers=tuple(kept),
+            max_tokens=token_limit(raw),
+            raw=dict(raw),
+        )
+
+    @property
+    def head_size(self) -> int:
+        """Width of one attention head."""
+        return self.hidden_size // self.num_attention_heads
+
+    def require(self, key: str, *values: object) -> None:
+        """Refuse a config whose `key`, if stated, is none of `values`."""
+        value = self.raw.get(key, values[0])
+        if value not in values:
+            wanted = " or ".join(map(repr, values))
+            raise GenoslimError(f"{CONFIG_FILE}: {key} is {value!r}; {self.family} needs {wanted}")
+
+    def without(self, dropped: Collection[int]) -> Self:
+        """Return the config of the network without the blocks at these present positions."""
+        kept = tuple(name for i, name in enumerate(self.kept_layers) if i not in dropped)
+        return replace(self, num_hidden_layers=len(kept), kept_layers=kept)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what `config.json` should say: `raw`, with the depth and labels of the present.
+
+        `auto_map` goes: it names code of the original repository, which we neither ship nor run.
+        """
+        labels = self.raw.get("id2label")
+        if not isinstance(labels, dict) or len(labels) != self.num_labels:
+            labels = {str(i): f"LABEL_{i}" for i in range(self.num_labels)}
+        raw = {
+            key: value for key, value in self.raw.items() if key not in ("auto_map", "num_labels")
+        }
+        return raw | {
+            "num_hidden_layers": self.num_hidden_layers,
+            "kept_layers": list(self.kept_layers),
+            "id2label": labels,
+            "label2id": {name: int(i) for i, name in labels.items()},
+        }
+
+
+class Context(NamedTuple):
+    """What every block of one forward pass reads beside the hidden states.
+
+    `bias` [B or 1, heads or 1, T, T or 1 x T] is added to the attention scores; `rotary` holds the
+    cosines and sines [T, head size / 2] of rotary positions, or None without them.
+    """
+
+    bias: Tensor
+    rotary: tuple[Tensor, Tensor] | None = None
+
+    def first(self) -> Context:
+        """Return the context that a query at position 0 sees."""
+        if self.rotary is None:
+            return Context(self.bias[:, :, :1])
+        cosines, sines = self.rotary
+        return Context(self.bias[:, :, :1], (cosines[:1], sines[:1]))
+
+
+class Block(nn.Module, ABC):
+    """One transformer block."""
+
+    @abstractmethod
+    def forward(self, hidden: Tensor, context: Context, *, first_only: bool = False) -> Tensor:
+        """Return the next hidden states [B, T, H].
+
+        With `first_only`, those of position 0 alone [B, 1, H]: keys and values are computed for
+        all tokens, queries and all that follows for one. The numbers and gradients are the same.
+        """
+
+
+class Backbone(nn.Module, ABC):
+    """Embeddings and a stack of equal blocks."""
+
+    @property
+    @abstractmethod
+    def blocks(self) -> nn.ModuleList:
+        """The stack, first block first."""
+
+    @abstractmethod
+    def embed(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Context]:
+        """Return the hidden states [B, T, H] that enter the first block, and the context."""
+
+    @abstractmethod
+    def finish(self, hidden: Tensor, attention_mask: Tensor) -> Tensor:
+        """Return the encoder's output [B, T, H] from that of the last block."""
+
+    def hidden_states(self, input_ids: Tensor, attention_mask: Tensor) -> list[Tensor]:
+        """Return the L + 1 states [B, T, H]: the entry of block 0 to the output of the last."""
+        hidden, context = self.embed(input_ids, attention_mask)
+        states = [hidden]
+        for block in self.blocks:
+            states.append(block(states[-1], context))
+        return states
+
+    def last_hidden_state(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Return the encoder's output [B, T, H]."""
+        return self.finish(self.hidden_states(input_ids, attention_mask)[-1], attention_mask)
+
+    def first_hidden_state(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Return the encoder's output at `<cls>` alone [B, H], without the work for the rest."""
+        hidden, context = self.embed(input_ids, attention_mask)
+        *body, last = self.blocks
+        for block in body:
+            hidden = block(hidden, context)
+        first = last(hidden, context, first_only=True)
+        return self.finish(first, attention_mask[:, :1])[:, 0]
+
+
+class Classifier(nn.Module, ABC):
+    """A sequence classifier that reads `<cls>`: a backbone, a pooling layer, a linear layer.
+
+    Inputs are int64 [B, T]: token ids and a mask that is 1 for tokens and 0 for padding.
+    """
+
+    config: ModelConfig
+
+    @property
+    def family(self) -> str:
+        """`dnabert2`, `nt_v1`, `nt_v2` or `hf:<model_type>`."""
+        return self.config.family
+
+    @property
+    @abstractmethod
+    def backbone(self) -> Backbone:
+        """Embeddings and blocks."""
+
+    @abstractmethod
+    def pool(self, first: Tensor) -> Tensor:
+        """Return the vector [B, H] that the last linear layer reads, from the output at `<cls>`."""
+
+    @abstractmethod
+    def project(self, pooled: Tensor) -> Tensor:
+        """Return the logits [B, labels] of pooled vectors [B, H]."""
+
+    @property
+    def blocks(self) -> nn.ModuleList:
+        """The stack of equal blocks that depth pruning works on."""
+        return self.backbone.blocks
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Return logits [B, labels]."""
+        return self.project(self.pooled_output(input_ids, attention_mask))
+
+    def pooled_output(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Return the vectors [B, H] that the last linear layer reads."""
+        return self.pool(self.backbone.first_hidden_state(input_ids, attention_mask))
+
+    def hidden_states(self, input_ids: Tensor, attention_mask: Tensor) -> list[Tensor]:
+        """Return the L + 1 states [B, T, H]: the entry of block 0 to the output of the last.
+
+        The final LayerNorm, where there is one, is not applied. What stands at padded positions
+        has no meaning.
+        """
+        return self.backbone.hidden_states(input_ids, attention_mask)
+
+    def last_hidden_state(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Return the encoder's output [B, T, H], final LayerNorm included."""
+        return self.backbone.last_hidden_state(input_ids, attention_mask)
+
+    def remove_blocks(self, dropped: Collection[int]) -> None:
+        """Delete the blocks at these positions and say so in `config`: see `layers.drop_layers`."""
+        for position in sorted(dropped, reverse=True):
+            del self.blocks[position]
+        self.config = self.config.without(dropped)
+
+
+def padding_bias(attention_mask: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return [B, 1, 1, T]: 0 for tokens, `MASKED` for padding."""
+    return ((1 - attention_mask) * MASKED).to(dtype)[:, None, None, :]

@@ -1,0 +1,207 @@
+"""DNABERT-2 (Zhou et al. 2023, arXiv 2306.15006): post-LayerNorm, ALiBi, gated MLP.
+
+Written from the architecture, without unpadding and without Triton, so that it trains anywhere and
+exports. The names of modules are those of the official checkpoint.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from .classifier import Backbone, Block, Classifier, Context, ModelConfig, padding_bias
+
+
+def alibi_slopes(heads: int) -> list[float]:
+    """Return one slope a head (Press et al. 2021, arXiv 2108.12409, with its official rule).
+
+    For a power of two, 2^(-8(i+1)/heads). For any other number, the slopes of the next lower power
+    of two, then every other one, from the first, of those of twice that power.
+    """
+    power = 2 ** math.floor(math.log2(heads))
+    slopes = [2.0 ** (-8 * (i + 1) / power) for i in range(power)]
+    if power == heads:
+        return slopes
+    return slopes + alibi_slopes(2 * power)[0::2][: heads - power]
+
+
+class _Embeddings(nn.Module):
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        width = config.hidden_size
+        self.word_embeddings = nn.Embedding(config.vocab_size, width)
+        self.token_type_embeddings = nn.Embedding(int(config.raw.get("type_vocab_size", 2)), width)
+        self.LayerNorm = nn.LayerNorm(width, eps=config.layer_norm_eps)
+        self.dropout = nn.Dropout(config.hidden_dropout)
+
+    def forward(self, input_ids: Tensor) -> Tensor:
+        words: Tensor = self.word_embeddings(input_ids)
+        hidden: Tensor = self.dropout(self.LayerNorm(words + self.token_type_embeddings.weight[0]))
+        return hidden
+
+
+class _SelfAttention(nn.Module):
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.heads, self.head_size = config.num_attention_heads, config.head_size
+        self.dropout = config.attention_dropout
+        self.Wqkv = nn.Linear(config.hidden_size, 3 * config.hidden_size)
+
+    def forward(self, hidden: Tensor, bias: Tensor, first_only: bool) -> Tensor:
+        query, key, value = self._first(hidden) if first_only else self._all(hidden)
+        mixed = functional.scaled_dot_product_attention(
+            query, key, value, attn_mask=bias, dropout_p=self.dropout if self.training else 0.0
+        )
+        return mixed.transpose(1, 2).flatten(2)
+
+    def _all(self, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        query, key, value = self._split(self.Wqkv(hidden), 3)
+        return query, key, value
+
+    def _first(self, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """As `_all`, with the query of position 0 alone."""
+        sizes = [hidden.shape[-1], 2 * hidden.shape[-1]]
+        query_weight, weight = torch.split(self.Wqkv.weight, sizes)
+        query_bias, bias = torch.split(self.Wqkv.bias, sizes)
+        (query,) = self._split(functional.linear(hidden[:, :1], query_weight, query_bias), 1)
+        key, value = self._split(functional.linear(hidden, weight, bias), 2)
+        return query, key, value
+
+    def _split(self, projected: Tensor, parts: int) -> tuple[Tensor, ...]:
+        """Take [B, T, parts x H] apart into `parts` tensors [B, heads, T, head size]."""
+        batch, tokens, _ = projected.shape
+        shaped = projected.view(batch, tokens, parts, self.heads, self.head_size)
+        return torch.unbind(shaped.permute(2, 0, 3, 1, 4))
+
+
+class _SelfOutput(nn.Module):
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+        self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.dropout = nn.Dropout(config.hidden_dropout)
+
+    def forward(self, mixed: Tensor, residual: Tensor) -> Tensor:
+        hidden: Tensor = self.LayerNorm(self.dropout(self.dense(mixed)) + residual)
+        return hidden
+
+
+class _Attention(nn.Module):
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.self = _SelfAttention(config)
+        self.output = _SelfOutput(config)
+
+    def forward(self, hidden: Tensor, bias: Tensor, first_only: bool) -> Tensor:
+        residual = hidden[:, :1] if first_only else hidden
+        output: Tensor = self.output(self.self(hidden, bias, first_only), residual)
+        return output
+
+
+class _GatedMLP(nn.Module):
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        width, inner = config.hidden_size, config.intermediate_size
+        self.gated_layers = nn.Linear(width, 2 * inner, bias=False)
+        self.wo = nn.Linear(inner, width)
+        self.layernorm = nn.LayerNorm(width, eps=config.layer_norm_eps)
+        self.dropout = nn.Dropout(config.hidden_dropout)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        gate, value = self.gated_layers(hidden).chunk(2, dim=-1)
+        inner = self.dropout(functional.gelu(gate) * value)
+        output: Tensor = self.layernorm(self.wo(inner) + hidden)
+        return output
+
+
+class DnaBert2Block(Block):
+    """`a = LN(attention(x) + x)`, then `LN(mlp(a) + a)`."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.attention = _Attention(config)
+        self.mlp = _GatedMLP(config)
+
+    def forward(self, hidden: Tensor, context: Context, *, first_only: bool = False) -> Tensor:
+        """See `Block.forward`."""
+        bias = context.first().bias if first_only else context.bias
+        output: Tensor = self.mlp(self.attention(hidden, bias, first_only))
+        return output
+
+
+class _Encoder(nn.Module):
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.layer = nn.ModuleList(DnaBert2Block(config) for _ in range(config.num_hidden_layers))
+
+
+class _Pooler(nn.Module):
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+
+    def forward(self, first: Tensor) -> Tensor:
+        return torch.tanh(self.dense(first))
+
+
+class DnaBert2Backbone(Backbone):
+    """Embeddings and blocks; the output at padded positions is exactly 0."""
+
+    slopes: Tensor
+
+    def __init__(self, config: ModelConfig, *, pooler: bool) -> None:
+        super().__init__()
+        config.require("hidden_act", "gelu")
+        self.embeddings = _Embeddings(config)
+        self.encoder = _Encoder(config)
+        if pooler:
+            self.pooler = _Pooler(config)
+        slopes = torch.tensor(alibi_slopes(config.num_attention_heads), device="cpu")
+        self.register_buffer("slopes", slopes, persistent=False)
+
+    @property
+    def blocks(self) -> nn.ModuleList:
+        """The stack, first block first."""
+        return self.encoder.layer
+
+    def embed(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Context]:
+        """See `Backbone.embed`; the context holds ALiBi plus padding, built once a forward."""
+        hidden = self.embeddings(input_ids)
+        positions = torch.arange(input_ids.shape[1], device=input_ids.device)
+        distances = (positions[:, None] - positions[None, :]).abs()
+        alibi = -self.slopes[:, None, None] * distances
+        return hidden, Context(alibi.to(hidden.dtype) + padding_bias(attention_mask, hidden.dtype))
+
+    def finish(self, hidden: Tensor, attention_mask: Tensor) -> Tensor:
+        """Set padded positions to 0."""
+        return hidden * attention_mask[:, :, None].to(hidden.dtype)
+
+
+class DnaBert2Classifier(Classifier):
+    """DNABERT-2 with the pooler and linear head of its sequence classifier."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.bert = DnaBert2Backbone(config, pooler=True)
+        rate = config.raw.get("classifier_dropout")
+        self.dropout = nn.Dropout(config.hidden_dropout if rate is None else float(rate))
+        self.classifier = nn.Linear(config.hidden_size, config.num_labels)
+
+    @property
+    def backbone(self) -> Backbone:
+        """Embeddings and blocks."""
+        return self.bert
+
+    def pool(self, first: Tensor) -> Tensor:
+        """Return tanh(dense(first)) [B, H]."""
+        pooled: Tensor = self.bert.pooler(first)
+        return pooled
+
+    def project(self, pooled: Tensor) -> Tensor:
+        """Return logits [B, labels]."""
+        logits: Tensor = self.classifier(self.dropout(pooled))
+        return logits

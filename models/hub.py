@@ -1,0 +1,50 @@
+"""Checkpoints from the Hugging Face hub: only the files that are needed, never code."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from ..errors import GenoslimError
+
+_REPOSITORY = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
+_SMALL = ("config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
+_VOCABULARIES = ("vocab.txt", "genoslim.json")
+_SAFE = ("model.safetensors", "model-*.safetensors", "model.safetensors.index.json")
+_BIN = ("pytorch_model.bin", "pytorch_model-*.bin", "pytorch_model.bin.index.json")
+
+
+def is_repository(name: str) -> bool:
+    """Whether `name` has the form `owner/repository`."""
+    return _REPOSITORY.fullmatch(name) is not None
+
+
+def download(repository: str, *, revision: str | None = None) -> Path:
+    """Return a local folder with the config, tokenizer and weights of a repository.
+
+    The weights in safetensors if there are any, else the `.bin` ones. What is in the local cache is
+    not downloaded again. Raises GenoslimError if the hub or the repository cannot be reached.
+    """
+    folder = _snapshot(repository, revision, (*_SMALL, *_VOCABULARIES, *_SAFE))
+    if not any(folder.glob("*.safetensors")):
+        folder = _snapshot(repository, revision, (*_SMALL, *_VOCABULARIES, *_BIN))
+    return folder
+
+
+def _snapshot(repository: str, revision: str | None, patterns: tuple[str, ...]) -> Path:
+    try:
+        from huggingface_hub import snapshot_download
+    except ModuleNotFoundError as error:
+        raise GenoslimError(
+            f"{repository}: no such folder, and reading it from the Hugging Face hub needs"
+            " huggingface_hub: pip install 'genoslim[train]'"
+        ) from error
+    try:
+        return Path(snapshot_download(repository, revision=revision, allow_patterns=patterns))
+    except Exception as error:  # the hub library raises kinds of three HTTP libraries
+        reason = (str(error).strip().splitlines() or [""])[0]
+        at = f" at revision {revision}" if revision else ""
+        raise GenoslimError(
+            f"{repository}{at}: no such folder, and not to be had from the Hugging Face hub"
+            f" ({type(error).__name__}: {reason})"
+        ) from error

@@ -1,0 +1,146 @@
+"""The pretraining networks: a backbone and a head that fills in masked tokens."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from . import checkpoint, resolve
+from .classifier import Backbone, ModelConfig
+from .dnabert2 import DnaBert2Backbone
+from .nucleotide_transformer import NucleotideTransformerBackbone
+from .tokenizer import SequenceTokenizer
+
+
+class MaskedLM(nn.Module, ABC):
+    """A masked language model. Inputs as for `Classifier`; output logits over the vocabulary."""
+
+    config: ModelConfig
+
+    @property
+    @abstractmethod
+    def backbone(self) -> Backbone:
+        """Embeddings and blocks."""
+
+    @abstractmethod
+    def predict(self, hidden: Tensor) -> Tensor:
+        """Return vocabulary logits [B, T, V] from the encoder's output [B, T, H]."""
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Return vocabulary logits [B, T, V]."""
+        return self.predict(self.backbone.last_hidden_state(input_ids, attention_mask))
+
+
+class _Transform(nn.Module):
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+        self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        transformed: Tensor = self.LayerNorm(functional.gelu(self.dense(hidden)))
+        return transformed
+
+
+class _Bias(nn.Module):
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.empty(config.vocab_size))
+
+
+class _Predictions(nn.Module):
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.transform = _Transform(config)
+        self.decoder = _Bias(config)
+
+
+class _Cls(nn.Module):
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.predictions = _Predictions(config)
+
+
+class DnaBert2MaskedLM(MaskedLM):
+    """DNABERT-2 as pretrained; the decoder's matrix is the word embeddings."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.bert = DnaBert2Backbone(config, pooler=False)
+        self.cls = _Cls(config)
+
+    @property
+    def backbone(self) -> Backbone:
+        """Embeddings and blocks."""
+        return self.bert
+
+    def predict(self, hidden: Tensor) -> Tensor:
+        """Return vocabulary logits [B, T, V]."""
+        head = self.cls.predictions
+        words = self.bert.embeddings.word_embeddings.weight
+        return functional.linear(head.transform(hidden), words, head.decoder.bias)
+
+
+class _LMHead(nn.Module):
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+        self.layer_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.decoder = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        self.bias = nn.Parameter(torch.empty(config.vocab_size))
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        transformed = self.layer_norm(functional.gelu(self.dense(hidden)))
+        return functional.linear(transformed, self.decoder.weight, self.bias)
+
+
+class NucleotideTransformerMaskedLM(MaskedLM):
+    """The Nucleotide Transformer as pretrained; the decoder has a matrix of its own."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.esm = NucleotideTransformerBackbone(config)
+        self.lm_head = _LMHead(config)
+
+    @property
+    def backbone(self) -> Backbone:
+        """Embeddings, blocks and the final LayerNorm."""
+        return self.esm
+
+    def predict(self, hidden: Tensor) -> Tensor:
+        """Return vocabulary logits [B, T, V]."""
+        logits: Tensor = self.lm_head(hidden)
+        return logits
+
+
+def new_masked_lm(config: Mapping[str, Any], *, seed: int = 0) -> MaskedLM:
+    """Return an untrained masked language model for a `config.json`-like mapping."""
+    return checkpoint.new_masked_lm(config, seed=seed)
+
+
+def load_masked_lm(source: str | Path, *, revision: str | None = None) -> MaskedLM:
+    """Load a pretrained masked language model, head included.
+
+    `source` as for `genoslim.models.load`. Raises GenoslimError for a checkpoint without the head.
+    """
+    return checkpoint.load_masked_lm(resolve(source, revision=revision))
+
+
+def save_masked_lm(
+    model: MaskedLM,
+    tokenizer: SequenceTokenizer,
+    folder: Path,
+    *,
+    training: Mapping[str, Any] | None = None,
+    card: str | None = None,
+) -> None:
+    """Write a pretrained model as `checkpoint.save` writes a classifier, in the official layout."""
+    checkpoint.save(model, tokenizer, folder, training=training, card=card)

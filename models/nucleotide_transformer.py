@@ -1,0 +1,236 @@
+"""The Nucleotide Transformer, v1 and v2 (Dalla-Torre et al. 2024, doi 10.1038/s41592-024-02523-z).
+
+v1 is ESM with learned positions, a GELU MLP and token dropout; v2 has rotary positions and a gated
+SiLU MLP. Both are pre-LayerNorm. The names of modules are those of the official checkpoints.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from .classifier import Backbone, Block, Classifier, Context, ModelConfig, padding_bias
+
+_TRAINED_UNMASKED = 1 - 0.15 * 0.8
+"""Share of embeddings that were not zeroed in ESM's pretraining (15 % chosen, 80 % masked)."""
+
+
+class _Embeddings(nn.Module):
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.pad_id = int(config.raw.get("pad_token_id", 1))
+        self.mask_id = int(config.raw.get("mask_token_id", 2))
+        self.token_dropout = bool(config.raw.get("token_dropout", False))
+        self.word_embeddings = nn.Embedding(config.vocab_size, config.hidden_size)
+        if config.family == "nt_v1":
+            rows = int(config.raw.get("max_position_embeddings", 1002))
+            self.position_embeddings = nn.Embedding(rows, config.hidden_size)
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        hidden: Tensor = self.word_embeddings(input_ids)
+        if self.token_dropout:
+            hidden = self._drop_masked(hidden, input_ids, attention_mask)
+        if hasattr(self, "position_embeddings"):
+            hidden = hidden + self.position_embeddings(self._positions(input_ids))
+        return hidden * attention_mask[:, :, None].to(hidden.dtype)
+
+    def _drop_masked(self, hidden: Tensor, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Zero the masked tokens and rescale the rest to the share that pretraining saw."""
+        masked = input_ids == self.mask_id
+        share = masked.sum(-1).to(hidden.dtype) / attention_mask.sum(-1).to(hidden.dtype)
+        scale = _TRAINED_UNMASKED / (1 - share)
+        return hidden.masked_fill(masked[:, :, None], 0.0) * scale[:, None, None]
+
+    def _positions(self, input_ids: Tensor) -> Tensor:
+        """Return rows counted from `pad_id + 1`, padding at row `pad_id`."""
+        present = (input_ids != self.pad_id).to(torch.int64)
+        return present.cumsum(1) * present + self.pad_id
+
+
+class _SelfAttention(nn.Module):
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.heads, self.head_size = config.num_attention_heads, config.head_size
+        self.dropout = config.attention_dropout
+        self.query = nn.Linear(config.hidden_size, config.hidden_size)
+        self.key = nn.Linear(config.hidden_size, config.hidden_size)
+        self.value = nn.Linear(config.hidden_size, config.hidden_size)
+
+    def forward(self, hidden: Tensor, context: Context, first_only: bool) -> Tensor:
+        query_context = context.first() if first_only else context
+        query = self._split(self.query(hidden[:, :1] if first_only else hidden))
+        key, value = self._split(self.key(hidden)), self._split(self.value(hidden))
+        mixed = functional.scaled_dot_product_attention(
+            _rotate(query, query_context.rotary),
+            _rotate(key, context.rotary),
+            value,
+            attn_mask=query_context.bias,
+            dropout_p=self.dropout if self.training else 0.0,
+        )
+        return mixed.transpose(1, 2).flatten(2)
+
+    def _split(self, projected: Tensor) -> Tensor:
+        """Return [B, heads, T, head size] from [B, T, H]."""
+        batch, tokens, _ = projected.shape
+        return projected.view(batch, tokens, self.heads, self.head_size).transpose(1, 2)
+
+
+def _rotate(vectors: Tensor, rotary: tuple[Tensor, Tensor] | None) -> Tensor:
+    """Rotate pairs (i, i + d/2) of [B, heads, T, d] (Su et al. 2021, arXiv 2104.09864)."""
+    if rotary is None:
+        return vectors
+    cosines, sines = rotary
+    left, right = vectors.chunk(2, dim=-1)
+    rotated = (left * cosines - right * sines, right * cosines + left * sines)
+    return torch.cat(rotated, dim=-1)
+
+
+class _Dense(nn.Module):
+    """A linear layer under the name that ESM gives it."""
+
+    def __init__(self, inputs: int, outputs: int, *, bias: bool = True) -> None:
+        super().__init__()
+        self.dense = nn.Linear(inputs, outputs, bias=bias)
+
+    def forward(self, values: Tensor) -> Tensor:
+        output: Tensor = self.dense(values)
+        return output
+
+
+class _Attention(nn.Module):
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.self = _SelfAttention(config)
+        self.output = _Dense(config.hidden_size, config.hidden_size)
+
+    def forward(self, hidden: Tensor, context: Context, first_only: bool) -> Tensor:
+        output: Tensor = self.output(self.self(self.LayerNorm(hidden), context, first_only))
+        return output
+
+
+class NucleotideTransformerBlock(Block):
+    """`a = x + attention(LN(x))`, then `a + mlp(LN(a))`."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        width, inner = config.hidden_size, config.intermediate_size
+        self.gated = config.family == "nt_v2"
+        self.attention = _Attention(config)
+        self.LayerNorm = nn.LayerNorm(width, eps=config.layer_norm_eps)
+        self.intermediate = _Dense(width, 2 * inner if self.gated else inner, bias=not self.gated)
+        self.output = _Dense(inner, width, bias=not self.gated)
+        self.dropout = nn.Dropout(config.hidden_dropout)
+
+    def forward(self, hidden: Tensor, context: Context, *, first_only: bool = False) -> Tensor:
+        """See `Block.forward`."""
+        residual = hidden[:, :1] if first_only else hidden
+        hidden = residual + self.dropout(self.attention(hidden, context, first_only))
+        inner = self._activate(self.LayerNorm(hidden))
+        output: Tensor = hidden + self.dropout(self.output(inner))
+        return output
+
+    def _activate(self, hidden: Tensor) -> Tensor:
+        inner: Tensor = self.intermediate(hidden)
+        if not self.gated:
+            return functional.gelu(inner)
+        gate, value = inner.chunk(2, dim=-1)
+        return functional.silu(gate) * value
+
+
+class _Encoder(nn.Module):
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        blocks = (NucleotideTransformerBlock(config) for _ in range(config.num_hidden_layers))
+        self.layer = nn.ModuleList(blocks)
+        self.emb_layer_norm_after = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+
+
+class NucleotideTransformerBackbone(Backbone):
+    """Embeddings, blocks and the final LayerNorm."""
+
+    cosines: Tensor
+    sines: Tensor
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        config.require("emb_layer_norm_before", False, None)
+        config.require("add_bias_fnn", False)
+        config.require("is_folding_model", False, None)
+        config.require(
+            "position_embedding_type", "rotary" if config.family == "nt_v2" else "absolute"
+        )
+        self.embeddings = _Embeddings(config)
+        self.encoder = _Encoder(config)
+        self.rotary = config.family == "nt_v2"
+        if self.rotary:
+            self._add_rotary_tables(config)
+
+    def _add_rotary_tables(self, config: ModelConfig) -> None:
+        """Tabulate cosines and sines [tokens, head size / 2] in float64.
+
+        Looked up, not computed in the forward pass, so that they stay exact in any precision. The
+        frequencies are rounded to float32, as they are in the original.
+        """
+        steps = torch.arange(0, config.head_size, 2, device="cpu").float()
+        frequencies = 1.0 / (10000 ** (steps / config.head_size))
+        tokens = int(config.raw.get("max_position_embeddings", 2050))
+        positions = torch.arange(tokens, device="cpu", dtype=torch.float64)
+        angles = torch.outer(positions, frequencies.double())
+        self.register_buffer("cosines", angles.cos(), persistent=False)
+        self.register_buffer("sines", angles.sin(), persistent=False)
+
+    @property
+    def blocks(self) -> nn.ModuleList:
+        """The stack, first block first."""
+        return self.encoder.layer
+
+    def embed(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Context]:
+        """See `Backbone.embed`."""
+        hidden = self.embeddings(input_ids, attention_mask)
+        bias = padding_bias(attention_mask, hidden.dtype)
+        if not self.rotary:
+            return hidden, Context(bias)
+        positions = torch.arange(input_ids.shape[1], device=input_ids.device)
+        cosines, sines = (table[positions].to(hidden.dtype) for table in (self.cosines, self.sines))
+        return hidden, Context(bias, (cosines, sines))
+
+    def finish(self, hidden: Tensor, attention_mask: Tensor) -> Tensor:
+        """Apply the final LayerNorm."""
+        output: Tensor = self.encoder.emb_layer_norm_after(hidden)
+        return output
+
+
+class _Head(nn.Module):
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+        self.dropout = nn.Dropout(config.hidden_dropout)
+        self.out_proj = nn.Linear(config.hidden_size, config.num_labels)
+
+
+class NucleotideTransformerClassifier(Classifier):
+    """The Nucleotide Transformer with ESM's classification head."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.esm = NucleotideTransformerBackbone(config)
+        self.classifier = _Head(config)
+
+    @property
+    def backbone(self) -> Backbone:
+        """Embeddings, blocks and the final LayerNorm."""
+        return self.esm
+
+    def pool(self, first: Tensor) -> Tensor:
+        """Return tanh(dense(first)) [B, H]."""
+        head = self.classifier
+        return torch.tanh(head.dense(head.dropout(first)))
+
+    def project(self, pooled: Tensor) -> Tensor:
+        """Return logits [B, labels]."""
+        head = self.classifier
+        logits: Tensor = head.out_proj(head.dropout(pooled))
+        return logits
