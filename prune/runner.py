@@ -23,6 +23,7 @@ from ..files import sha256
 from ..models import load, load_tokenizer, resolve
 from ..models.checkpoint import save
 from ..models.classifier import Classifier
+from ..models.families import licence
 from ..models.layers import drop_layers
 from ..models.tokenizer import SequenceTokenizer
 from .finetune import EVALUATION_BATCH, FineTuned, Labelled, fine_tune_tokens, predict_tokens
@@ -126,7 +127,13 @@ class TrialRunner:
         predictions, seconds = self._predict(model)
         result = self._result(spec, model, tuned, predictions, seconds)
         if keep_weights:
-            record = {"trial": spec.to_dict(), "result": result.to_dict()}
+            record = {
+                "base_model": spec.model,
+                "licence": licence(self.folder),
+                "dropped_layers": list(spec.dropped),
+                "trial": spec.to_dict(),
+                "result": result.to_dict(),
+            }
             save(model.cpu(), self.tokenizer, self.store.checkpoint(spec), training=record)
         self.store.write_result(spec, result, predictions)
 

@@ -63,7 +63,7 @@ class TokenTable:
     def by_length(self, batch_size: int) -> list[Tensor]:
         """Return the rows in order of length, cut into batches: the least padding there can be."""
         order = torch.argsort(self.lengths, stable=True)
-        return list(order.split(batch_size))
+        return list(torch.split(order, batch_size))
 
     def shuffled(self, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
         """Yield one epoch of batches of nearly equal length, in an order drawn from `generator`.
@@ -73,8 +73,8 @@ class TokenTable:
         """
         order = torch.randperm(len(self), generator=generator)
         batches: list[Tensor] = []
-        for block in order.split(batch_size * _BUCKET_BATCHES):
+        for block in torch.split(order, batch_size * _BUCKET_BATCHES):
             by_length = block[torch.argsort(self.lengths[block], stable=True)]
-            batches.extend(by_length.split(batch_size))
+            batches.extend(torch.split(by_length, batch_size))
         for index in torch.randperm(len(batches), generator=generator).tolist():
             yield batches[index]

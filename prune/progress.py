@@ -1,0 +1,157 @@
+"""How far a set of trials has come, and when it will be done."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from .trial import Trial, TrialSpec
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Status:
+    """A moment of a sweep: trials done of all, what runs now, seconds left (None: unknown yet)."""
+
+    done: int
+    total: int
+    running: tuple[str, ...]
+    seconds_left: float | None
+
+
+Report = Callable[[Status], None]
+
+
+class Monitor:
+    """Follows trials as they start, step and end; logs each end and reports every change.
+
+    The time left is that of the work left, running trials by their share of steps, at the mean
+    pace of the trials that ended here (before the first: of those that run), over the slots.
+    """
+
+    def __init__(
+        self,
+        total: int,
+        done: int,
+        slots: int,
+        report: Report,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.total = total
+        self.done = done
+        self._slots = slots
+        self._report = report
+        self._clock = clock
+        self._running: dict[str, tuple[TrialSpec, float, float]] = {}
+        self._paces: list[float] = []
+
+    def started(self, spec: TrialSpec) -> None:
+        """Note that a trial runs."""
+        self._running[spec.hash] = spec, self._clock(), 0.0
+        self._tell()
+
+    def stepped(self, spec: TrialSpec, step: int, total: int) -> None:
+        """Note how far a running trial is."""
+        _, since, _ = self._running[spec.hash]
+        self._running[spec.hash] = spec, since, step / total
+        self._tell()
+
+    def left(self, spec: TrialSpec) -> None:
+        """Note that a trial runs no more, without a result."""
+        del self._running[spec.hash]
+        self._tell()
+
+    def retried(self) -> None:
+        """Note that one more trial is to be run."""
+        self.total += 1
+
+    def ended(self, trial: Trial) -> None:
+        """Note a result."""
+        _, since, _ = self._running.pop(trial.spec.hash)
+        self._paces.append(self._clock() - since)
+        self.done += 1
+        self._tell()
+        left = self.seconds_left()
+        result = trial.result
+        _log.info(
+            "%d/%d %s: validation AUROC %.4f, %d steps, %.1f s%s%s",
+            self.done,
+            self.total,
+            trial.spec.name,
+            result.validation.auroc,
+            result.steps,
+            result.fine_tune_seconds,
+            f", COLLAPSED ({result.collapsed})" if result.collapsed else "",
+            f"; about {duration(left)} left" if left else "",
+        )
+
+    def seconds_left(self) -> float | None:
+        """Return the estimate, or None while there is nothing to base it on."""
+        shares = [share for _, _, share in self._running.values()]
+        work = self.total - self.done - sum(shares)
+        paces = self._paces or [
+            (self._clock() - since) / share
+            for _, since, share in self._running.values()
+            if share > 0
+        ]
+        if not paces:
+            return None
+        lanes = max(1, min(self._slots, self.total - self.done))
+        return sum(paces) / len(paces) * work / lanes
+
+    def _tell(self) -> None:
+        running = tuple(f"{spec.name} {share:.0%}" for spec, _, share in self._running.values())
+        self._report(Status(self.done, self.total, running, self.seconds_left()))
+
+
+def duration(seconds: float) -> str:
+    """Return a time to a person: `42 s`, `3 min 05 s`, `2 h 10 min`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+@contextmanager
+def shown() -> Iterator[Report]:
+    """Yield a report that draws a progress bar on stderr if that is a terminal, else nothing.
+
+    While the bar is there, log lines go above it.
+    """
+    console = Console(stderr=True)
+    if not sys.stderr.isatty():
+        yield lambda status: None
+        return
+    columns = (
+        TextColumn("trials"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}"),
+    )
+    root = logging.getLogger()
+    handlers = root.handlers[:]
+    root.handlers = [RichHandler(console=console, show_path=False, show_level=False)]
+    try:
+        with Progress(*columns, console=console, transient=True) as bars:
+            bar = bars.add_task("", total=None)
+
+            def report(status: Status) -> None:
+                left = "" if status.seconds_left is None else duration(status.seconds_left)
+                text = " | ".join([f"{left} left" if left else "", *status.running]).strip(" |")
+                bars.update(bar, completed=status.done, total=status.total, description=text)
+
+            yield report
+    finally:
+        root.handlers = handlers

@@ -1,0 +1,340 @@
+"""Build the slim models a judgement asks for, fine-tune them, and keep the best seed of each."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from ..errors import GenoslimError, UsageError
+from ..files import write_json
+from ..models import load, load_tokenizer
+from ..models.checkpoint import read_training, save
+from .measure import MEASURES, Measured, Split
+from .progress import Report
+from .run_folder import RunFolder, TrialStore
+from .sweep import Executor, attempts, config_of, plan, run_trials, setting_of, spec_of
+from .trial import Trial, TrialSpec
+from .verdicts import Judgement, Rules, Spread, judge
+
+PRUNE_FILE = "prune.json"
+PRUNE_FORMAT = 1
+
+ModelName = Literal["baseline", "unfavourable_removed", "cornerstone_only"]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One model to build: the layers to drop, and in words why these."""
+
+    name: ModelName
+    dropped: tuple[int, ...]
+    reason: str
+
+
+@dataclass(frozen=True)
+class SeedRecord:
+    """One fine-tuned seed of a model."""
+
+    seed: int
+    trial: str
+    collapsed: str
+    validation: dict[str, float]
+    test: dict[str, float]
+    macro_auroc: dict[Split, float | None]
+    fine_tune_seconds: float
+    evaluation_seconds: float
+    steps: int
+
+
+@dataclass(frozen=True)
+class SlimModel:
+    """One line of the table: what was built, how it did over its seeds, where the best one is.
+
+    Spreads are over the seeds that did not collapse (all, if every one did). `same_as` names the
+    model this one is identical to, with which it shares trials and checkpoint.
+    """
+
+    name: ModelName
+    reason: str
+    kept: tuple[int, ...]
+    dropped: tuple[int, ...]
+    same_as: ModelName | None
+    parameters: int
+    validation: dict[str, Spread]
+    test: dict[str, Spread]
+    fine_tune_seconds: Spread
+    evaluation_seconds: Spread
+    seeds: tuple[SeedRecord, ...]
+    best_seed: int
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """What `genoslim prune` made of a run."""
+
+    run: str
+    judgement: Judgement
+    models: tuple[SlimModel, ...]
+    notes: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as a JSON-ready dictionary: what `prune.json` holds."""
+        return {"format": PRUNE_FORMAT, **asdict(self)}
+
+
+def judge_run(run: RunFolder, rules: Rules) -> Judgement:
+    """Judge the layers of a finished sweep; GenoslimError names a trial that is missing."""
+    found: dict[tuple[int, ...], list[list[Trial]]] = {}
+    for spec in plan(run):
+        tries = attempts(run.trials, spec)
+        if not tries:
+            raise GenoslimError(
+                f"{run.folder}: trial {spec.hash} ({spec.name}) is not done; finish the sweep with"
+                f" `genoslim sweep -o {run.folder}`"
+            )
+        found.setdefault(spec.dropped, []).append(tries)
+    baseline = found.pop(())
+    layers = {dropped[0]: tries for dropped, tries in found.items()}
+    return judge(baseline, layers, run.rows(), rules)
+
+
+def choose(judgement: Judgement) -> tuple[Choice, Choice]:
+    """Return the unfavourable-removed and the cornerstone-only model; neither is ever empty.
+
+    Every layer unfavourable: the one whose removal leaves the lowest AUROC is kept. No layer
+    cornerstone: that same layer is the one kept.
+    """
+    layers = tuple(verdict.layer for verdict in judgement.verdicts)
+    dearest = min(judgement.verdicts, key=lambda v: (v.evidence.metrics["auroc"], v.layer)).layer
+    rest = tuple(layer for layer in layers if layer != dearest)
+    unfavourable = judgement.layers("unfavourable")
+    cornerstone = judgement.layers("cornerstone")
+    reason = "all unfavourable layers removed"
+    if not unfavourable:
+        reason = "no layer is unfavourable: nothing is removed"
+    elif unfavourable == layers:
+        unfavourable = rest
+        reason = (
+            "every layer is unfavourable; by the rule `never empty` the layer is kept without"
+            f" which AUROC is lowest ({dearest})"
+        )
+    first = Choice("unfavourable_removed", unfavourable, reason)
+    reason = "all layers removed but the cornerstones"
+    if not cornerstone:
+        cornerstone = (dearest,)
+        reason = (
+            "no layer is a cornerstone; by the rule `dearest layer` the one is kept without which"
+            f" AUROC is lowest ({dearest})"
+        )
+    dropped = tuple(layer for layer in layers if layer not in cornerstone)
+    return first, Choice("cornerstone_only", dropped, reason)
+
+
+def prune(
+    run: RunFolder,
+    out: Path,
+    *,
+    rules: Rules,
+    executor: Executor,
+    report: Report,
+    data: Path | None = None,
+) -> Pruned:
+    """Judge a run, build and fine-tune the slim models over its seeds, save the best of each.
+
+    Trials are kept in `out/trials` and go on after an interruption; the baseline is taken from
+    the run, where the sweep kept its weights. `data` replaces the run's data path if the file
+    has moved; its fingerprint must be the same.
+    """
+    if out.resolve() == run.folder.resolve():
+        raise UsageError(f"{out} is the run folder itself: give another one with -o")
+    judgement = judge_run(run, rules)
+    choices = (Choice("baseline", (), "the model as it was"), *choose(judgement))
+    store = TrialStore(out / "trials")
+    builder = _Builder(run, store, judgement)
+    setting = setting_of(run, trials=store.folder)
+    run_trials(
+        builder.missing(choices),
+        store=store,
+        setting=setting if data is None else replace(setting, data=data.absolute()),
+        executor=executor,
+        keeps=lambda spec: True,
+        report=report,
+    )
+    models = builder.models(choices)
+    for model in models:
+        builder.save(model, out)
+    pruned = Pruned(str(run.folder.absolute()), judgement, models, _notes(run, judgement, models))
+    write_json(out / PRUNE_FILE, pruned.to_dict())
+    return pruned
+
+
+class _Builder:
+    """Knows where each model's trials are, and turns them into lines and checkpoints."""
+
+    def __init__(self, run: RunFolder, store: TrialStore, judgement: Judgement) -> None:
+        self.run = run
+        self.store = store
+        self.judgement = judgement
+        self.rows = run.rows()
+        config = config_of(run)
+        self.seeds = range(config.seed, config.seed + config.seeds)
+
+    def specs(self, dropped: Sequence[int]) -> list[TrialSpec]:
+        return [spec_of(self.run, dropped, seed) for seed in self.seeds]
+
+    def home(self, dropped: Sequence[int]) -> TrialStore:
+        return self.store if dropped else self.run.trials
+
+    def missing(self, choices: Sequence[Choice]) -> list[TrialSpec]:
+        """Return the trials of every different model but the baseline, which the run has."""
+        different = dict.fromkeys(choice.dropped for choice in choices if choice.dropped)
+        return [spec for dropped in different for spec in self.specs(dropped)]
+
+    def models(self, choices: Sequence[Choice]) -> tuple[SlimModel, ...]:
+        first: dict[tuple[int, ...], ModelName] = {}
+        found = []
+        for choice in choices:
+            same = first.setdefault(choice.dropped, choice.name)
+            found.append(self._model(choice, None if same == choice.name else same))
+        return tuple(found)
+
+    def _model(self, choice: Choice, same_as: ModelName | None) -> SlimModel:
+        home = self.home(choice.dropped)
+        trials = [t for spec in self.specs(choice.dropped) for t in attempts(home, spec)]
+        how = self.judgement.rules.measuring
+        measured = {trial.spec.seed: trial.measured(self.rows, how) for trial in trials}
+        counted = [t for t in trials if not t.result.collapsed] or trials
+        best = max(counted, key=lambda t: (measured[t.spec.seed].validation.auroc, -t.spec.seed))
+        layers = range(self.run.record["layers"])
+        return SlimModel(
+            name=choice.name,
+            reason=choice.reason,
+            kept=tuple(layer for layer in layers if layer not in choice.dropped),
+            dropped=choice.dropped,
+            same_as=same_as,
+            parameters=best.result.parameters,
+            validation=_spreads([measured[t.spec.seed] for t in counted], "validation"),
+            test=_spreads([measured[t.spec.seed] for t in counted], "test"),
+            fine_tune_seconds=Spread.of([t.result.fine_tune_seconds for t in counted]),
+            evaluation_seconds=Spread.of([t.result.evaluation_seconds for t in counted]),
+            seeds=tuple(_seed_record(t, measured[t.spec.seed]) for t in trials),
+            best_seed=best.spec.seed,
+        )
+
+    def save(self, model: SlimModel, out: Path) -> None:
+        """Write the checkpoint of the best seed, or a link to that of an identical model."""
+        folder = out / model.name
+        if model.same_as is not None:
+            _link(folder, model.same_as)
+            return
+        spec = spec_of(self.run, model.dropped, model.best_seed)
+        record = self._record(model, spec)
+        if folder.is_symlink():
+            folder.unlink()
+        elif folder.exists() and read_training(folder) == record:
+            return
+        source = self.home(model.dropped).checkpoint(spec)
+        if not source.exists():
+            raise GenoslimError(
+                f"{source} is missing: the weights of {spec.name} were not kept;"
+                f" `genoslim sweep -o {self.run.folder}` makes them again"
+            )
+        save(load(source), load_tokenizer(source), folder, training=record)
+
+    def _record(self, model: SlimModel, spec: TrialSpec) -> dict[str, Any]:
+        """Return what `genoslim.json` of a checkpoint says about how it was made."""
+        about, metadata = self.run.record, self.run.record["data_metadata"]
+        best = next(seed for seed in model.seeds if seed.seed == model.best_seed)
+        return {
+            "base_model": about["model"],
+            "base_model_fingerprint": spec.model_fingerprint,
+            "base_layers": about["layers"],
+            "kept_layers": list(model.kept),
+            "dropped_layers": list(model.dropped),
+            "model": model.name,
+            "chosen_because": model.reason,
+            "licence": about["licences"]["model"],
+            "data_licence": about["licences"]["data"],
+            "licences": about["licences"],
+            "data_source": metadata["source"],
+            "data_fingerprint": spec.data_fingerprint,
+            "window_length": metadata["window_length"],
+            "assembly": metadata["assembly"],
+            "label_names": list(metadata["label_names"]),
+            "seed": spec.seed,
+            "recipe": spec.recipe.to_dict(),
+            "fine_tune_seconds": best.fine_tune_seconds,
+            "evaluation_seconds": best.evaluation_seconds,
+            "parameters": model.parameters,
+            "validation": best.validation,
+            "test": best.test,
+            "macro_auroc": dict(best.macro_auroc),
+            "seeds": [asdict(seed) for seed in model.seeds],
+            "trial": spec.hash,
+            "environment": about["environment"],
+        }
+
+
+def _spreads(measured: Sequence[Measured], split: Split) -> dict[str, Spread]:
+    found = {name: Spread.of([getattr(m.on(split), name) for m in measured]) for name in MEASURES}
+    macro = [value for m in measured if (value := m.macro_auroc[split]) is not None]
+    return {**found, "macro_auroc": Spread.of(macro)} if macro else found
+
+
+def _seed_record(trial: Trial, measured: Measured) -> SeedRecord:
+    return SeedRecord(
+        seed=trial.spec.seed,
+        trial=trial.spec.hash,
+        collapsed=trial.result.collapsed,
+        validation=measured.validation.to_dict(),
+        test=measured.test.to_dict(),
+        macro_auroc=measured.macro_auroc,
+        fine_tune_seconds=trial.result.fine_tune_seconds,
+        evaluation_seconds=trial.result.evaluation_seconds,
+        steps=trial.result.steps,
+    )
+
+
+def _link(folder: Path, target: str) -> None:
+    """Make `folder` a relative link to its neighbour `target`."""
+    if folder.is_symlink():
+        folder.unlink()
+    elif folder.exists():
+        shutil.rmtree(folder)
+    folder.symlink_to(target, target_is_directory=True)
+
+
+def _notes(run: RunFolder, judgement: Judgement, models: Sequence[SlimModel]) -> tuple[str, ...]:
+    """Return what a reader must know besides the figures."""
+    notes = [f"{m.name} is identical to {m.same_as}: {m.reason}" for m in models if m.same_as]
+    notes += [f"{m.name}: {m.reason}" for m in models if " rule `" in m.reason and not m.same_as]
+    for model in models:
+        lost = [seed.seed for seed in model.seeds if seed.collapsed]
+        if lost:
+            seeds = ", ".join(map(str, lost))
+            notes.append(f"{model.name}: seed {seeds} collapsed and does not count")
+    return (*notes, *caveats(run, judgement.rules))
+
+
+def caveats(run: RunFolder, rules: Rules) -> tuple[str, ...]:
+    """Return the warnings that come with a run: selection on test, licences, what eQTLs say."""
+    found = []
+    if rules.split == "test":
+        found.append(
+            "Layers were selected on the test split: figures on test are optimistic for the models"
+            " chosen by it"
+        )
+    for what, licence in run.record["licences"].items():
+        if "NC" in licence.upper().split("-"):
+            found.append(f"The licence of the {what} is {licence}: no commercial use")
+        elif licence in ("", "unknown"):
+            found.append(f"The licence of the {what} is not known: find out before use")
+    if "eqtl" in run.record["data_metadata"]["source"].lower():
+        found.append(
+            "The labels say whether a variant causes a change of expression (eQTL). That is not"
+            " pathogenicity, and a score is no evidence for PP3 or BP4"
+        )
+    return tuple(found)

@@ -1,0 +1,366 @@
+"""Plan the sweep, run its trials on any executor, go on after any interruption."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import Any, Literal
+
+from ..data.dataset import LabelledData
+from ..errors import GenoslimError, UsageError
+from ..models import resolve
+from ..models.families import family_name, licence, read_config
+from .pool import Ended, InlinePool, Pool, ProcessPool, RayPool
+from .progress import Monitor, Report
+from .recipe import Recipe
+from .run_folder import RunFolder, TrialStore
+from .runner import (
+    Setting,
+    TrialRunner,
+    describe_environment,
+    fingerprint_model,
+    resolve_devices,
+    rows_of,
+)
+from .trial import RETRIES, Trial, TrialSpec, check_splits
+
+_log = logging.getLogger(__name__)
+
+_BUSY_SECONDS = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepConfig:
+    """What a sweep is: the baseline over `seeds` seeds, each layer dropped over `layer_seeds`.
+
+    Seeds count up from `seed`, so that a layer's trials share theirs with the baseline's.
+    """
+
+    model: str
+    data: Path
+    recipe: Recipe = field(default_factory=Recipe)
+    seed: int = 0
+    seeds: int = 3
+    layer_seeds: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("seeds", "layer_seeds"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"sweep: {name} is {getattr(self, name)}, must be at least 1")
+        if self.seed < 0:
+            raise UsageError(f"sweep: seed is {self.seed}, must be at least 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Executor:
+    """Where trials run side by side.
+
+    `workers` is by default the number of GPUs, or 1 on a CPU; `threads` (torch's, in each) the
+    cores shared among them, or OMP_NUM_THREADS where that is set.
+    """
+
+    kind: Literal["local", "ray"] = "local"
+    workers: int | None = None
+    threads: int | None = None
+    device: str = "auto"
+
+    def settings(self, base: Setting) -> list[Setting]:
+        """Return one setting for each worker."""
+        remote = self.kind == "ray" and self.device == "cuda"
+        devices = ["cuda:0"] if remote else resolve_devices(self.device)
+        workers = self.workers or len(devices)
+        threads = self.threads or _default_threads(workers)
+        return [
+            replace(base, device=devices[index % len(devices)], threads=threads)
+            for index in range(workers)
+        ]
+
+    def pool(self, base: Setting, monitor: Monitor) -> Pool:
+        """Start the workers; one local worker is this process itself."""
+        settings = self.settings(base)
+        if self.kind == "ray":
+            return RayPool(settings)
+        if len(settings) == 1:
+            return InlinePool(settings[0], monitor.stepped)
+        return ProcessPool(settings, monitor.stepped)
+
+
+def open_sweep(folder: Path, config: SweepConfig) -> RunFolder:
+    """Make the run folder of a sweep, or open it to go on if it is of the same sweep."""
+    source = resolve(config.model)
+    data = LabelledData.read(config.data)
+    rows = rows_of(data)
+    check_splits(rows)
+    layers = int(read_config(source)["num_hidden_layers"])
+    if layers < 2:
+        raise GenoslimError(f"{config.model} has {layers} layer: there is nothing to drop")
+    return RunFolder.create(
+        folder,
+        identity={
+            "model_fingerprint": fingerprint_model(source),
+            "data_fingerprint": data.fingerprint,
+            "recipe": config.recipe.to_dict(),
+            "seed": config.seed,
+            "seeds": config.seeds,
+            "layer_seeds": config.layer_seeds,
+        },
+        about={
+            "model": _absolute(config.model),
+            "data": str(Path(config.data).absolute()),
+            "family": family_name(read_config(source)),
+            "layers": layers,
+            "licences": {"model": licence(source), "data": data.metadata.licence},
+            "data_metadata": data.metadata.to_dict(),
+            "environment": describe_environment(),
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        },
+        rows=rows,
+    )
+
+
+def config_of(run: RunFolder) -> SweepConfig:
+    """Return the configuration a run folder was made with."""
+    identity = run.record["identity"]
+    return SweepConfig(
+        model=run.record["model"],
+        data=Path(run.record["data"]),
+        recipe=Recipe.from_dict(identity["recipe"]),
+        seed=identity["seed"],
+        seeds=identity["seeds"],
+        layer_seeds=identity["layer_seeds"],
+    )
+
+
+def plan(run: RunFolder) -> list[TrialSpec]:
+    """Return the trials of a sweep: baseline seeds first, then layer after layer."""
+    config = config_of(run)
+    baseline = [spec_of(run, (), config.seed + index) for index in range(config.seeds)]
+    layers = [
+        spec_of(run, (layer,), config.seed + index)
+        for layer in range(run.record["layers"])
+        for index in range(config.layer_seeds)
+    ]
+    return baseline + layers
+
+
+def spec_of(run: RunFolder, dropped: Sequence[int], seed: int) -> TrialSpec:
+    """Return the trial of a run's model, data and recipe without some layers."""
+    identity = run.record["identity"]
+    return TrialSpec(
+        model=run.record["model"],
+        model_fingerprint=identity["model_fingerprint"],
+        data_fingerprint=identity["data_fingerprint"],
+        dropped=tuple(sorted(dropped)),
+        seed=seed,
+        recipe=Recipe.from_dict(identity["recipe"]),
+    )
+
+
+def sweep(run: RunFolder, *, executor: Executor, report: Report) -> None:
+    """Run what is missing of a sweep; baseline trials keep their weights.
+
+    Raises GenoslimError naming the trial and the cause if one fails, or when interrupted.
+    """
+    run_trials(
+        plan(run),
+        store=run.trials,
+        setting=setting_of(run),
+        executor=executor,
+        keeps=lambda spec: not spec.dropped,
+        report=report,
+    )
+
+
+def run_one(run: RunFolder, trial_hash: str, *, executor: Executor) -> None:
+    """Run one trial of the plan, or of its retries, in this process: for a cluster's job arrays."""
+    known = {
+        attempt.hash: attempt
+        for spec in plan(run)
+        for attempt in (spec.again(number) for number in range(RETRIES + 1))
+    }
+    if trial_hash not in known:
+        raise UsageError(
+            f"no trial {trial_hash!r} in {run.folder}; `genoslim sweep -o {run.folder} --dry-run`"
+            " lists them"
+        )
+    spec = known[trial_hash]
+    runner = TrialRunner(replace(executor, workers=1).settings(setting_of(run))[0])
+    with _interruptible(lambda: f"interrupted: trial {spec.hash} ({spec.name}) is not done"):
+        outcome = runner.run(spec, keep_weights=not spec.dropped)
+    _log.info("trial %s (%s): %s", spec.hash, spec.name, outcome)
+
+
+def setting_of(run: RunFolder, *, trials: Path | None = None) -> Setting:
+    """Return what trials of a run read, and where they are written (default: the run itself)."""
+    return Setting(
+        model=run.record["model"],
+        data=Path(run.record["data"]),
+        data_fingerprint=run.record["identity"]["data_fingerprint"],
+        trials=(trials or run.trials.folder).absolute(),
+    )
+
+
+def attempts(store: TrialStore, spec: TrialSpec) -> list[Trial]:
+    """Return the finished attempts at a trial: one, and retries while they collapsed."""
+    found: list[Trial] = []
+    for number in range(RETRIES + 1):
+        trial = store.read(spec.again(number))
+        if trial is None:
+            break
+        found.append(trial)
+        if not trial.result.collapsed:
+            break
+    return found
+
+
+def next_attempt(store: TrialStore, spec: TrialSpec, *, keep_weights: bool) -> TrialSpec | None:
+    """Return the attempt at a trial that is to be run now, None if the trial is settled."""
+    for number in range(RETRIES + 1):
+        attempt = spec.again(number)
+        if not store.done(attempt, with_weights=keep_weights):
+            return attempt
+        trial = store.read(attempt)
+        if trial is None or not trial.result.collapsed:
+            return None
+    return None
+
+
+def run_trials(
+    specs: Sequence[TrialSpec],
+    *,
+    store: TrialStore,
+    setting: Setting,
+    executor: Executor,
+    keeps: Callable[[TrialSpec], bool],
+    report: Report,
+) -> None:
+    """Run all trials that are not done, and retries of those that collapse.
+
+    `keeps` tells which trials keep their weights. After a failure no new trial starts, those
+    that run are finished, and GenoslimError names the failed ones.
+    """
+    driver = _Driver(specs, store, keeps)
+    if not driver.todo:
+        return
+    workers = len(executor.settings(setting))
+    monitor = Monitor(len(specs), len(specs) - len(driver.todo), workers, report)
+    driver.monitor = monitor
+    with _interruptible(driver.farewell):
+        pool = executor.pool(setting, monitor)
+        try:
+            driver.drive(pool)
+        finally:
+            pool.close()
+
+
+class _Driver:
+    """The loop that fills free slots and takes in what ended."""
+
+    monitor: Monitor
+
+    def __init__(
+        self, specs: Sequence[TrialSpec], store: TrialStore, keeps: Callable[[TrialSpec], bool]
+    ) -> None:
+        self.store = store
+        self.keeps = keeps
+        self.origin: dict[str, TrialSpec] = {}
+        self.todo: list[tuple[float, TrialSpec]] = []
+        self.running: set[str] = set()
+        self.failed: list[Ended] = []
+        for spec in specs:
+            self._enqueue(spec)
+
+    def _enqueue(self, origin: TrialSpec) -> bool:
+        attempt = next_attempt(self.store, origin, keep_weights=self.keeps(origin))
+        if attempt is None:
+            return False
+        self.origin[attempt.hash] = origin
+        self.todo.append((0.0, attempt))
+        return True
+
+    def farewell(self) -> str:
+        """Say how far an interrupted run came."""
+        done, total = self.monitor.done, self.monitor.total
+        return f"interrupted with {done} of {total} trials done; the same command goes on from here"
+
+    def drive(self, pool: Pool) -> None:
+        """Run until nothing is left to do or a failure has let the running trials end."""
+        while self.running or (self.todo and not self.failed):
+            self._fill(pool)
+            if not self.running:
+                time.sleep(_BUSY_SECONDS)
+            for ended in pool.wait():
+                self.running.discard(ended.spec.hash)
+                self._take(ended)
+        if self.failed:
+            causes = "; ".join(
+                f"trial {ended.spec.hash} ({ended.spec.name}) failed: {ended.cause}"
+                for ended in self.failed
+            )
+            raise GenoslimError(f"{causes}. What is done stays done: run the command again")
+
+    def _fill(self, pool: Pool) -> None:
+        while not self.failed and len(self.running) < pool.slots:
+            ready = [item for item in self.todo if item[0] <= time.monotonic()]
+            if not ready:
+                return
+            self.todo.remove(ready[0])
+            spec = ready[0][1]
+            self.running.add(spec.hash)
+            self.monitor.started(spec)
+            pool.submit(spec, keep_weights=self.keeps(spec))
+
+    def _take(self, ended: Ended) -> None:
+        spec = ended.spec
+        if ended.outcome == "busy":
+            self.monitor.left(spec)
+            self.todo.append((time.monotonic() + _BUSY_SECONDS, spec))
+            return
+        trial = self.store.read(spec)
+        if ended.outcome == "failed" or trial is None:
+            cause = ended.cause or "its result does not read back"
+            _log.error("trial %s (%s) failed: %s", spec.hash, spec.name, cause)
+            self.monitor.left(spec)
+            self.failed.append(replace(ended, cause=cause))
+            return
+        self.monitor.ended(trial)
+        if self._enqueue(self.origin[spec.hash]):
+            self.monitor.retried()
+
+
+@contextmanager
+def _interruptible(farewell: Callable[[], str]) -> Iterator[None]:
+    """Let SIGTERM do what Ctrl-C does, and end both in one clear line."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    in_main = threading.current_thread() is threading.main_thread()
+    before: Any = signal.signal(signal.SIGTERM, interrupt) if in_main else None
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise GenoslimError(farewell()) from None
+    finally:
+        if in_main:
+            signal.signal(signal.SIGTERM, before)
+
+
+def _default_threads(workers: int) -> int:
+    stated = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    if stated.isdigit() and int(stated) > 0:
+        return int(stated)
+    return max(1, len(os.sched_getaffinity(0)) // workers)
+
+
+def _absolute(source: str) -> str:
+    return str(Path(source).absolute()) if Path(source).exists() else source

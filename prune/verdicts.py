@@ -1,0 +1,447 @@
+"""Judge the layers: what a model is without each of them, by the paper's rule or by tests.
+
+The paper's rule is that of Hegde, Nebel and Rahman, Genes 2025, 16(11):1358; docs/method.md
+lists its options. Every verdict carries the figures it rests on.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from ..errors import GenoslimError, UsageError
+from ..stats.delong import paired_auroc
+from ..stats.metrics import compute_metrics
+from ..stats.multiplicity import holm
+from ..stats.ranks import auroc
+from ..stats.resampling import clustered_bootstrap
+from .measure import MEASURES, SPLITS, Measured, Measuring, Rows, Split
+from .trial import Trial
+
+Role = Literal["cornerstone", "unfavourable", "neutral", "undecided"]
+Finding = Literal["better", "equivalent", "worse", "unclear"]
+
+_FEWEST_BASELINES = 2
+_UNFAVOURABLE_OF_FOUR = 3
+_ROUNDING = 1e-12
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """How layers are judged; the defaults are the documented ones.
+
+    `paper`: cornerstone if all four metrics are worse by `drop` (a share of the baseline mean
+    if `relative`, else points); unfavourable if three of four are at least the baseline mean
+    less one sd (`sample`: ddof 1, else population). `tested`: AUROC differences with Holm over
+    the layers, `margin` for equivalence, `alpha` for the family-wise error; `drop` as above
+    tells a cornerstone from a layer that merely helps. `split` is the one the metrics are of.
+    """
+
+    rule: Literal["paper", "tested"] = "paper"
+    split: Split = "validation"
+    drop: float = 0.05
+    relative: bool = True
+    sample_sd: bool = True
+    margin: float = 0.01
+    alpha: float = 0.05
+    repeats: int = 1000
+    measuring: Measuring = field(default_factory=Measuring)
+
+    def __post_init__(self) -> None:
+        for name in ("drop", "margin", "alpha"):
+            if not 0 < getattr(self, name) < 1:
+                raise UsageError(f"{name} is {getattr(self, name)}, must lie between 0 and 1")
+        if self.split not in SPLITS or self.rule not in ("paper", "tested"):
+            raise UsageError(f"rule {self.rule!r} on split {self.split!r}: no such rule or split")
+
+    def worst_allowed(self, mean: float) -> float:
+        """Return the value at or below which a metric counts as `drop` worse than `mean`."""
+        limit = mean * (1 - self.drop) if self.relative else mean - self.drop
+        return limit + _ROUNDING
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as a JSON-ready dictionary."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A metric over the baseline's seeds; `sd` is None for a single one."""
+
+    mean: float
+    sd: float | None
+    values: tuple[float, ...]
+
+    @classmethod
+    def of(cls, values: Sequence[float], *, sample: bool = True) -> Spread:
+        """Return mean and standard deviation (ddof 1 if `sample`) of some values."""
+        if not values:
+            raise GenoslimError("a mean needs at least one value, found none")
+        array = np.asarray(values, dtype=np.float64)
+        sd = float(array.std(ddof=int(sample))) if len(array) > 1 else None
+        return cls(float(array.mean()), sd, tuple(map(float, values)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """A trial against the baseline by a paired test of AUROC (trial less baseline).
+
+    `p_different` is two-sided, `p_inferior` one-sided of H0 "worse by the margin or more"; both
+    Holm-adjusted over the layers. `intervals` are 95 % bootstrap intervals of the differences of
+    the other metrics, clustered by variant, unadjusted.
+    """
+
+    difference: float
+    standard_error: float
+    low: float
+    high: float
+    p_different: float
+    p_inferior: float
+    method: Literal["DeLong", "clustered bootstrap"]
+    intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """What a verdict rests on.
+
+    `metrics` are means over the usable seeds without the layer (all seeds if every one
+    collapsed), `change` the same less the baseline mean as a share of it. `worse` lists the
+    metrics that are `drop` worse, `held` those within one sd of the baseline or above.
+    `reason` says in words why the role was given.
+    """
+
+    reason: str
+    finding: Finding
+    metrics: dict[str, float]
+    change: dict[str, float]
+    worse: tuple[str, ...]
+    held: tuple[str, ...]
+    macro_auroc: float | None
+    seeds: tuple[int, ...]
+    collapsed_seeds: tuple[int, ...]
+    comparison: Comparison | None = None
+
+
+@dataclass(frozen=True)
+class LayerVerdict:
+    """The role of one layer and the evidence for it."""
+
+    layer: int
+    role: Role
+    evidence: Evidence
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the verdict as a JSON-ready dictionary."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """The baseline and the verdict of every layer, by one set of rules."""
+
+    rules: Rules
+    baseline: dict[str, Spread]
+    baseline_macro_auroc: float | None
+    baseline_seeds: tuple[int, ...]
+    baseline_collapsed_seeds: tuple[int, ...]
+    verdicts: tuple[LayerVerdict, ...]
+
+    def layers(self, role: Role) -> tuple[int, ...]:
+        """Return the layers of one role."""
+        return tuple(verdict.layer for verdict in self.verdicts if verdict.role == role)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the judgement as a JSON-ready dictionary: what `layers.json` holds."""
+        return asdict(self)
+
+
+def judge(
+    baseline: Sequence[Sequence[Trial]],
+    layers: Mapping[int, Sequence[Sequence[Trial]]],
+    rows: Mapping[Split, Rows],
+    rules: Rules,
+) -> Judgement:
+    """Give every layer its role.
+
+    `baseline` holds the attempts (one trial, or retries after collapses) for each seed, `layers`
+    the same for each dropped layer. Raises GenoslimError where a trial is missing.
+    """
+    bench = _Bench(rows, rules)
+    reference = bench.group("the baseline", baseline)
+    found = {layer: bench.group(f"layer {layer}", trials) for layer, trials in layers.items()}
+    spreads = {
+        name: Spread.of(
+            [getattr(m.on(rules.split), name) for m in reference.measured], sample=rules.sample_sd
+        )
+        for name in MEASURES
+    }
+    comparisons = _compare(reference, found, rows[rules.split], rules)
+    verdicts = tuple(
+        _verdict(layer, group, reference, spreads, comparisons.get(layer), rules)
+        for layer, group in sorted(found.items())
+    )
+    return Judgement(
+        rules,
+        spreads,
+        reference.macro(rules.split),
+        reference.seeds,
+        reference.collapsed_seeds,
+        verdicts,
+    )
+
+
+@dataclass(frozen=True)
+class _Group:
+    """The trials of one set of dropped layers: those that count, and the seeds that collapsed."""
+
+    trials: tuple[Trial, ...]
+    measured: tuple[Measured, ...]
+    collapsed_seeds: tuple[int, ...]
+    sound: bool
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        return tuple(trial.spec.seed for trial in self.trials)
+
+    def mean(self, name: str, split: Split) -> float:
+        return float(np.mean([getattr(m.on(split), name) for m in self.measured]))
+
+    def macro(self, split: Split) -> float | None:
+        values = [m.macro_auroc[split] for m in self.measured]
+        known = [value for value in values if value is not None]
+        return float(np.mean(known)) if known and len(known) == len(values) else None
+
+    def probabilities(self, split: Split) -> list[np.ndarray]:
+        return [trial.predictions.probabilities()[split] for trial in self.trials]
+
+
+class _Bench:
+    """Sorts trials into those that count and those that collapsed, and measures them."""
+
+    def __init__(self, rows: Mapping[Split, Rows], rules: Rules) -> None:
+        self.rows = dict(rows)
+        self.rules = rules
+
+    def group(self, what: str, attempts: Sequence[Sequence[Trial]]) -> _Group:
+        everything = [trial for seed in attempts for trial in seed]
+        if not attempts or not all(attempts):
+            raise GenoslimError(f"{what} has trials that are not done: run the sweep to its end")
+        usable = tuple(trial for trial in everything if not trial.result.collapsed)
+        collapsed = tuple(trial.spec.seed for trial in everything if trial.result.collapsed)
+        counted = usable or tuple(everything)
+        measured = tuple(trial.measured(self.rows, self.rules.measuring) for trial in counted)
+        return _Group(counted, measured, collapsed, bool(usable))
+
+
+def _verdict(
+    layer: int,
+    group: _Group,
+    reference: _Group,
+    baseline: Mapping[str, Spread],
+    comparison: Comparison | None,
+    rules: Rules,
+) -> LayerVerdict:
+    metrics = {name: group.mean(name, rules.split) for name in MEASURES}
+    worse = tuple(n for n in MEASURES if metrics[n] <= rules.worst_allowed(baseline[n].mean))
+    held = tuple(n for n in MEASURES if _holds(metrics[n], baseline[n]))
+    finding: Finding = "unclear"
+    if comparison is None:
+        role, reason = _no_baseline(reference)
+    else:
+        drop = _drop_of(baseline["auroc"].mean, rules)
+        role, finding, reason = by_test(comparison, drop, rules)
+        if rules.rule == "paper":
+            role, reason = by_paper(worse, held)
+    if not group.sound:
+        reason += (
+            f"; every seed ({', '.join(map(str, group.collapsed_seeds))}) COLLAPSED:"
+            f" {group.trials[0].result.collapsed}. Without the layer training may need another"
+            " recipe, or the layer may carry all of the signal"
+        )
+    evidence = Evidence(
+        reason=reason,
+        finding=finding,
+        metrics=metrics,
+        change={n: _relative(metrics[n], baseline[n].mean) for n in MEASURES},
+        worse=worse,
+        held=held,
+        macro_auroc=group.macro(rules.split),
+        seeds=group.seeds,
+        collapsed_seeds=group.collapsed_seeds,
+        comparison=comparison,
+    )
+    return LayerVerdict(layer, role, evidence)
+
+
+def by_paper(worse: Sequence[str], held: Sequence[str]) -> tuple[Role, str]:
+    """Apply the paper's rule to which metrics are worse by the drop and which held.
+
+    Both at once can only be when the baseline's own sd exceeds the drop: then undecided.
+    """
+    cornerstone = len(worse) == len(MEASURES)
+    unfavourable = len(held) >= _UNFAVOURABLE_OF_FOUR
+    counts = f"{len(worse)} of 4 metrics fall by the drop, {len(held)} of 4 hold"
+    if cornerstone and unfavourable:
+        return "undecided", f"{counts}: the baseline varies by more than the drop itself"
+    if cornerstone:
+        return "cornerstone", f"without it all 4 metrics fall by the drop ({counts})"
+    if unfavourable:
+        names = ", ".join(name.replace("_", " ") for name in held)
+        return "unfavourable", f"without it {names} stay within one sd of the baseline ({counts})"
+    return "neutral", counts
+
+
+def by_test(comparison: Comparison, drop: float, rules: Rules) -> tuple[Role, Finding, str]:
+    """Apply the tested rule: `drop` (negative) is the AUROC difference of a cornerstone.
+
+    Better: the difference is positive and significant. Equivalent: worse by the margin or more
+    is ruled out. Worse: negative and significant, and then a cornerstone if it reaches `drop`.
+    Equivalence comes first where a tiny loss is both significant and within the margin.
+    """
+    delta = f"AUROC changes by {comparison.difference:+.4f}"
+    if comparison.p_different <= rules.alpha and comparison.difference > 0:
+        return "unfavourable", "better", f"{delta} without it (Holm p {comparison.p_different:.2g})"
+    if comparison.p_inferior <= rules.alpha:
+        reason = (
+            f"{delta}; a loss of {rules.margin} is ruled out (Holm p {comparison.p_inferior:.2g})"
+        )
+        return "unfavourable", "equivalent", reason
+    if comparison.p_different <= rules.alpha:
+        reason = f"{delta} without it (Holm p {comparison.p_different:.2g})"
+        reached = comparison.difference <= drop + _ROUNDING
+        role: Role = "cornerstone" if reached else "neutral"
+        size = "reaches" if reached else "does not reach"
+        return role, "worse", f"{reason}, which {size} the drop of a cornerstone ({drop:+.4f})"
+    reason = f"{delta}: neither a change nor the absence of a loss of {rules.margin} can be shown"
+    return "undecided", "unclear", reason
+
+
+def _no_baseline(reference: _Group) -> tuple[Role, str]:
+    if not reference.sound:
+        return "undecided", "every seed of the baseline collapsed: there is nothing to compare with"
+    return "undecided", (
+        f"the baseline has {len(reference.trials)} usable seed, its sd needs at least"
+        f" {_FEWEST_BASELINES}"
+    )
+
+
+def _holds(value: float, baseline: Spread) -> bool:
+    return value >= baseline.mean - (baseline.sd or 0.0) - _ROUNDING
+
+
+def _drop_of(mean: float, rules: Rules) -> float:
+    return -rules.drop * (mean if rules.relative else 1.0)
+
+
+def _relative(value: float, mean: float) -> float:
+    return (value - mean) / mean if mean else 0.0
+
+
+def _compare(
+    reference: _Group, layers: Mapping[int, _Group], rows: Rows, rules: Rules
+) -> dict[int, Comparison]:
+    """Test each layer's AUROC against the baseline's; p-values are Holm-adjusted over layers."""
+    if not reference.sound or len(reference.trials) < _FEWEST_BASELINES:
+        return {}
+    raw = {layer: _difference(reference, group, rows, rules) for layer, group in layers.items()}
+    different = holm([_two_sided(d, se) for d, se, _ in raw.values()])
+    inferior = holm([_upper_tail(d + rules.margin, se) for d, se, _ in raw.values()])
+    found: dict[int, Comparison] = {}
+    for index, (layer, (difference, error, method)) in enumerate(raw.items()):
+        found[layer] = Comparison(
+            difference=difference,
+            standard_error=error,
+            low=difference - 1.96 * error,
+            high=difference + 1.96 * error,
+            p_different=float(different[index]),
+            p_inferior=float(inferior[index]),
+            method=method,
+            intervals=_intervals(reference, layers[layer], rows, rules)
+            if rules.rule == "tested"
+            else {},
+        )
+    return found
+
+
+def _difference(
+    reference: _Group, group: _Group, rows: Rows, rules: Rules
+) -> tuple[float, float, Literal["DeLong", "clustered bootstrap"]]:
+    """Return the mean AUROC difference over all pairs of seeds, and its standard error.
+
+    Its variance has two parts: that of the sample, the mean over pairs of the paired variance
+    (DeLong's; by bootstrap over variants where they recur), and that of the seeds, the variance
+    s2 of the baseline's AUROC over its n seeds, as s2 / n + s2 / m for m seeds without the layer.
+    """
+    pairs = [
+        (first, second)
+        for first in reference.probabilities(rules.split)
+        for second in group.probabilities(rules.split)
+    ]
+    recurring = len(np.unique(rows.keys)) < len(rows.keys)
+    if recurring:
+        variance = _bootstrap_variance(pairs[0], rows, rules.repeats)
+    else:
+        tests = [paired_auroc(rows.labels, *pair) for pair in pairs]
+        variance = float(np.mean([test.standard_error**2 for test in tests]))
+    own = np.var([auroc(rows.labels, p) for p in reference.probabilities(rules.split)], ddof=1)
+    seeds = float(own) * (1 / len(reference.trials) + 1 / len(group.trials))
+    difference = float(
+        np.mean([auroc(rows.labels, second) - auroc(rows.labels, first) for first, second in pairs])
+    )
+    method: Literal["DeLong", "clustered bootstrap"] = (
+        "clustered bootstrap" if recurring else "DeLong"
+    )
+    return difference, math.sqrt(variance + seeds), method
+
+
+def _bootstrap_variance(pair: tuple[np.ndarray, np.ndarray], rows: Rows, repeats: int) -> float:
+    interval = clustered_bootstrap(
+        lambda labels, first, second: auroc(labels, second) - auroc(labels, first),
+        rows.labels,
+        *pair,
+        clusters=rows.keys,
+        repeats=repeats,
+    )
+    return interval.standard_error**2
+
+
+def _intervals(
+    reference: _Group, group: _Group, rows: Rows, rules: Rules
+) -> dict[str, tuple[float, float]]:
+    """Return 95 % intervals of the differences of the metrics other than AUROC, first seeds."""
+    first, second = reference.measured[0].on(rules.split), group.measured[0].on(rules.split)
+    pair = (reference.probabilities(rules.split)[0], group.probabilities(rules.split)[0])
+    found: dict[str, tuple[float, float]] = {}
+    for name in MEASURES:
+        if name == "auroc":
+            continue
+
+        def statistic(labels: np.ndarray, a: np.ndarray, b: np.ndarray, name: str = name) -> float:
+            how = rules.measuring.f1
+            before = compute_metrics(labels, a, threshold=first.threshold, f1=how)
+            after = compute_metrics(labels, b, threshold=second.threshold, f1=how)
+            return float(getattr(after, name) - getattr(before, name))
+
+        interval = clustered_bootstrap(
+            statistic, rows.labels, *pair, clusters=rows.keys, repeats=rules.repeats
+        )
+        found[name] = interval.low, interval.high
+    return found
+
+
+def _two_sided(difference: float, error: float) -> float:
+    if error == 0:
+        return 1.0 if difference == 0 else 0.0
+    return math.erfc(abs(difference) / error / math.sqrt(2))
+
+
+def _upper_tail(excess: float, error: float) -> float:
+    """Return the one-sided p-value of "the excess is not above zero"."""
+    if error == 0:
+        return 0.0 if excess > 0 else 1.0
+    return 0.5 * math.erfc(excess / error / math.sqrt(2))
