@@ -1,0 +1,175 @@
+"""The demo: the whole road on simulated variants and a shipped model, through the real commands."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from .errors import GateError, GenoslimError
+from .files import write_json
+
+Run = Callable[[Sequence[str]], None]
+Say = Callable[[str], None]
+
+_MODELS = {"dnabert2": "shipped:dnabert2", "nt": "shipped:nt"}
+_SLIM = ("unfavourable_removed", "cornerstone_only")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoOptions:
+    """What makes two demo folders the same: a folder made with other options is not continued."""
+
+    family: str
+    seed: int
+    variants: int = 2000
+    window: int = 96
+    epochs: int = 3
+    learning_rate: float = 1e-3
+
+
+@dataclass(frozen=True)
+class DemoFolder:
+    """Where the demo leaves what it makes."""
+
+    root: Path
+
+    @property
+    def options(self) -> Path:
+        """The options this folder was made with."""
+        return self.root / "demo.json"
+
+    @property
+    def data(self) -> Path:
+        """Simulated genome, variants, labels and data set."""
+        return self.root / "data"
+
+    @property
+    def dataset(self) -> Path:
+        """The labelled windows."""
+        return self.data / "dataset.parquet"
+
+    @property
+    def run(self) -> Path:
+        """The sweep's run folder."""
+        return self.root / "run"
+
+    @property
+    def slim(self) -> Path:
+        """The baseline and slim checkpoints."""
+        return self.root / "slim"
+
+    @property
+    def bench(self) -> Path:
+        """The benchmark's tables, picture and report."""
+        return self.root / "bench"
+
+    @property
+    def scored(self) -> Path:
+        """The scored VCF."""
+        return self.root / "scored.vcf.gz"
+
+    def bundle(self, name: str) -> Path:
+        """Return the exported bundle of one checkpoint."""
+        return self.root / "bundles" / name
+
+
+def run_demo(folder: Path, options: DemoOptions, *, run: Run, say: Say) -> None:
+    """Run every step in `folder` with `run`, which carries one genoslim command line out.
+
+    A folder left by an interrupted demo with the same options is continued: finished trials are
+    not trained again. Raises GenoslimError if `folder` holds anything else.
+    """
+    started = time.perf_counter()
+    places = DemoFolder(folder)
+    _claim(places, options)
+
+    def step(*arguments: str) -> None:
+        say(f"\n$ genoslim {shlex.join(arguments)}")
+        run(arguments)
+
+    _train(places, options, step)
+    names = _export(places, step)
+    deployed = _bench(places, names, step, say)
+    _score(places, deployed, step)
+    _conclude(places, deployed, say, time.perf_counter() - started)
+
+
+def _claim(places: DemoFolder, options: DemoOptions) -> None:
+    wanted = asdict(options)
+    if places.options.is_file():
+        found = json.loads(places.options.read_text(encoding="utf-8"))
+        if found != wanted:
+            raise GenoslimError(
+                f"{places.options}: this demo was made with {found}, now asked for {wanted};"
+                " choose another folder with -o"
+            )
+        return
+    if places.root.exists() and (not places.root.is_dir() or any(places.root.iterdir())):
+        raise GenoslimError(
+            f"{places.root}: exists and is not a demo folder; choose an empty or new one with -o"
+        )
+    write_json(places.options, wanted)
+
+
+def _train(places: DemoFolder, options: DemoOptions, step: Callable[..., None]) -> None:
+    if not places.dataset.is_file():
+        step(
+            *("data", "simulate", "-o", str(places.data), "--variants", str(options.variants)),
+            *("--window", str(options.window), "--seed", str(options.seed)),
+        )
+    step(
+        *("sweep", "-m", _MODELS[options.family], "-d", str(places.dataset)),
+        *("-o", str(places.run), "--epochs", str(options.epochs)),
+        *("--learning-rate", str(options.learning_rate)),
+    )
+    step("prune", str(places.run), "-o", str(places.slim))
+
+
+def _export(places: DemoFolder, step: Callable[..., None]) -> list[str]:
+    """Export the baseline and every slim model that was built; return their names."""
+    names = [n for n in ("baseline", *_SLIM) if (places.slim / n / "config.json").is_file()]
+    for name in names:
+        checkpoint, bundle = places.slim / name, places.bundle(name)
+        step("export", str(checkpoint), "-d", str(places.dataset), "-o", str(bundle))
+    return names
+
+
+def _bench(places: DemoFolder, names: list[str], step: Callable[..., None], say: Say) -> str:
+    """Benchmark the bundles; return the name of the one to deploy."""
+    bundles = [str(places.bundle(name)) for name in names]
+    try:
+        step("bench", *bundles, "-d", str(places.dataset), "-o", str(places.bench), "--quick")
+    except GateError as refusal:
+        say(f"{refusal}\nThe baseline stays.")
+        return "baseline"
+    return Path(_bench_result(places)["decision"]["deploy"]).name
+
+
+def _bench_result(places: DemoFolder) -> dict[str, Any]:
+    result: dict[str, Any] = json.loads((places.bench / "bench.json").read_text(encoding="utf-8"))
+    return result
+
+
+def _score(places: DemoFolder, deployed: str, step: Callable[..., None]) -> None:
+    step(
+        *("score", "-m", str(places.bundle(deployed)), "-f", str(places.data / "genome.fa")),
+        *("-i", str(places.data / "variants.vcf"), "-o", str(places.scored)),
+    )
+
+
+def _conclude(places: DemoFolder, deployed: str, say: Say, seconds: float) -> None:
+    say(f"\nDone in {seconds:.0f} s. Verdict: deploy {deployed}.")
+    for what, path in (
+        ("sweep report", places.run / "report.html"),
+        ("slim models", places.slim / "report.html"),
+        ("bundle to deploy", places.bundle(deployed)),
+        ("benchmark report", places.bench / "report.html"),
+        ("latency against AUROC", places.bench / "latency_auroc.png"),
+        ("scored variants", places.scored),
+    ):
+        say(f"  {what:<22} {path}")
