@@ -1,0 +1,107 @@
+"""One face for the two ways to run a model: torch for checkpoints, ONNX Runtime for bundles.
+
+A backend runs one padded batch (`run`), which is what is timed, and scores sequences (`logits`),
+which is what quality is measured from. Both go through the same tokenizer and the same network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import GenoslimError, UsageError
+from ..models.tokenizer import SequenceTokenizer
+from .subjects import Backend
+
+Ids = NDArray[np.int64]
+Logits = NDArray[np.float32]
+
+BATCH_ROWS = 32
+
+
+class Runner(Protocol):
+    """A loaded model."""
+
+    tokenizer: SequenceTokenizer
+    threads: int
+    provider: str
+
+    def run(self, input_ids: Ids, attention_mask: Ids) -> Logits:
+        """Return logits [B, labels] of one padded batch [B, T], computed when it returns."""
+
+    def logits(self, sequences: Sequence[str], *, batch_size: int | None = None) -> Logits:
+        """Return logits [n, labels] in the order of `sequences`."""
+
+
+def open_runner(
+    path: Path, backend: Backend, *, device: str = "auto", threads: int | None = None
+) -> Runner:
+    """Load a model; `device` is auto, cpu or cuda (an error where it does not load)."""
+    if backend == "torch":
+        return TorchRunner(path, device=device, threads=threads)
+    from ..export.bundle import Bundle
+    from ..export.runtime import Runtime
+
+    return Runtime(Bundle.open(path), device=device, threads=threads)
+
+
+class TorchRunner:
+    """A checkpoint in float32 under `torch.inference_mode`.
+
+    Like the runtime of bundles, it computes equal sequences once and makes batches of near-equal
+    length. `provider` is `cpu`, or the CUDA device's name.
+    """
+
+    def __init__(self, path: Path, *, device: str = "auto", threads: int | None = None) -> None:
+        try:
+            import torch
+        except ImportError:
+            raise GenoslimError(
+                f"{path}: running a checkpoint needs the extra `train`:"
+                " pip install 'genoslim[train]'"
+            ) from None
+        from ..models import load, load_tokenizer
+
+        self._torch = torch
+        self._device = _torch_device(device, torch.cuda.is_available())
+        if threads is not None:
+            torch.set_num_threads(threads)
+        self.threads = torch.get_num_threads()
+        self.tokenizer = load_tokenizer(path)
+        self.model = load(path).eval().to(self._device)
+        cuda = self._device == "cuda"
+        self.provider = torch.cuda.get_device_name() if cuda else "cpu"
+
+    def run(self, input_ids: Ids, attention_mask: Ids) -> Logits:
+        """Return logits [B, labels]; the copy to the host waits for the device."""
+        from_numpy = self._torch.from_numpy
+        with self._torch.inference_mode():
+            ids, mask = (from_numpy(a).to(self._device) for a in (input_ids, attention_mask))
+            found: Logits = self.model(ids, mask).float().cpu().numpy()
+        return found
+
+    def logits(self, sequences: Sequence[str], *, batch_size: int | None = None) -> Logits:
+        """Return logits [n, labels] in the order of `sequences`; equal ones are computed once."""
+        places = {sequence: place for place, sequence in enumerate(dict.fromkeys(sequences))}
+        rows = self.tokenizer.encode(list(places))
+        order = sorted(range(len(rows)), key=lambda place: len(rows[place]))
+        size = batch_size or BATCH_ROWS
+        parts = [order[start : start + size] for start in range(0, len(order), size)]
+        found = [self.run(*self.tokenizer.pad([rows[place] for place in part])) for part in parts]
+        back = np.empty(len(order), np.intp)
+        back[order] = np.arange(len(order))
+        wanted = np.fromiter((places[sequence] for sequence in sequences), np.intp, len(sequences))
+        logits: Logits = np.concatenate(found)[back[wanted]]
+        return logits
+
+
+def _torch_device(device: str, available: bool) -> str:
+    if device not in ("auto", "cpu", "cuda"):
+        raise UsageError(f"device is {device!r}; expected auto, cpu or cuda")
+    if device == "cuda" and not available:
+        raise GenoslimError("device cuda: torch finds no usable CUDA device; choose --device cpu")
+    return "cuda" if device != "cpu" and available else "cpu"

@@ -1,0 +1,169 @@
+"""Where a benchmark ran: processor, memory, system, versions, and providers that really load."""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import sys
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from .. import __version__
+
+_LOG = logging.getLogger(__name__)
+
+PACKAGES = (
+    "numpy",
+    "tokenizers",
+    "pysam",
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "torch",
+    "transformers",
+    "safetensors",
+    "pyarrow",
+)
+
+_FEATURES = (
+    "avx2",
+    "fma",
+    "avx512f",
+    "avx512_vnni",
+    "avx_vnni",
+    "avx512_bf16",
+    "amx_bf16",
+    "amx_int8",
+    "asimd",
+)
+
+_IDENTITY = bytes.fromhex(
+    "080812003a370a100a017812017922084964656e746974791201675a0f0a0178120a0a0808011204"
+    "0a020801620f0a0179120a0a08080112040a02080142040a00100d"
+)
+"""An ONNX model of one Identity node (IR 8, opset 13), to see whether a provider loads."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Environment:
+    """What a figure depends on besides the model. `memory` is in bytes; unknowns are None.
+
+    `cores` are those that this process may use. `providers` are ONNX Runtime's that a session
+    came up on: the list of the library itself also names those that do not load.
+    """
+
+    processor: str
+    features: tuple[str, ...]
+    cores: int
+    memory: int | None
+    system: str
+    python: str
+    genoslim: str
+    versions: dict[str, str]
+    providers_listed: tuple[str, ...]
+    providers: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields for JSON."""
+        return asdict(self)
+
+
+def describe_environment() -> Environment:
+    """Look at this machine; imports ONNX Runtime if it is installed, and never torch."""
+    listed, loading = _providers()
+    cpuinfo = _read(Path("/proc/cpuinfo"))
+    return Environment(
+        processor=processor_name(cpuinfo) or platform.processor() or platform.machine(),
+        features=processor_features(cpuinfo),
+        cores=usable_cores(),
+        memory=_memory(),
+        system=f"{platform.system()} {platform.release()} {platform.machine()}",
+        python=sys.version.split()[0],
+        genoslim=__version__,
+        versions=_versions(PACKAGES),
+        providers_listed=listed,
+        providers=loading,
+    )
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may run on."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def processor_name(cpuinfo: str) -> str | None:
+    """Return the model name in the text of /proc/cpuinfo, None if it has none."""
+    return _field(cpuinfo, "model name")
+
+
+def processor_features(cpuinfo: str) -> tuple[str, ...]:
+    """Return those of the processor's features that matrix products depend on."""
+    found = set((_field(cpuinfo, "flags") or _field(cpuinfo, "Features") or "").split())
+    known = (
+        "avx2",
+        "fma",
+        "avx512f",
+        "avx512_vnni",
+        "avx_vnni",
+        "avx512_bf16",
+        "amx_int8",
+        "asimd",
+    )
+    return tuple(name for name in known if name in found)
+
+
+def _field(text: str, name: str) -> str | None:
+    for line in text.splitlines():
+        key, _, value = line.partition(":")
+        if key.strip() == name:
+            return value.strip()
+    return None
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
+
+
+def _memory() -> int | None:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
+def _versions(packages: Iterable[str]) -> dict[str, str]:
+    found = {}
+    for name in packages:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _providers() -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the execution providers that ONNX Runtime lists, and those that load."""
+    try:
+        import onnxruntime
+    except ImportError:
+        return (), ()
+    listed = tuple(onnxruntime.get_available_providers())
+    return listed, tuple(name for name in listed if _loads(onnxruntime, name))
+
+
+def _loads(onnxruntime: Any, provider: str) -> bool:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    try:
+        session = onnxruntime.InferenceSession(_IDENTITY, options, providers=[provider])
+    except Exception as error:  # onnxruntime has no public base class of its errors
+        _LOG.info("%s does not load: %s", provider, str(error).splitlines()[0])
+        return False
+    return bool(session.get_providers()[0] == provider)

@@ -1,0 +1,220 @@
+"""What a model's logits are worth on the test split, and against the baseline's on the same rows.
+
+Every figure is computed from the logits of the very code path that was timed. Temperature and
+threshold come from the validation split: a bundle brings its own, a checkpoint's are fitted here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..data.dataset import LabelledData
+from ..errors import GenoslimError
+from ..export.evaluate import Calibration, calibrate
+from ..export.runtime import to_probabilities
+from ..stats.calibration import (
+    ReliabilityBin,
+    brier,
+    expected_calibration_error,
+    reliability_curve,
+)
+from ..stats.delong import PairedAuroc, auroc_interval, paired_auroc
+from ..stats.metrics import GroupedAuroc, Metrics, compute_metrics, macro_auroc
+from ..stats.noninferiority import NonInferiority, noninferiority
+from ..stats.ranks import auroc
+from ..stats.resampling import BootstrapInterval, clustered_bootstrap
+from ..stats.thresholds import (
+    OperatingPoint,
+    PredictiveValues,
+    predictive_values,
+    sensitivity_at_specificity,
+)
+from .subjects import Subject
+
+LEVEL = 0.95
+REPEATS = 2000
+SPECIFICITIES = (0.9, 0.95)
+
+DELONG, BOOTSTRAP = "DeLong", "bootstrap by variant"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scores:
+    """One model's calibrated probabilities on test, and how they were calibrated."""
+
+    probabilities: NDArray[np.float64]
+    fitted: Calibration
+    fitted_by: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class AurocBounds:
+    """The interval of the test AUROC, and the method it is from."""
+
+    low: float
+    high: float
+    level: float
+    method: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quality:
+    """How good one model is on the test split.
+
+    `predictive` is None unless a prevalence was stated, `by_group` unless the data has groups of
+    which one at least has both classes.
+    """
+
+    metrics: Metrics
+    interval: AurocBounds
+    temperature: float
+    fitted_by: str
+    brier: float
+    expected_calibration_error: float
+    reliability: tuple[ReliabilityBin, ...]
+    operating_points: dict[str, OperatingPoint]
+    predictive: PredictiveValues | None
+    by_group: GroupedAuroc | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """A model against the baseline on the same test rows; differences are model - baseline.
+
+    `low`, `high`, `p_value` and the verdict are by `method`: DeLong, or a bootstrap that draws
+    variants where variants recur (DeLong's figures, which then are too sure, stay beside).
+    `macro_difference` is that of the mean AUROC over groups.
+    """
+
+    difference: float
+    low: float
+    high: float
+    level: float
+    p_value: float
+    method: str
+    delong: PairedAuroc
+    noninferiority: NonInferiority
+    flipped: int
+    flipped_to_positive: int
+    macro_difference: float | None
+
+
+def calibrated(
+    subject: Subject, validation: LabelledData, logits: dict[str, NDArray[np.float32]]
+) -> Scores:
+    """Turn the logits (of `validation` and `test`, float32 [n, 2]) of one model into scores."""
+    for split, values in logits.items():
+        if values.ndim != 2 or values.shape[1] != 2:
+            raise GenoslimError(
+                f"{subject.path}: logits of shape {list(values.shape)}; expected two labels"
+            )
+        if not np.isfinite(values).all():
+            wrong = int((~np.isfinite(values)).any(axis=1).sum())
+            raise GenoslimError(
+                f"{subject.path}: {wrong} of {len(values)} {split} rows have logits that are not"
+                " finite: the model is broken, or overflows at its precision"
+            )
+    if subject.temperature is not None and subject.threshold is not None:
+        fitted = Calibration(subject.temperature, subject.threshold)
+        source = "stored in the bundle"
+    else:
+        fitted = calibrate(logits["validation"], validation.labels)
+        source = "fitted on validation here"
+    return Scores(
+        probabilities=to_probabilities(logits["test"], fitted.temperature),
+        fitted=fitted,
+        fitted_by=source,
+    )
+
+
+def judge(test: LabelledData, scores: Scores, *, prevalence: float | None = None) -> Quality:
+    """Return the figures of one model on the test split."""
+    labels, values = test.labels, scores.probabilities
+    metrics = compute_metrics(labels, values, threshold=scores.fitted.threshold)
+    return Quality(
+        metrics=metrics,
+        interval=_bounds(test, values),
+        temperature=scores.fitted.temperature,
+        fitted_by=scores.fitted_by,
+        brier=brier(labels, values),
+        expected_calibration_error=expected_calibration_error(labels, values),
+        reliability=tuple(reliability_curve(labels, values)),
+        operating_points={
+            f"{specificity:g}": sensitivity_at_specificity(labels, values, specificity=specificity)
+            for specificity in SPECIFICITIES
+        },
+        predictive=None
+        if prevalence is None
+        else predictive_values(metrics.true_positive_rate, metrics.specificity, prevalence),
+        by_group=_by_group(test, values),
+    )
+
+
+def compare(test: LabelledData, baseline: Scores, own: Scores, *, margin: float) -> Comparison:
+    """Compare one model with the baseline on the same rows."""
+    first, second = baseline.probabilities, own.probabilities
+    delong = paired_auroc(test.labels, first, second, level=LEVEL)
+    drawn = _bootstrap_difference(test, first, second) if recurring(test) else None
+    interval: PairedAuroc | BootstrapInterval = drawn or delong
+    before, after = (s.probabilities >= s.fitted.threshold for s in (baseline, own))
+    return Comparison(
+        difference=delong.difference,
+        low=interval.low,
+        high=interval.high,
+        level=LEVEL,
+        p_value=delong.p_value if drawn is None else drawn.p_value(),
+        method=DELONG if drawn is None else BOOTSTRAP,
+        delong=delong,
+        noninferiority=noninferiority(interval, margin=margin, level=LEVEL),
+        flipped=int((before != after).sum()),
+        flipped_to_positive=int((~before & after).sum()),
+        macro_difference=_macro_difference(test, first, second),
+    )
+
+
+def recurring(test: LabelledData) -> bool:
+    """Whether a variant has more than one row, so that rows are not independent."""
+    return len(np.unique(test.keys)) < len(test.keys)
+
+
+def _bounds(test: LabelledData, values: NDArray[np.float64]) -> AurocBounds:
+    if recurring(test):
+        drawn = clustered_bootstrap(
+            auroc, test.labels, values, clusters=test.keys, repeats=REPEATS, level=LEVEL
+        )
+        return AurocBounds(low=drawn.low, high=drawn.high, level=LEVEL, method=BOOTSTRAP)
+    found = auroc_interval(test.labels, values, level=LEVEL)
+    return AurocBounds(low=found.low, high=found.high, level=LEVEL, method=DELONG)
+
+
+def _bootstrap_difference(
+    test: LabelledData, first: NDArray[np.float64], second: NDArray[np.float64]
+) -> BootstrapInterval:
+    return clustered_bootstrap(
+        lambda labels, a, b: auroc(labels, b) - auroc(labels, a),
+        test.labels,
+        first,
+        second,
+        clusters=test.keys,
+        repeats=REPEATS,
+        level=LEVEL,
+    )
+
+
+def _by_group(test: LabelledData, values: NDArray[np.float64]) -> GroupedAuroc | None:
+    if not (test.groups != "").any():
+        return None
+    try:
+        return macro_auroc(test.labels, values, test.groups)
+    except GenoslimError:  # no group has both classes
+        return None
+
+
+def _macro_difference(
+    test: LabelledData, first: NDArray[np.float64], second: NDArray[np.float64]
+) -> float | None:
+    before, after = _by_group(test, first), _by_group(test, second)
+    return None if before is None or after is None else after.macro_mean - before.macro_mean

@@ -1,0 +1,84 @@
+"""The files of a benchmark: bench.json, bench.tsv, latency_auroc.png and report.html."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any
+
+from .. import __version__
+from ..errors import GenoslimError
+from ..files import write_json, write_text
+from .figure import draw
+from .latency import runs_needed, runs_of_mlperf
+from .measure import BATCHES
+from .result import BenchResult, to_record
+from .table import quality_table, speed_table, tsv
+from .template import REPORT
+
+RESULT, TABLE, PICTURE, REPORT_FILE = "bench.json", "bench.tsv", "latency_auroc.png", "report.html"
+
+
+def write_report(result: BenchResult, folder: Path) -> None:
+    """Write the four files into `folder`."""
+    picture = draw(result)
+    (folder / PICTURE).write_bytes(picture)
+    write_text(folder / TABLE, tsv(result))
+    write_text(folder / REPORT_FILE, render(result, picture))
+    write_json(folder / RESULT, to_record(result))
+
+
+def render(result: BenchResult, picture: bytes) -> str:
+    """Return the report as one HTML page that needs no other file; all values are escaped."""
+    try:
+        from jinja2 import Environment, StrictUndefined
+    except ImportError:
+        raise GenoslimError(
+            "the report needs the extra `train` (jinja2): pip install 'genoslim[train]'"
+        ) from None
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.from_string(REPORT).render(
+        result=result,
+        picture=base64.b64encode(picture).decode("ascii"),
+        speed=speed_table(result),
+        quality=quality_table(result),
+        batches=" and ".join(map(str, BATCHES)),
+        groups=_groups(result),
+        calibration=_calibration(result),
+        needed=runs_needed(0.99),
+        mlperf=runs_of_mlperf(0.99),
+        version=__version__,
+    )
+
+
+def _groups(result: BenchResult) -> dict[str, Any] | None:
+    """Return the AUROC of each group by model, None without groups."""
+    first = result.baseline.quality.by_group
+    if first is None:
+        return None
+    names = [model.subject.name for model in result.models]
+    found = [model.quality.by_group for model in result.models]
+    rows = [
+        [name, *(f"{of.per_group[name]:.4f}" if of else "-" for of in found)]
+        for name in first.per_group
+    ]
+    return {"header": ["group", *names], "rows": rows, "skipped": first.skipped}
+
+
+def _calibration(result: BenchResult) -> list[list[str]]:
+    """Return one row a model: how temperature and threshold came about, and the reliability."""
+    return [
+        [
+            model.subject.name,
+            f"{model.quality.temperature:.4g}",
+            f"{model.quality.metrics.threshold:.4f}",
+            model.quality.fitted_by,
+            ", ".join(
+                f"{point.mean_probability:.2f}:{point.positive_share:.2f}"
+                for point in model.quality.reliability
+            ),
+        ]
+        for model in result.models
+    ]

@@ -1,0 +1,144 @@
+"""What a benchmark found, as typed values; `to_record` is what `bench.json` holds."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from .. import __version__
+from ..errors import UsageError
+from ..export.card import is_non_commercial
+from ..stats.noninferiority import DEFAULT_MARGIN
+from .decision import Decision
+from .environment import Environment
+from .measure import Measurement
+from .quality import Comparison, Quality
+from .subjects import Subject
+
+FORMAT = "genoslim.bench"
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What was asked for. `seconds` is the time spent on a model's timings, over all `rounds`."""
+
+    margin: float = DEFAULT_MARGIN
+    max_p95_ms: float | None = None
+    device: str = "auto"
+    threads: int | None = None
+    seconds: float = 20.0
+    rounds: int = 5
+    prevalence: float | None = None
+
+    def __post_init__(self) -> None:
+        _within("margin", self.margin, 0, 1)
+        _within("seconds", self.seconds, 0, math.inf)
+        if self.max_p95_ms is not None:
+            _within("max-p95-ms", self.max_p95_ms, 0, math.inf)
+        if self.prevalence is not None:
+            _within("prevalence", self.prevalence, 0, 1)
+        if self.threads is not None and self.threads < 1:
+            raise UsageError(f"threads is {self.threads}; expected 1 or more")
+        if self.rounds < 1:
+            raise UsageError(f"rounds is {self.rounds}; expected 1 or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataFacts:
+    """The data set that quality is measured on, and how independent its test split is.
+
+    `leakage` is the sentence of the check that found variants or overlapping windows in two
+    splits, None if it found none. `recurring` says whether a test variant has more than one row.
+    """
+
+    path: str
+    fingerprint: str
+    source: str
+    assembly: str
+    licence: str
+    window_length: int
+    splits: dict[str, int]
+    test_positives: int
+    leakage: str | None
+    recurring: bool
+    groups: int
+
+    @property
+    def non_commercial(self) -> bool:
+        """Whether the licence of the data forbids commercial use."""
+        return is_non_commercial(self.licence)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelResult:
+    """All that was found out about one model. `comparison` is None for the baseline."""
+
+    subject: Subject
+    measurement: Measurement
+    quality: Quality
+    comparison: Comparison | None
+    speed_up: float
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchResult:
+    """One benchmark, as written to the output folder; the first of `models` is the baseline."""
+
+    folder: Path
+    settings: Settings
+    environment: Environment
+    data: DataFacts
+    models: tuple[ModelResult, ...]
+    decision: Decision
+
+    @property
+    def baseline(self) -> ModelResult:
+        """The model that all are compared with."""
+        return self.models[0]
+
+
+def to_record(result: BenchResult) -> dict[str, Any]:
+    """Return everything of a benchmark, raw times included, as plain values for JSON."""
+    return {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "genoslim": __version__,
+        "settings": asdict(result.settings),
+        "environment": result.environment.to_dict(),
+        "data": asdict(result.data),
+        "baseline": result.baseline.subject.name,
+        "models": [_model_record(model, result.baseline) for model in result.models],
+        "decision": asdict(result.decision),
+    }
+
+
+def _model_record(model: ModelResult, baseline: ModelResult) -> dict[str, Any]:
+    """Return everything about one model, raw times included, for JSON."""
+    measured = model.measurement
+    return {
+        "subject": asdict(model.subject) | {"path": str(model.subject.path)},
+        "summary": {
+            "latency": asdict(measured.latency),
+            "latency_model": asdict(measured.latency_model),
+            "throughput": {
+                str(batch): measured.throughput(batch) for batch in measured.rounds[0].batches
+            },
+            "end_to_end": measured.end_to_end,
+            "speed_up": asdict(measured.speed_up(baseline.measurement)),
+            "speed_up_end_to_end": asdict(measured.speed_up_end_to_end(baseline.measurement)),
+        },
+        "measurement": asdict(measured),
+        "quality": asdict(model.quality),
+        "comparison": asdict(model.comparison) if model.comparison else None,
+        "warnings": list(model.warnings),
+    }
+
+
+def _within(name: str, value: float, low: float, high: float) -> None:
+    if not low < value < high:
+        wanted = f"above {low:g}" + ("" if math.isinf(high) else f" and below {high:g}")
+        raise UsageError(f"{name} is {value:g}; expected a number {wanted}")

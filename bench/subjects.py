@@ -1,0 +1,226 @@
+"""What is benchmarked: a checkpoint (run by torch) or a bundle (run by ONNX Runtime).
+
+Everything here is read from small files and headers: no weights are loaded and no torch is needed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from ..data.dataset import LabelledData
+from ..errors import GenoslimError, UsageError
+from ..export.bundle import Bundle, is_bundle
+from ..export.card import is_non_commercial
+from ..export.training import TrainingFacts
+from ..files import sha256
+from ..models.families import CONFIG_FILE, detect, licence, read_json
+from ..score.assembly import canonical
+
+Backend = Literal["torch", "onnxruntime"]
+
+WEIGHTS = "model.safetensors"
+_OTHER_HEADS = ("classifier.", "score.", "pre_classifier.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """One model as it lies on disk.
+
+    `digest` identifies its content (SHA-256); `size` is in bytes over all its files;
+    `temperature` and `threshold` are those of a bundle, None for a checkpoint (they are then
+    fitted on validation); what a record does not say is None or empty.
+    """
+
+    name: str
+    path: Path
+    backend: Backend
+    digest: str
+    size: int
+    parameters: int
+    layers: int
+    base_layers: int | None
+    precision: str
+    window_length: int | None
+    assembly: str | None
+    fine_tune_seconds: float | None
+    trained_on: str | None
+    licences: tuple[str, ...]
+    temperature: float | None = None
+    threshold: float | None = None
+
+    def check_fits(self, data: LabelledData) -> None:
+        """Raise GenoslimError if the model was made for another window length or assembly."""
+        metadata = data.metadata
+        if self.window_length not in (None, metadata.window_length):
+            raise GenoslimError(
+                f"{self.path}: made for windows of {self.window_length} bp, but the data set has"
+                f" windows of {metadata.window_length} bp: compare models on the data they are for"
+            )
+        if self.assembly is not None and not _same_assembly(self.assembly, metadata.assembly):
+            raise GenoslimError(
+                f"{self.path}: made for assembly {self.assembly}, but the data set is of"
+                f" {metadata.assembly}: compare models on the data they are for"
+            )
+
+    @property
+    def non_commercial(self) -> bool:
+        """Whether a licence of the weights or the data forbids commercial use."""
+        return any(map(is_non_commercial, self.licences))
+
+
+def open_subjects(paths: Sequence[Path]) -> list[Subject]:
+    """Open each path; names are folder names, with as much of the path as tells them apart.
+
+    Raises UsageError for no path or one named twice, GenoslimError (or GateError, for a damaged
+    bundle) for what cannot be benchmarked.
+    """
+    if not paths:
+        raise UsageError("no model to benchmark: name one bundle or checkpoint at least")
+    resolved = [path.resolve() for path in paths]
+    for index, path in enumerate(resolved):
+        if path in resolved[:index]:
+            raise UsageError(f"{paths[index]}: named twice; name each model once")
+    return [
+        open_subject(path, name) for path, name in zip(paths, distinct_names(resolved), strict=True)
+    ]
+
+
+def open_subject(path: Path, name: str) -> Subject:
+    """Read what a bundle or a checkpoint says about itself, and that it is whole."""
+    if is_bundle(path):
+        return _from_bundle(Bundle.open(path), name)
+    if (path / CONFIG_FILE).is_file() and (path / WEIGHTS).is_file():
+        return _from_checkpoint(path, name)
+    return _refuse(path)
+
+
+def distinct_names(paths: Sequence[Path]) -> list[str]:
+    """Return the shortest tail of each path, of one depth for all, that tells them apart."""
+    deepest = max(len(path.parts) for path in paths)
+    for depth in range(1, deepest + 1):
+        names = ["/".join(path.parts[-depth:]) for path in paths]
+        if len(set(names)) == len(names):
+            break
+    return names
+
+
+def _from_bundle(bundle: Bundle, name: str) -> Subject:
+    manifest = bundle.manifest
+    return Subject(
+        name=name,
+        path=bundle.folder,
+        backend="onnxruntime",
+        digest=bundle.digest,
+        size=_size(bundle.folder),
+        parameters=manifest.parameters,
+        layers=len(manifest.kept_layers),
+        base_layers=manifest.base_layers,
+        precision=manifest.precision,
+        window_length=manifest.window_length,
+        assembly=manifest.assembly,
+        fine_tune_seconds=manifest.fine_tuning.seconds,
+        trained_on=manifest.data.trained_on,
+        licences=_distinct(manifest.licences.base_model, manifest.licences.data),
+        temperature=manifest.temperature,
+        threshold=manifest.threshold,
+    )
+
+
+def _from_checkpoint(path: Path, name: str) -> Subject:
+    shapes = tensor_shapes(path / WEIGHTS)
+    config = read_json(path / CONFIG_FILE) or {}
+    if not _has_head(config, shapes):
+        raise GenoslimError(
+            f"{path}: a pretrained model without a classification head: its calls would be those of"
+            " random numbers; fine-tune it first (`genoslim sweep`, `genoslim prune`)"
+        )
+    facts = TrainingFacts.read(path)
+    return Subject(
+        name=name,
+        path=path,
+        backend="torch",
+        digest=_digest(path),
+        size=_size(path),
+        parameters=sum(math.prod(shape) for shape in shapes.values()),
+        layers=_layers(path, config),
+        base_layers=facts.base_layers,
+        precision="fp32",
+        window_length=facts.window_length,
+        assembly=facts.assembly,
+        fine_tune_seconds=facts.seconds,
+        trained_on=facts.data_fingerprint,
+        licences=_distinct(licence(path), facts.data_licence),
+    )
+
+
+def _has_head(config: Mapping[str, Any], keys: Collection[str]) -> bool:
+    """Say whether the weights hold every part of the family's classification head."""
+    family = detect(config)
+    if family is None:
+        return any(key.startswith(_OTHER_HEADS) for key in keys)
+    return all(any(key.startswith(head) for key in keys) for head in family.heads)
+
+
+def tensor_shapes(path: Path) -> dict[str, list[int]]:
+    """Return the shape of each tensor from the header of a safetensors file.
+
+    The format: eight bytes with the header's length (little-endian), then the header as JSON.
+    """
+    try:
+        with path.open("rb") as stream:
+            length = int.from_bytes(stream.read(8), "little")
+            if not 0 < length <= path.stat().st_size:
+                raise ValueError("the header's length does not fit the file's")
+            header: dict[str, Any] = json.loads(stream.read(length))
+        return {key: value["shape"] for key, value in header.items() if key != "__metadata__"}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise GenoslimError(f"{path}: not a whole safetensors file ({error})") from None
+
+
+def _refuse(path: Path) -> Subject:
+    if not path.exists():
+        raise GenoslimError(f"{path}: no such folder; expected a bundle or a checkpoint")
+    if not path.is_dir():
+        raise GenoslimError(f"{path}: is a file; a bundle and a checkpoint are folders")
+    hints = {
+        "bench.json": "it is the result of `genoslim bench`",
+        "prune.json": "it is the result of `genoslim prune`: name the checkpoints in it",
+        "run.json": "it is a run folder: `genoslim prune` turns it into checkpoints",
+    }
+    found = next((hint for name, hint in hints.items() if (path / name).is_file()), None)
+    wanted = f"neither a bundle (bundle.json) nor a checkpoint ({CONFIG_FILE} and {WEIGHTS})"
+    raise GenoslimError(f"{path}: {wanted}" + (f": {found}" if found else ""))
+
+
+def _layers(path: Path, config: Mapping[str, Any]) -> int:
+    layers = config.get("num_hidden_layers")
+    if not isinstance(layers, int) or layers < 1:
+        raise GenoslimError(
+            f"{path / CONFIG_FILE}: num_hidden_layers is {layers!r}; expected 1 or more"
+        )
+    return layers
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def _digest(folder: Path) -> str:
+    """Return the SHA-256 over the name and hash of what determines a checkpoint's output."""
+    names = (CONFIG_FILE, WEIGHTS, "tokenizer.json", "vocab.txt")
+    lines = [f"{name} {sha256(folder / name)}" for name in names if (folder / name).is_file()]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _distinct(*names: str | None) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for name in names if name))
+
+
+def _same_assembly(first: str, second: str) -> bool:
+    return first == second or (canonical(first) or first) == (canonical(second) or second)

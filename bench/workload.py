@@ -1,0 +1,70 @@
+"""The variants whose windows are timed: a genome and variants in it that give windows of the data.
+
+The data set holds finished windows. To time what a user waits for, from a variant in a genome to
+a logit, a small genome is made of some windows laid end to end, so that cutting the alternate
+window of variant i from it gives exactly window i.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ..data.genome import Genome, alternate_window
+from ..data.variant import Variant
+from ..errors import GenoslimError
+from ..files import write_text
+
+_CONTIG = "timing"
+_FASTA, _INDEX = "timing.fa", "timing.json"
+MOST_WINDOWS = 256
+
+
+class Workload:
+    """Some variants, and the genome they lie in."""
+
+    def __init__(self, folder: Path) -> None:
+        index = json.loads((folder / _INDEX).read_text(encoding="utf-8"))
+        self.length: int = index["length"]
+        self._genome = Genome(folder / _FASTA)
+        self._variants = [Variant(_CONTIG, *fields) for fields in index["variants"]]
+
+    def __len__(self) -> int:
+        return len(self._variants)
+
+    def window(self, number: int) -> str:
+        """Cut the window of one variant, as scoring does; numbers beyond the last start over."""
+        variant = self._variants[number % len(self)]
+        return alternate_window(self._genome, variant, self.length).sequence
+
+    def windows(self) -> list[str]:
+        """Cut every window."""
+        return [self.window(number) for number in range(len(self))]
+
+
+def write_workload(
+    sequences: Sequence[str], folder: Path, *, most: int = MOST_WINDOWS, seed: int = 0
+) -> None:
+    """Write the workload of up to `most` distinct windows, all of one length, drawn at random."""
+    distinct = sorted(set(sequences))
+    if not distinct:
+        raise GenoslimError("no window to time")
+    drawn = np.random.default_rng(seed).permutation(len(distinct))[:most]
+    chosen = [distinct[number] for number in drawn]
+    length = len(chosen[0])
+    index = length // 2
+    alternates = [window[index] for window in chosen]
+    references = ["C" if alternate == "A" else "A" for alternate in alternates]
+    genome = "".join(
+        window[:index] + reference + window[index + 1 :]
+        for window, reference in zip(chosen, references, strict=True)
+    )
+    variants = [
+        (number * length + index + 1, reference, alternate)
+        for number, (reference, alternate) in enumerate(zip(references, alternates, strict=True))
+    ]
+    write_text(folder / _FASTA, f">{_CONTIG}\n{genome}\n")
+    write_text(folder / _INDEX, json.dumps({"length": length, "variants": variants}))
