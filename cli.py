@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from . import __version__
-from .errors import GenoslimError
+from .errors import GateError, GenoslimError
 
 
 class _Group(click.Group):
@@ -123,3 +123,71 @@ def score(bundle: Path, fasta: Path, input_: str, output: str, **options: Any) -
     from .score.console import score_on_console
 
     score_on_console(bundle, fasta, input_, output, **options)
+
+
+@main.command()
+@click.argument(
+    "models",
+    nargs=-1,
+    required=True,
+    metavar="BUNDLE|CHECKPOINT...",
+    type=click.Path(path_type=Path),
+)
+@click.option(
+    "-d",
+    "--data",
+    required=True,
+    metavar="DATA",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Labelled windows (Parquet); the test split gives the quality.",
+)
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="The folder of results; a former benchmark there is replaced.",
+)
+@click.option(
+    "--baseline",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="What to compare with.  [default: first named]",
+)
+@click.option(
+    "--margin",
+    type=float,
+    default=0.01,
+    show_default=True,
+    help="How much AUROC may be lost; fix it before you look.",
+)
+@click.option("--max-p95-ms", type=float, metavar="X", help="Limit on the p95 of latency.")
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="Where to compute.",
+)
+@click.option("--threads", type=click.IntRange(min=1), help="Threads a model.  [default: all]")
+@click.option("--seconds", type=float, help="Time for the timings of a model.  [default: 20]")
+@click.option("--quick", is_flag=True, help="Fewer rounds and 3 seconds a model: a first look.")
+@click.option("--prevalence", type=float, metavar="P", help="Share of positives, for PPV and NPV.")
+def bench(models: tuple[Path, ...], data: Path, output: Path, **options: Any) -> None:
+    """Measure speed, memory and AUROC of models, and say which one to deploy.
+
+    A CHECKPOINT runs on torch, a BUNDLE on ONNX Runtime. Exit code 3 says that no model but the
+    baseline is non-inferior within the limits; the results are written all the same.
+    """
+    from .bench.benchmark import run_bench
+    from .bench.table import summary_table
+
+    def tell(message: str) -> None:
+        click.echo(f"bench: {message}", err=True)
+
+    result = run_bench(models, data, output, progress=tell, **options)
+    click.echo(summary_table(result))
+    click.echo(f"{result.decision.summary}; see {output / 'report.html'}")
+    if not result.decision.passed:
+        raise GateError(result.decision.summary)
