@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,182 @@ class _Group(click.Group):
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 def main(debug: bool) -> None:
     """Depth-prune genomic language models, export them verified, benchmark them, score VCFs."""
+    _log_to_stderr()
+
+
+def _log_to_stderr() -> None:
+    """Show our own log lines, from INFO on, on stderr."""
+    logger = logging.getLogger(__package__)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger.handlers = [handler]
+    logger.setLevel(logging.INFO)
+
+
+def _executor_options(command: Any) -> Any:
+    """Add the options that say where trials run."""
+    for option in (
+        click.option(
+            "--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N."
+        ),
+        click.option("--threads", type=click.IntRange(min=1), help="Threads a worker (CPU)."),
+        click.option(
+            "--workers",
+            type=click.IntRange(min=1),
+            help="Trials side by side.  [default: one a GPU; on a CPU one a core for small models]",
+        ),
+        click.option(
+            "--executor",
+            type=click.Choice(["local", "ray"]),
+            default="local",
+            show_default=True,
+            help="Processes of this machine, or actors of a Ray cluster.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def _recipe_options(command: Any) -> Any:
+    """Add the options of fine-tuning; what is not given stays at the recipe's default."""
+    for option in (
+        click.option("--precision", type=click.Choice(["auto", "fp32", "bf16", "fp16"])),
+        click.option("--clip", type=float, help="Largest norm of the gradient."),
+        click.option("--warmup-steps", type=int),
+        click.option("--weight-decay", type=float),
+        click.option("--learning-rate", type=float),
+        click.option("--batch-size", type=int),
+        click.option(
+            "--evaluate-every", type=int, help="Steps between looks.  [default: an epoch]"
+        ),
+        click.option("--max-epochs", type=int, help="The most epochs, with --patience."),
+        click.option("--patience", type=int, help="Looks without a lower validation loss."),
+        click.option("--epochs", type=int, help="A fixed number of epochs, last weights kept."),
+    ):
+        command = option(command)
+    return command
+
+
+@main.command()
+@click.option("-m", "--model", metavar="MODEL", help="Folder, hub id or shipped:NAME.")
+@click.option(
+    "-d",
+    "--data",
+    metavar="DATA",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Labelled windows (Parquet).",
+)
+@click.option(
+    "-o", "--out", metavar="RUN", required=True, type=click.Path(file_okay=False, path_type=Path)
+)
+@click.option("--seeds", type=int, help="Seeds of the baseline.  [default: 3]")
+@click.option("--layer-seeds", type=int, help="Seeds of each layer's trial.  [default: 1]")
+@click.option("--seed", type=int, help="The first seed.  [default: 0]")
+@_recipe_options
+@_executor_options
+@click.option("--trial", metavar="HASH", help="Run this one trial: for a cluster's job arrays.")
+@click.option("--dry-run", is_flag=True, help="List the trials: hash, layers, seed, state.")
+def sweep(
+    model: str | None,
+    data: Path | None,
+    out: Path,
+    seeds: int | None,
+    layer_seeds: int | None,
+    seed: int | None,
+    executor: Any,
+    workers: int | None,
+    threads: int | None,
+    device: str,
+    trial: str | None,
+    dry_run: bool,
+    **recipe: Any,
+) -> None:
+    """Fine-tune the model whole and without each layer; go on where an earlier call stopped.
+
+    Without -m and -d the sweep in RUN goes on as it was begun. docs/method.md tells the protocol.
+    """
+    from .prune.console import sweep_on_console
+    from .prune.sweep import Executor
+
+    sweep_on_console(
+        model,
+        data,
+        out,
+        recipe=recipe,
+        seeds={"seeds": seeds, "layer_seeds": layer_seeds, "seed": seed},
+        executor=Executor(kind=executor, workers=workers, threads=threads, device=device),
+        trial=trial,
+        dry_run=dry_run,
+    )
+
+
+@main.command()
+@click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option(
+    "-o", "--out", metavar="DIR", required=True, type=click.Path(file_okay=False, path_type=Path)
+)
+@click.option(
+    "-d",
+    "--data",
+    metavar="DATA",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The run's data, if the file has moved.",
+)
+@click.option("--rule", type=click.Choice(["paper", "tested"]), default="paper", show_default=True)
+@click.option(
+    "--split",
+    type=click.Choice(["validation", "test"]),
+    default="validation",
+    show_default=True,
+    help="The split that selects layers; test is optimistic.",
+)
+@click.option("--drop", type=float, help="The loss that makes a cornerstone.  [default: 0.05]")
+@click.option(
+    "--relative/--absolute",
+    default=True,
+    show_default=True,
+    help="Whether the loss is a share of the baseline or points.",
+)
+@click.option(
+    "--sample-sd/--population-sd", default=True, show_default=True, help="The sd over seeds."
+)
+@click.option("--margin", type=float, help="AUROC lost at most if equivalent.  [default: 0.01]")
+@click.option("--alpha", type=float, help="Family-wise error of the tests.  [default: 0.05]")
+@click.option("--f1", type=click.Choice(["binary", "macro"]), default="binary", show_default=True)
+@click.option(
+    "--threshold",
+    type=click.Choice(["fixed", "youden"]),
+    default="fixed",
+    show_default=True,
+    help="Calls at 0.5, or at Youden's point of each trial's validation predictions.",
+)
+@_executor_options
+def prune(
+    run: Path,
+    out: Path,
+    data: Path | None,
+    relative: bool,
+    sample_sd: bool,
+    f1: str,
+    threshold: str,
+    executor: Any,
+    workers: int | None,
+    threads: int | None,
+    device: str,
+    **rules: Any,
+) -> None:
+    """Judge the layers of a RUN; build, fine-tune and save the slim models it speaks for."""
+    from .prune.console import prune_on_console
+    from .prune.sweep import Executor
+
+    prune_on_console(
+        run,
+        out,
+        rules={**rules, "relative": relative, "sample_sd": sample_sd},
+        measuring={"f1": f1, "threshold": threshold},
+        executor=Executor(kind=executor, workers=workers, threads=threads, device=device),
+        data=data,
+    )
 
 
 @main.command()

@@ -140,9 +140,9 @@ def shown() -> Iterator[Report]:
         TimeElapsedColumn(),
         TextColumn("{task.description}"),
     )
-    root = logging.getLogger()
-    handlers = root.handlers[:]
-    root.handlers = [RichHandler(console=console, show_path=False, show_level=False)]
+    ours = logging.getLogger(__name__.partition(".")[0])
+    handlers = ours.handlers[:]
+    ours.handlers = [RichHandler(console=console, show_path=False, show_level=False)]
     try:
         with Progress(*columns, console=console, transient=True) as bars:
             bar = bars.add_task("", total=None)
@@ -154,4 +154,4 @@ def shown() -> Iterator[Report]:
 
             yield report
     finally:
-        root.handlers = handlers
+        ours.handlers = handlers

@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from ..data.dataset import LabelledData
 from ..errors import GenoslimError, UsageError
-from ..models import resolve
+from ..models import load, resolve
 from ..models.families import family_name, licence, read_config
 from .pool import Ended, InlinePool, Pool, ProcessPool, RayPool
 from .progress import Monitor, Report
@@ -36,6 +36,7 @@ from .trial import RETRIES, Trial, TrialSpec, check_splits
 _log = logging.getLogger(__name__)
 
 _BUSY_SECONDS = 1.0
+_SMALL_BYTES = 80_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,8 +65,9 @@ class SweepConfig:
 class Executor:
     """Where trials run side by side.
 
-    `workers` is by default the number of GPUs, or 1 on a CPU; `threads` (torch's, in each) the
-    cores shared among them, or OMP_NUM_THREADS where that is set.
+    By default there is a worker for each GPU. On a CPU a small model (weights below 80 MB) is
+    trained fastest by one thread, so it gets a worker for each core; a larger one gets a single
+    worker with all cores. `threads` are torch's, in each worker.
     """
 
     kind: Literal["local", "ray"] = "local"
@@ -73,20 +75,21 @@ class Executor:
     threads: int | None = None
     device: str = "auto"
 
-    def settings(self, base: Setting) -> list[Setting]:
-        """Return one setting for each worker."""
+    def settings(self, base: Setting, trials: int) -> list[Setting]:
+        """Return one setting for each worker: never more of them than trials."""
         remote = self.kind == "ray" and self.device == "cuda"
         devices = ["cuda:0"] if remote else resolve_devices(self.device)
-        workers = self.workers or len(devices)
-        threads = self.threads or _default_threads(workers)
+        small = devices == ["cpu"] and _weight_bytes(base.model) < _SMALL_BYTES
+        workers = self.workers or (_cores() if small else len(devices))
+        threads = self.threads or (1 if small else max(1, _cores() // workers))
+        workers = min(workers, trials)
         return [
             replace(base, device=devices[index % len(devices)], threads=threads)
             for index in range(workers)
         ]
 
-    def pool(self, base: Setting, monitor: Monitor) -> Pool:
+    def pool(self, settings: Sequence[Setting], monitor: Monitor) -> Pool:
         """Start the workers; one local worker is this process itself."""
-        settings = self.settings(base)
         if self.kind == "ray":
             return RayPool(settings)
         if len(settings) == 1:
@@ -100,7 +103,7 @@ def open_sweep(folder: Path, config: SweepConfig) -> RunFolder:
     data = LabelledData.read(config.data)
     rows = rows_of(data)
     check_splits(rows)
-    layers = int(read_config(source)["num_hidden_layers"])
+    layers = _depth(source)
     if layers < 2:
         raise GenoslimError(f"{config.model} has {layers} layer: there is nothing to drop")
     return RunFolder.create(
@@ -193,7 +196,7 @@ def run_one(run: RunFolder, trial_hash: str, *, executor: Executor) -> None:
             " lists them"
         )
     spec = known[trial_hash]
-    runner = TrialRunner(replace(executor, workers=1).settings(setting_of(run))[0])
+    runner = TrialRunner(executor.settings(setting_of(run), 1)[0])
     with _interruptible(lambda: f"interrupted: trial {spec.hash} ({spec.name}) is not done"):
         outcome = runner.run(spec, keep_weights=not spec.dropped)
     _log.info("trial %s (%s): %s", spec.hash, spec.name, outcome)
@@ -251,11 +254,11 @@ def run_trials(
     driver = _Driver(specs, store, keeps)
     if not driver.todo:
         return
-    workers = len(executor.settings(setting))
-    monitor = Monitor(len(specs), len(specs) - len(driver.todo), workers, report)
+    settings = executor.settings(setting, len(driver.todo))
+    monitor = Monitor(len(specs), len(specs) - len(driver.todo), len(settings), report)
     driver.monitor = monitor
     with _interruptible(driver.farewell):
-        pool = executor.pool(setting, monitor)
+        pool = executor.pool(settings, monitor)
         try:
             driver.drive(pool)
         finally:
@@ -355,11 +358,21 @@ def _interruptible(farewell: Callable[[], str]) -> Iterator[None]:
             signal.signal(signal.SIGTERM, before)
 
 
-def _default_threads(workers: int) -> int:
-    stated = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
-    if stated.isdigit() and int(stated) > 0:
-        return int(stated)
-    return max(1, len(os.sched_getaffinity(0)) // workers)
+def _depth(source: Path) -> int:
+    """Return the number of layers; the model is loaded only if its config has its own word."""
+    stated = read_config(source).get("num_hidden_layers")
+    return stated if isinstance(stated, int) else len(load(source).blocks)
+
+
+def _cores() -> int:
+    """Return the cores this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def _weight_bytes(model: str) -> int:
+    files = resolve(model).iterdir()
+    return sum(path.stat().st_size for path in files if path.suffix in (".safetensors", ".bin"))
 
 
 def _absolute(source: str) -> str:

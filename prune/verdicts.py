@@ -112,7 +112,7 @@ class Evidence:
     `metrics` are means over the usable seeds without the layer (all seeds if every one
     collapsed), `change` the same less the baseline mean as a share of it. `worse` lists the
     metrics that are `drop` worse, `held` those within one sd of the baseline or above.
-    `reason` says in words why the role was given.
+    `reason` says in words why the role was given. `test_metrics` are for the report alone.
     """
 
     reason: str
@@ -124,6 +124,7 @@ class Evidence:
     macro_auroc: float | None
     seeds: tuple[int, ...]
     collapsed_seeds: tuple[int, ...]
+    test_metrics: dict[str, float]
     comparison: Comparison | None = None
 
 
@@ -146,6 +147,7 @@ class Judgement:
 
     rules: Rules
     baseline: dict[str, Spread]
+    baseline_test: dict[str, Spread]
     baseline_macro_auroc: float | None
     baseline_seeds: tuple[int, ...]
     baseline_collapsed_seeds: tuple[int, ...]
@@ -174,12 +176,7 @@ def judge(
     bench = _Bench(rows, rules)
     reference = bench.group("the baseline", baseline)
     found = {layer: bench.group(f"layer {layer}", trials) for layer, trials in layers.items()}
-    spreads = {
-        name: Spread.of(
-            [getattr(m.on(rules.split), name) for m in reference.measured], sample=rules.sample_sd
-        )
-        for name in MEASURES
-    }
+    spreads = reference.spreads(rules.split, rules)
     comparisons = _compare(reference, found, rows[rules.split], rules)
     verdicts = tuple(
         _verdict(layer, group, reference, spreads, comparisons.get(layer), rules)
@@ -188,6 +185,7 @@ def judge(
     return Judgement(
         rules,
         spreads,
+        reference.spreads("test", rules),
         reference.macro(rules.split),
         reference.seeds,
         reference.collapsed_seeds,
@@ -210,6 +208,14 @@ class _Group:
 
     def mean(self, name: str, split: Split) -> float:
         return float(np.mean([getattr(m.on(split), name) for m in self.measured]))
+
+    def spreads(self, split: Split, rules: Rules) -> dict[str, Spread]:
+        return {
+            name: Spread.of(
+                [getattr(m.on(split), name) for m in self.measured], sample=rules.sample_sd
+            )
+            for name in MEASURES
+        }
 
     def macro(self, split: Split) -> float | None:
         values = [m.macro_auroc[split] for m in self.measured]
@@ -273,6 +279,7 @@ def _verdict(
         macro_auroc=group.macro(rules.split),
         seeds=group.seeds,
         collapsed_seeds=group.collapsed_seeds,
+        test_metrics={name: group.mean(name, "test") for name in MEASURES},
         comparison=comparison,
     )
     return LayerVerdict(layer, role, evidence)

@@ -1,0 +1,255 @@
+"""What the verbs `sweep`, `prune` and `show` do: call one function, print what it found."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..errors import GenoslimError, UsageError
+from ..models.checkpoint import read_training
+from ..models.families import family_name, licence, read_config
+from .measure import MEASURES, Measuring
+from .progress import shown
+from .recipe import Recipe
+from .report import REPORT_FILE, conclude, spread, write_report
+from .run_folder import RUN_FILE, RunFolder
+from .slim import PRUNE_FILE, Pruned, prune
+from .sweep import (
+    Executor,
+    SweepConfig,
+    attempts,
+    config_of,
+    next_attempt,
+    open_sweep,
+    plan,
+    run_one,
+    sweep,
+)
+from .verdicts import Judgement, Rules
+
+_log = logging.getLogger(__name__)
+
+
+def sweep_on_console(
+    model: str | None,
+    data: Path | None,
+    out: Path,
+    *,
+    recipe: Mapping[str, Any],
+    seeds: Mapping[str, int | None],
+    executor: Executor,
+    trial: str | None = None,
+    dry_run: bool = False,
+) -> None:
+    """Start a sweep, or go on with the one in `out` where model and data are left out.
+
+    `recipe` and `seeds` hold the options that were given; None stands for "not given".
+    """
+    run = open_sweep(out, _config(model, data, out, recipe, seeds))
+    if dry_run:
+        _print_plan(run)
+        return
+    if trial is not None:
+        run_one(run, trial, executor=executor)
+        return
+    with shown() as report:
+        sweep(run, executor=executor, report=report)
+    _print_judgement(conclude(run, Rules()))
+    _log.info("report: %s", out / REPORT_FILE)
+
+
+def prune_on_console(
+    run: Path,
+    out: Path,
+    *,
+    rules: Mapping[str, Any],
+    measuring: Mapping[str, Any],
+    executor: Executor,
+    data: Path | None = None,
+) -> None:
+    """Judge a run, build the slim models, print their table."""
+    given = {name: value for name, value in rules.items() if value is not None}
+    chosen = Rules(**given, measuring=Measuring(**measuring))
+    folder = RunFolder(run)
+    with shown() as report:
+        pruned = prune(folder, out, rules=chosen, executor=executor, report=report, data=data)
+    write_report(
+        out / REPORT_FILE, folder, pruned.judgement, notes=pruned.notes, models=pruned.models
+    )
+    _print_judgement(pruned.judgement)
+    click.echo()
+    _print_models(pruned)
+    for note in pruned.notes:
+        _log.warning("note: %s", note)
+    _log.info("report: %s", out / REPORT_FILE)
+
+
+def show_run(folder: Path) -> None:
+    """Print what a run folder holds and how far it is; raise GenoslimError if it is damaged."""
+    run = RunFolder(folder)
+    run.rows()
+    config = config_of(run)
+    click.echo(f"sweep of {run.record['family']}, {run.record['layers']} layers: {config.model}")
+    click.echo(f"data: {config.data} ({run.record['data_metadata']['source']})")
+    click.echo(f"recipe: {json.dumps(config.recipe.to_dict())}")
+    specs = plan(run)
+    left = [spec for spec in specs if next_attempt(run.trials, spec, keep_weights=False)]
+    click.echo(f"trials: {len(specs) - len(left)} of {len(specs)} done")
+    if not left:
+        _print_judgement(conclude(run, Rules()))
+
+
+def show_pruned(folder: Path) -> None:
+    """Print what `prune` left in a folder."""
+    try:
+        content = json.loads((folder / PRUNE_FILE).read_text(encoding="utf-8"))
+        rows = [
+            [
+                model["name"],
+                " ".join(map(str, model["kept"])),
+                f"{model['test']['auroc']['mean']:.4f}",
+                f"{model['fine_tune_seconds']['mean']:.1f} s",
+                _state(folder / model["name"]),
+            ]
+            for model in content["models"]
+        ]
+        click.echo(f"slim models of the run {content['run']}")
+    except (ValueError, KeyError, TypeError) as why:
+        raise GenoslimError(
+            f"{folder / PRUNE_FILE}: not what `genoslim prune` writes: {why!r}"
+        ) from why
+    _print_table(["model", "layers kept", "test AUROC", "fine-tuning", "checkpoint"], rows)
+    for note in content["notes"]:
+        click.echo(f"note: {note}")
+
+
+def show_checkpoint(folder: Path) -> None:
+    """Print what a checkpoint is and how it was made; GenoslimError if it does not load."""
+    from ..models import load
+
+    model = load(folder)
+    config = read_config(folder)
+    count = sum(parameter.numel() for parameter in model.parameters())
+    click.echo(f"checkpoint of {family_name(config)}: {model.config.num_hidden_layers} layers")
+    click.echo(f"layers kept: {' '.join(map(str, model.config.kept_layers))}")
+    click.echo(f"parameters: {count:,}")
+    click.echo(f"licence: {licence(folder)}")
+    record = read_training(folder) or {}
+    for name in (
+        "base_model",
+        "dropped_layers",
+        "seed",
+        "window_length",
+        "assembly",
+        "data_licence",
+    ):
+        if record.get(name) is not None:
+            click.echo(f"{name.replace('_', ' ')}: {record[name]}")
+    for split in ("validation", "test"):
+        if isinstance(record.get(split), dict):
+            values = ", ".join(f"{name} {record[split][name]:.4f}" for name in MEASURES)
+            click.echo(f"{split}: {values}")
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a folder is a sweep's."""
+    return (folder / RUN_FILE).is_file()
+
+
+def is_pruned(folder: Path) -> bool:
+    """Whether a folder is what `prune` leaves."""
+    return (folder / PRUNE_FILE).is_file()
+
+
+def _config(
+    model: str | None,
+    data: Path | None,
+    out: Path,
+    recipe: Mapping[str, Any],
+    seeds: Mapping[str, int | None],
+) -> SweepConfig:
+    """Return the sweep that the options describe, on top of the run's own if it is resumed."""
+    if (model is None) != (data is None):
+        raise UsageError("sweep: give both -m and -d, or neither to go on with a run folder")
+    if model is None or data is None:
+        if not (out / RUN_FILE).exists():
+            raise UsageError(f"sweep: {out} is no run folder yet: -m MODEL and -d DATA are needed")
+        base = config_of(RunFolder(out))
+    else:
+        base = SweepConfig(model=model, data=data)
+    given = {name: value for name, value in recipe.items() if value is not None}
+    if "epochs" in given and given.keys() & {"patience", "max_epochs"}:
+        raise UsageError("sweep: --epochs is a fixed number; it excludes --patience, --max-epochs")
+    counts: dict[str, Any] = {name: value for name, value in seeds.items() if value is not None}
+    merged = Recipe.from_dict({**base.recipe.to_dict(), **given})
+    return replace(base, recipe=merged, **counts)
+
+
+def _print_plan(run: RunFolder) -> None:
+    for spec in plan(run):
+        tries = attempts(run.trials, spec)
+        state = "collapsed" if tries and tries[-1].result.collapsed else "done"
+        attempt = next_attempt(run.trials, spec, keep_weights=not spec.dropped) or tries[-1].spec
+        layers = ",".join(map(str, attempt.dropped)) or "-"
+        is_done = attempt.hash in {trial.spec.hash for trial in tries}
+        click.echo(f"{attempt.hash}\t{layers}\t{attempt.seed}\t{state if is_done else 'to do'}")
+
+
+def _print_judgement(judgement: Judgement) -> None:
+    """Print one line a layer."""
+    rows = [["baseline", "", *(spread(judgement.baseline[name]) for name in MEASURES), ""]]
+    for verdict in judgement.verdicts:
+        found = verdict.evidence
+        values = [f"{found.metrics[name]:.4f}" for name in MEASURES]
+        rows.append([str(verdict.layer), verdict.role, *values, found.finding])
+    heads = ["layer", "role", "accuracy", "AUROC", "F1", "TP rate", "tested"]
+    if judgement.baseline_macro_auroc is not None:
+        heads.append("macro AUROC")
+        rows[0].append(f"{judgement.baseline_macro_auroc:.4f}")
+        for row, verdict in zip(rows[1:], judgement.verdicts, strict=True):
+            macro = verdict.evidence.macro_auroc
+            row.append("" if macro is None else f"{macro:.4f}")
+    click.echo(f"without each layer, {judgement.rules.split} split, rule {judgement.rules.rule}:")
+    _print_table(heads, rows)
+
+
+def _print_models(pruned: Pruned) -> None:
+    """Print one line a model: quality on test over the seeds, and times against the baseline."""
+    base = pruned.models[0]
+    grouped = "macro_auroc" in base.test
+    rows = []
+    for model in pruned.models:
+        times = [
+            f"{mine.mean:.2f} s ({mine.mean / theirs.mean:.2f}x)" if theirs.mean else ""
+            for mine, theirs in (
+                (model.fine_tune_seconds, base.fine_tune_seconds),
+                (model.evaluation_seconds, base.evaluation_seconds),
+            )
+        ]
+        name = model.name + (f" = {model.same_as}" if model.same_as else "")
+        values = [spread(model.test[measure]) for measure in MEASURES]
+        macro = [spread(model.test["macro_auroc"]) if "macro_auroc" in model.test else ""]
+        rows.append([name, str(len(model.kept)), *values, *(macro if grouped else []), *times])
+    heads = ["model", "layers", "accuracy", "AUROC", "F1", "TP rate"]
+    heads += ["macro AUROC"] if grouped else []
+    click.echo(f"test split, mean \u00b1 sd over {len(base.seeds)} seeds:")
+    _print_table([*heads, "fine-tuning", "evaluation"], rows)
+
+
+def _print_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    widths = [max(len(row[i]) for row in [heads, *rows]) for i in range(len(heads))]
+    for row in [heads, *rows]:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        click.echo("  ".join(cells).rstrip())
+
+
+def _state(folder: Path) -> str:
+    if not (folder / "config.json").exists():
+        return "MISSING"
+    return "link" if folder.is_symlink() else "present"

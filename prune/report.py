@@ -1,0 +1,146 @@
+"""The report of a sweep or of its slim models: one HTML file that needs nothing else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+import jinja2
+
+from ..files import write_json, write_text
+from .measure import MEASURES, SPLITS
+from .progress import duration
+from .run_folder import RunFolder
+from .slim import SlimModel, caveats, judge_run
+from .verdicts import Judgement, Role, Rules, Spread
+
+REPORT_FILE = "report.html"
+LAYERS_FILE = "layers.json"
+
+_TITLES = {
+    "accuracy": "accuracy",
+    "auroc": "AUROC",
+    "f1": "F1",
+    "true_positive_rate": "TP rate",
+    "macro_auroc": "macro AUROC",
+}
+_WIDTH, _HEIGHT, _LEFT, _TOP, _BOTTOM = 480, 190, 40, 24, 22
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A metric without each layer, in SVG user units: points are (x, y, layer, role, value)."""
+
+    name: str
+    ticks: tuple[tuple[float, str], ...]
+    mean: float
+    band_top: float
+    band_height: float
+    points: tuple[tuple[float, float, int, Role, str], ...]
+    width: int = _WIDTH
+    height: int = _HEIGHT
+
+
+def conclude(run: RunFolder, rules: Rules) -> Judgement:
+    """Judge a finished sweep and leave `layers.json` and `report.html` in its folder."""
+    judgement = judge_run(run, rules)
+    write_json(run.folder / LAYERS_FILE, judgement.to_dict())
+    write_report(run.folder / REPORT_FILE, run, judgement, notes=caveats(run, rules))
+    return judgement
+
+
+def write_report(
+    path: Path,
+    run: RunFolder,
+    judgement: Judgement,
+    *,
+    notes: Sequence[str],
+    models: Sequence[SlimModel] = (),
+) -> None:
+    """Write the report; with `models`, their table comes first."""
+    source = files(__package__).joinpath("report.html.j2").read_text(encoding="utf-8")
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
+    )
+    environment.filters["spread"] = spread
+    environment.filters["times"] = _times
+    macro = ["macro_auroc"] if judgement.baseline_macro_auroc is not None else []
+    rows = run.rows()
+    page = environment.from_string(source).render(
+        title=f"{'Slim models' if models else 'Layer sweep'}: {run.record['family']}",
+        about=run.record,
+        counts={split: len(rows[split].labels) for split in SPLITS},
+        notes=[note.rstrip(".") for note in notes],
+        judgement=judgement,
+        models=list(models),
+        titles=_TITLES,
+        measures=[*MEASURES, *macro],
+        four=MEASURES,
+        keys=MEASURES,
+        charts=[chart(judgement, name) for name in MEASURES],
+        method=_method(judgement),
+        facts=_facts(run, judgement),
+    )
+    write_text(path, page)
+
+
+def spread(value: Spread) -> str:
+    """Return `0.7123 ± 0.0045`, or the mean alone for a single seed."""
+    return f"{value.mean:.4f}" + ("" if value.sd is None else f" \u00b1 {value.sd:.4f}")
+
+
+def chart(judgement: Judgement, name: str) -> Chart:
+    """Lay out one metric: the baseline as a line with a band of one sd, a point for each layer."""
+    base = judgement.baseline[name]
+    sd = base.sd or 0.0
+    values = [verdict.evidence.metrics[name] for verdict in judgement.verdicts]
+    low, high = min(*values, base.mean - sd), max(*values, base.mean + sd)
+    margin = 0.08 * (high - low) or 0.01
+    low, high = low - margin, high + margin
+
+    def y(value: float) -> float:
+        return round(_TOP + (high - value) / (high - low) * (_HEIGHT - _TOP - _BOTTOM), 1)
+
+    step = (_WIDTH - _LEFT - 8) / len(values)
+    return Chart(
+        name=_TITLES[name],
+        ticks=tuple((y(v), f"{v:.3f}") for v in (low + margin, (low + high) / 2, high - margin)),
+        mean=y(base.mean),
+        band_top=y(base.mean + sd),
+        band_height=round(max(y(base.mean - sd) - y(base.mean + sd), 1.0), 1),
+        points=tuple(
+            (round(_LEFT + step * (i + 0.5), 1), y(value), v.layer, v.role, f"{value:.4f}")
+            for i, (v, value) in enumerate(zip(judgement.verdicts, values, strict=True))
+        ),
+    )
+
+
+def _times(value: Spread, reference: Spread) -> str:
+    share = value.mean / reference.mean if reference.mean else 1.0
+    text = duration(value.mean) if value.mean >= 10 else f"{value.mean:.2f} s"
+    return f"{text} ({share:.2f}x)"
+
+
+def _method(judgement: Judgement) -> str:
+    found = {v.evidence.comparison.method for v in judgement.verdicts if v.evidence.comparison}
+    return " and ".join(sorted(found)) or "none was possible"
+
+
+def _facts(run: RunFolder, judgement: Judgement) -> list[tuple[str, str]]:
+    identity = run.record["identity"]
+    seeds = (
+        f"{identity['seeds']} baseline, {identity['layer_seeds']} a layer, {identity['seed']} up"
+    )
+    return [
+        ("rules", json.dumps(judgement.rules.to_dict())),
+        ("recipe", json.dumps(identity["recipe"])),
+        ("seeds", seeds),
+        ("model SHA-256", identity["model_fingerprint"]),
+        ("data SHA-256", identity["data_fingerprint"]),
+        ("licences", json.dumps(run.record["licences"])),
+        ("made with", json.dumps(run.record["environment"])),
+        ("made at", run.record["created"]),
+    ]
