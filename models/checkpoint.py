@@ -19,17 +19,16 @@ from torch import nn
 from ..errors import GenoslimError
 from ..files import atomic_folder, write_json, write_text
 from .card import CARD_FILE, model_card
-from .classifier import Classifier, ModelConfig
+from .classifier import Classifier, NativeConfig
 from .families import CONFIG_FILE, RECORD_FILE, Family, detect, family_name, read_config, read_json
 from .tokenizer import SequenceTokenizer
-from .weights import Weights, fit, initialise, read_weights
+from .weights import DEFAULT_LABELS, Weights, agreed_labels, fit, initialise, read_weights
 
 if TYPE_CHECKING:
     from .masked_lm import MaskedLM
 
 WEIGHTS_FILE = "model.safetensors"
 
-_LABELS = 2
 _DEVIATION = 0.02
 _LOG = logging.getLogger(__name__)
 
@@ -57,14 +56,14 @@ def load_masked_lm(folder: Path) -> MaskedLM:
     raw = read_config(folder)
     family = _own(raw, folder)
     with torch.device("meta"):
-        model = family.masked_lm(_config(raw, family, _LABELS, folder))
+        model = family.masked_lm(_config(raw, family, DEFAULT_LABELS, folder))
     weights = read_weights(folder)
     _fill(model, weights, family, optional=(), foreign=family.heads, seed=0, at=folder)
     return model
 
 
 def new_classifier(
-    raw: Mapping[str, Any], *, num_labels: int = _LABELS, seed: int = 0
+    raw: Mapping[str, Any], *, num_labels: int = DEFAULT_LABELS, seed: int = 0
 ) -> Classifier:
     """Return an untrained classifier of one of our families, from the content of a config.json."""
     family = _own(raw, None)
@@ -78,7 +77,7 @@ def new_masked_lm(raw: Mapping[str, Any], *, seed: int = 0) -> MaskedLM:
     """Return an untrained masked language model, from the content of a config.json."""
     family = _own(raw, None)
     with torch.device("meta"):
-        model = family.masked_lm(_config(raw, family, _LABELS, None))
+        model = family.masked_lm(_config(raw, family, DEFAULT_LABELS, None))
     _initialise(model, seed=seed)
     return model
 
@@ -120,16 +119,6 @@ def read_training(folder: Path) -> dict[str, Any] | None:
     return read_json(folder / RECORD_FILE)
 
 
-def agreed_labels(saved: int | None, asked: int | None, folder: Path) -> int:
-    """Return the number of labels: the saved head's, else the one asked for, else 2."""
-    if saved is not None and asked is not None and saved != asked:
-        raise GenoslimError(
-            f"{folder}: the saved classification head has {saved} labels, {asked} were asked for;"
-            f" load it with num_labels={saved} or leave num_labels out"
-        )
-    return saved or asked or _LABELS
-
-
 def _own(raw: Mapping[str, Any], folder: Path | None) -> Family:
     family = detect(raw)
     if family is None:
@@ -142,9 +131,9 @@ def _own(raw: Mapping[str, Any], folder: Path | None) -> Family:
 
 def _config(
     raw: Mapping[str, Any], family: Family, num_labels: int, folder: Path | None
-) -> ModelConfig:
+) -> NativeConfig:
     try:
-        return ModelConfig.from_dict(raw, family=family.name, num_labels=num_labels)
+        return NativeConfig.from_dict(raw, family=family.name, num_labels=num_labels)
     except GenoslimError as error:
         raise GenoslimError(f"{folder}/{error}" if folder else str(error)) from error
 

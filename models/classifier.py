@@ -20,76 +20,31 @@ float64, and unlike the lowest float it survives a conversion to float16."""
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """The configuration of a network, checked, with the file it came from in `raw`.
+    """What is known of any network, checked, with the `config.json` it came from in `raw`.
 
     `kept_layers` are the positions, in the network as published, of the blocks that are left.
-    `raw` keeps every key of the original `config.json`, so that nothing is lost on saving.
+    `raw` keeps every key of the original file, so that nothing is lost on saving; `depth_key` is
+    the key that holds the number of blocks there.
     """
 
     family: str
     vocab_size: int
     hidden_size: int
     num_hidden_layers: int
-    num_attention_heads: int
-    intermediate_size: int
-    layer_norm_eps: float
-    hidden_dropout: float
-    attention_dropout: float
     num_labels: int
     kept_layers: tuple[int, ...]
     max_tokens: int | None
     raw: Mapping[str, Any]
+    depth_key: str = "num_hidden_layers"
 
     def __post_init__(self) -> None:
-        sizes = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads")
-        for name in (*sizes, "intermediate_size", "num_labels"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise GenoslimError(f"{CONFIG_FILE}: {name} is {value!r}; it should be at least 1")
-        if self.hidden_size % self.num_attention_heads:
-            raise GenoslimError(
-                f"{CONFIG_FILE}: hidden_size {self.hidden_size} is not a multiple of"
-                f" num_attention_heads {self.num_attention_heads}"
-            )
+        self._check_sizes("vocab_size", "hidden_size", "num_hidden_layers", "num_labels")
         kept = self.kept_layers
         if len(kept) != self.num_hidden_layers or list(kept) != sorted(set(kept)) or kept[0] < 0:
             raise GenoslimError(
                 f"{CONFIG_FILE}: kept_layers is {list(kept)}; it should name"
                 f" {self.num_hidden_layers} (num_hidden_layers) different layers in ascending order"
             )
-
-    @classmethod
-    def from_dict(cls, raw: Mapping[str, Any], *, family: str, num_labels: int) -> Self:
-        """Read the keys that every supported architecture shares; raises GenoslimError."""
-        depth = raw.get("num_hidden_layers")
-        kept = raw.get("kept_layers", range(depth) if isinstance(depth, int) else ())
-        return cls(
-            family=family,
-            vocab_size=raw.get("vocab_size", 0),
-            hidden_size=raw.get("hidden_size", 0),
-            num_hidden_layers=raw.get("num_hidden_layers", 0),
-            num_attention_heads=raw.get("num_attention_heads", 0),
-            intermediate_size=raw.get("intermediate_size", 0),
-            layer_norm_eps=float(raw.get("layer_norm_eps", 1e-12)),
-            hidden_dropout=float(raw.get("hidden_dropout_prob", 0.0)),
-            attention_dropout=float(raw.get("attention_probs_dropout_prob", 0.0)),
-            num_labels=num_labels,
-            kept_layers=tuple(kept),
-            max_tokens=token_limit(raw),
-            raw=dict(raw),
-        )
-
-    @property
-    def head_size(self) -> int:
-        """Width of one attention head."""
-        return self.hidden_size // self.num_attention_heads
-
-    def require(self, key: str, *values: object) -> None:
-        """Refuse a config whose `key`, if stated, is none of `values`."""
-        value = self.raw.get(key, values[0])
-        if value not in values:
-            wanted = " or ".join(map(repr, values))
-            raise GenoslimError(f"{CONFIG_FILE}: {key} is {value!r}; {self.family} needs {wanted}")
 
     def without(self, dropped: Collection[int]) -> Self:
         """Return the config of the network without the blocks at these present positions."""
@@ -104,15 +59,75 @@ class ModelConfig:
         labels = self.raw.get("id2label")
         if not isinstance(labels, dict) or len(labels) != self.num_labels:
             labels = {str(i): f"LABEL_{i}" for i in range(self.num_labels)}
-        raw = {
-            key: value for key, value in self.raw.items() if key not in ("auto_map", "num_labels")
-        }
-        return raw | {
-            "num_hidden_layers": self.num_hidden_layers,
+        stale = ("auto_map", "num_labels")
+        return {key: value for key, value in self.raw.items() if key not in stale} | {
+            self.depth_key: self.num_hidden_layers,
             "kept_layers": list(self.kept_layers),
             "id2label": labels,
             "label2id": {name: int(i) for i, name in labels.items()},
         }
+
+    def _check_sizes(self, *names: str) -> None:
+        for name in names:
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise GenoslimError(f"{CONFIG_FILE}: {name} is {value!r}; it should be at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class NativeConfig(ModelConfig):
+    """The configuration of the networks that are written here."""
+
+    num_attention_heads: int
+    intermediate_size: int
+    layer_norm_eps: float
+    hidden_dropout: float
+    attention_dropout: float
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check_sizes("num_attention_heads", "intermediate_size")
+        if self.hidden_size % self.num_attention_heads:
+            raise GenoslimError(
+                f"{CONFIG_FILE}: hidden_size {self.hidden_size} is not a multiple of"
+                f" num_attention_heads {self.num_attention_heads}"
+            )
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, Any], *, family: str, num_labels: int) -> Self:
+        """Read the content of a `config.json`; raises GenoslimError for what cannot be."""
+        return cls(
+            family=family,
+            vocab_size=raw.get("vocab_size", 0),
+            hidden_size=raw.get("hidden_size", 0),
+            num_hidden_layers=raw.get("num_hidden_layers", 0),
+            num_labels=num_labels,
+            kept_layers=kept_layers(raw, raw.get("num_hidden_layers")),
+            max_tokens=token_limit(raw),
+            raw=dict(raw),
+            num_attention_heads=raw.get("num_attention_heads", 0),
+            intermediate_size=raw.get("intermediate_size", 0),
+            layer_norm_eps=float(raw.get("layer_norm_eps", 1e-12)),
+            hidden_dropout=float(raw.get("hidden_dropout_prob", 0.0)),
+            attention_dropout=float(raw.get("attention_probs_dropout_prob", 0.0)),
+        )
+
+    @property
+    def head_size(self) -> int:
+        """Width of one attention head."""
+        return self.hidden_size // self.num_attention_heads
+
+    def require(self, key: str, *values: object) -> None:
+        """Refuse a config whose `key`, if stated, is none of `values`."""
+        value = self.raw.get(key, values[0])
+        if value not in values:
+            wanted = " or ".join(map(repr, values))
+            raise GenoslimError(f"{CONFIG_FILE}: {key} is {value!r}; {self.family} needs {wanted}")
+
+
+def kept_layers(raw: Mapping[str, Any], depth: Any) -> tuple[int, ...]:
+    """Return the `kept_layers` of a config, which a network as published does not state."""
+    return tuple(raw.get("kept_layers") or range(depth if isinstance(depth, int) else 0))
 
 
 class Context(NamedTuple):
@@ -184,9 +199,9 @@ class Backbone(nn.Module, ABC):
 
 
 class Classifier(nn.Module, ABC):
-    """A sequence classifier that reads `<cls>`: a backbone, a pooling layer, a linear layer.
+    """A sequence classifier with a stack of equal blocks.
 
-    Inputs are int64 [B, T]: token ids and a mask that is 1 for tokens and 0 for padding.
+    Inputs are int64 [B, T]: token ids, and a mask that is 1 for tokens and 0 for padding.
     """
 
     config: ModelConfig
@@ -195,6 +210,37 @@ class Classifier(nn.Module, ABC):
     def family(self) -> str:
         """`dnabert2`, `nt_v1`, `nt_v2` or `hf:<model_type>`."""
         return self.config.family
+
+    @property
+    @abstractmethod
+    def blocks(self) -> nn.ModuleList:
+        """The stack of equal blocks that depth pruning works on, first block first."""
+
+    @abstractmethod
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Return logits [B, labels]."""
+
+    @abstractmethod
+    def hidden_states(self, input_ids: Tensor, attention_mask: Tensor) -> list[Tensor]:
+        """Return the L + 1 states [B, T, H]: the entry of block 0 to the output of the last.
+
+        The final LayerNorm, where there is one, is not applied. What stands at padded positions
+        has no meaning.
+        """
+
+    @abstractmethod
+    def last_hidden_state(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Return the encoder's output [B, T, H], final LayerNorm included."""
+
+    def remove_blocks(self, dropped: Collection[int]) -> None:
+        """Delete the blocks at these positions and say so in `config`: see `layers.drop_layers`."""
+        for position in sorted(dropped, reverse=True):
+            del self.blocks[position]
+        self.config = self.config.without(dropped)
+
+
+class NativeClassifier(Classifier):
+    """A classifier written here: a backbone, a pooling layer that reads `<cls>`, a linear layer."""
 
     @property
     @abstractmethod
@@ -211,11 +257,11 @@ class Classifier(nn.Module, ABC):
 
     @property
     def blocks(self) -> nn.ModuleList:
-        """The stack of equal blocks that depth pruning works on."""
+        """See `Classifier.blocks`."""
         return self.backbone.blocks
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """Return logits [B, labels]."""
+        """Return logits [B, labels]; the last block works for `<cls>` alone."""
         return self.project(self.pooled_output(input_ids, attention_mask))
 
     def pooled_output(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
@@ -223,22 +269,12 @@ class Classifier(nn.Module, ABC):
         return self.pool(self.backbone.first_hidden_state(input_ids, attention_mask))
 
     def hidden_states(self, input_ids: Tensor, attention_mask: Tensor) -> list[Tensor]:
-        """Return the L + 1 states [B, T, H]: the entry of block 0 to the output of the last.
-
-        The final LayerNorm, where there is one, is not applied. What stands at padded positions
-        has no meaning.
-        """
+        """See `Classifier.hidden_states`."""
         return self.backbone.hidden_states(input_ids, attention_mask)
 
     def last_hidden_state(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """Return the encoder's output [B, T, H], final LayerNorm included."""
+        """See `Classifier.last_hidden_state`."""
         return self.backbone.last_hidden_state(input_ids, attention_mask)
-
-    def remove_blocks(self, dropped: Collection[int]) -> None:
-        """Delete the blocks at these positions and say so in `config`: see `layers.drop_layers`."""
-        for position in sorted(dropped, reverse=True):
-            del self.blocks[position]
-        self.config = self.config.without(dropped)
 
 
 def padding_bias(attention_mask: Tensor, dtype: torch.dtype) -> Tensor:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .classifier import Backbone, Block, Classifier, Context, ModelConfig, padding_bias
+from .classifier import Backbone, Block, Context, NativeClassifier, NativeConfig, padding_bias
 
 
 def alibi_slopes(heads: int) -> list[float]:
@@ -29,7 +29,7 @@ def alibi_slopes(heads: int) -> list[float]:
 
 
 class _Embeddings(nn.Module):
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: NativeConfig) -> None:
         super().__init__()
         width = config.hidden_size
         self.word_embeddings = nn.Embedding(config.vocab_size, width)
@@ -44,7 +44,7 @@ class _Embeddings(nn.Module):
 
 
 class _SelfAttention(nn.Module):
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: NativeConfig) -> None:
         super().__init__()
         self.heads, self.head_size = config.num_attention_heads, config.head_size
         self.dropout = config.attention_dropout
@@ -78,7 +78,7 @@ class _SelfAttention(nn.Module):
 
 
 class _SelfOutput(nn.Module):
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: NativeConfig) -> None:
         super().__init__()
         self.dense = nn.Linear(config.hidden_size, config.hidden_size)
         self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
@@ -90,7 +90,7 @@ class _SelfOutput(nn.Module):
 
 
 class _Attention(nn.Module):
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: NativeConfig) -> None:
         super().__init__()
         self.self = _SelfAttention(config)
         self.output = _SelfOutput(config)
@@ -102,7 +102,7 @@ class _Attention(nn.Module):
 
 
 class _GatedMLP(nn.Module):
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: NativeConfig) -> None:
         super().__init__()
         width, inner = config.hidden_size, config.intermediate_size
         self.gated_layers = nn.Linear(width, 2 * inner, bias=False)
@@ -120,7 +120,7 @@ class _GatedMLP(nn.Module):
 class DnaBert2Block(Block):
     """`a = LN(attention(x) + x)`, then `LN(mlp(a) + a)`."""
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: NativeConfig) -> None:
         super().__init__()
         self.attention = _Attention(config)
         self.mlp = _GatedMLP(config)
@@ -133,13 +133,13 @@ class DnaBert2Block(Block):
 
 
 class _Encoder(nn.Module):
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: NativeConfig) -> None:
         super().__init__()
         self.layer = nn.ModuleList(DnaBert2Block(config) for _ in range(config.num_hidden_layers))
 
 
 class _Pooler(nn.Module):
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: NativeConfig) -> None:
         super().__init__()
         self.dense = nn.Linear(config.hidden_size, config.hidden_size)
 
@@ -152,7 +152,7 @@ class DnaBert2Backbone(Backbone):
 
     slopes: Tensor
 
-    def __init__(self, config: ModelConfig, *, pooler: bool) -> None:
+    def __init__(self, config: NativeConfig, *, pooler: bool) -> None:
         super().__init__()
         config.require("hidden_act", "gelu")
         self.embeddings = _Embeddings(config)
@@ -180,10 +180,10 @@ class DnaBert2Backbone(Backbone):
         return hidden * attention_mask[:, :, None].to(hidden.dtype)
 
 
-class DnaBert2Classifier(Classifier):
+class DnaBert2Classifier(NativeClassifier):
     """DNABERT-2 with the pooler and linear head of its sequence classifier."""
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: NativeConfig) -> None:
         super().__init__()
         self.config = config
         self.bert = DnaBert2Backbone(config, pooler=True)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import GenoslimError
 
 if TYPE_CHECKING:
-    from .classifier import Classifier, ModelConfig
+    from .classifier import Classifier, NativeConfig
     from .masked_lm import MaskedLM
 
 CONFIG_FILE = "config.json"
@@ -42,8 +42,8 @@ class Family:
     title: str
     model_type: str
     detect: Callable[[Mapping[str, Any]], bool]
-    classifier: Callable[[ModelConfig], Classifier]
-    masked_lm: Callable[[ModelConfig], MaskedLM]
+    classifier: Callable[[NativeConfig], Classifier]
+    masked_lm: Callable[[NativeConfig], MaskedLM]
     prefix: str
     heads: tuple[str, ...]
     logits: str
@@ -79,25 +79,25 @@ def _is_nt_v1(config: Mapping[str, Any]) -> bool:
     )
 
 
-def _dnabert2_classifier(config: ModelConfig) -> Classifier:
+def _dnabert2_classifier(config: NativeConfig) -> Classifier:
     from .dnabert2 import DnaBert2Classifier
 
     return DnaBert2Classifier(config)
 
 
-def _dnabert2_masked_lm(config: ModelConfig) -> MaskedLM:
+def _dnabert2_masked_lm(config: NativeConfig) -> MaskedLM:
     from .masked_lm import DnaBert2MaskedLM
 
     return DnaBert2MaskedLM(config)
 
 
-def _nt_classifier(config: ModelConfig) -> Classifier:
+def _nt_classifier(config: NativeConfig) -> Classifier:
     from .nucleotide_transformer import NucleotideTransformerClassifier
 
     return NucleotideTransformerClassifier(config)
 
 
-def _nt_masked_lm(config: ModelConfig) -> MaskedLM:
+def _nt_masked_lm(config: NativeConfig) -> MaskedLM:
     from .masked_lm import NucleotideTransformerMaskedLM
 
     return NucleotideTransformerMaskedLM(config)

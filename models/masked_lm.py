@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from . import checkpoint, resolve
-from .classifier import Backbone, ModelConfig
+from .classifier import Backbone, NativeConfig
 from .dnabert2 import DnaBert2Backbone
 from .nucleotide_transformer import NucleotideTransformerBackbone
 from .tokenizer import SequenceTokenizer
@@ -21,7 +21,7 @@ from .tokenizer import SequenceTokenizer
 class MaskedLM(nn.Module, ABC):
     """A masked language model. Inputs as for `Classifier`; output logits over the vocabulary."""
 
-    config: ModelConfig
+    config: NativeConfig
 
     @property
     @abstractmethod
@@ -38,7 +38,7 @@ class MaskedLM(nn.Module, ABC):
 
 
 class _Transform(nn.Module):
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: NativeConfig) -> None:
         super().__init__()
         self.dense = nn.Linear(config.hidden_size, config.hidden_size)
         self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
@@ -49,20 +49,20 @@ class _Transform(nn.Module):
 
 
 class _Bias(nn.Module):
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: NativeConfig) -> None:
         super().__init__()
         self.bias = nn.Parameter(torch.empty(config.vocab_size))
 
 
 class _Predictions(nn.Module):
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: NativeConfig) -> None:
         super().__init__()
         self.transform = _Transform(config)
         self.decoder = _Bias(config)
 
 
 class _Cls(nn.Module):
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: NativeConfig) -> None:
         super().__init__()
         self.predictions = _Predictions(config)
 
@@ -70,7 +70,7 @@ class _Cls(nn.Module):
 class DnaBert2MaskedLM(MaskedLM):
     """DNABERT-2 as pretrained; the decoder's matrix is the word embeddings."""
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: NativeConfig) -> None:
         super().__init__()
         self.config = config
         self.bert = DnaBert2Backbone(config, pooler=False)
@@ -89,7 +89,7 @@ class DnaBert2MaskedLM(MaskedLM):
 
 
 class _LMHead(nn.Module):
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: NativeConfig) -> None:
         super().__init__()
         self.dense = nn.Linear(config.hidden_size, config.hidden_size)
         self.layer_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
@@ -104,7 +104,7 @@ class _LMHead(nn.Module):
 class NucleotideTransformerMaskedLM(MaskedLM):
     """The Nucleotide Transformer as pretrained; the decoder has a matrix of its own."""
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: NativeConfig) -> None:
         super().__init__()
         self.config = config
         self.esm = NucleotideTransformerBackbone(config)

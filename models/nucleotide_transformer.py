@@ -10,14 +10,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .classifier import Backbone, Block, Classifier, Context, ModelConfig, padding_bias
+from .classifier import Backbone, Block, Context, NativeClassifier, NativeConfig, padding_bias
 
 _TRAINED_UNMASKED = 1 - 0.15 * 0.8
 """Share of embeddings that were not zeroed in ESM's pretraining (15 % chosen, 80 % masked)."""
 
 
 class _Embeddings(nn.Module):
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: NativeConfig) -> None:
         super().__init__()
         self.pad_id = int(config.raw.get("pad_token_id", 1))
         self.mask_id = int(config.raw.get("mask_token_id", 2))
@@ -49,7 +49,7 @@ class _Embeddings(nn.Module):
 
 
 class _SelfAttention(nn.Module):
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: NativeConfig) -> None:
         super().__init__()
         self.heads, self.head_size = config.num_attention_heads, config.head_size
         self.dropout = config.attention_dropout
@@ -99,7 +99,7 @@ class _Dense(nn.Module):
 
 
 class _Attention(nn.Module):
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: NativeConfig) -> None:
         super().__init__()
         self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.self = _SelfAttention(config)
@@ -113,7 +113,7 @@ class _Attention(nn.Module):
 class NucleotideTransformerBlock(Block):
     """`a = x + attention(LN(x))`, then `a + mlp(LN(a))`."""
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: NativeConfig) -> None:
         super().__init__()
         width, inner = config.hidden_size, config.intermediate_size
         self.gated = config.family == "nt_v2"
@@ -140,7 +140,7 @@ class NucleotideTransformerBlock(Block):
 
 
 class _Encoder(nn.Module):
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: NativeConfig) -> None:
         super().__init__()
         blocks = (NucleotideTransformerBlock(config) for _ in range(config.num_hidden_layers))
         self.layer = nn.ModuleList(blocks)
@@ -153,7 +153,7 @@ class NucleotideTransformerBackbone(Backbone):
     cosines: Tensor
     sines: Tensor
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: NativeConfig) -> None:
         super().__init__()
         config.require("emb_layer_norm_before", False, None)
         config.require("add_bias_fnn", False)
@@ -167,7 +167,7 @@ class NucleotideTransformerBackbone(Backbone):
         if self.rotary:
             self._add_rotary_tables(config)
 
-    def _add_rotary_tables(self, config: ModelConfig) -> None:
+    def _add_rotary_tables(self, config: NativeConfig) -> None:
         """Tabulate cosines and sines [tokens, head size / 2] in float64.
 
         Looked up, not computed in the forward pass, so that they stay exact in any precision. The
@@ -193,7 +193,8 @@ class NucleotideTransformerBackbone(Backbone):
         if not self.rotary:
             return hidden, Context(bias)
         positions = torch.arange(input_ids.shape[1], device=input_ids.device)
-        cosines, sines = (table[positions].to(hidden.dtype) for table in (self.cosines, self.sines))
+        cosines = functional.embedding(positions, self.cosines).to(hidden.dtype)
+        sines = functional.embedding(positions, self.sines).to(hidden.dtype)
         return hidden, Context(bias, (cosines, sines))
 
     def finish(self, hidden: Tensor, attention_mask: Tensor) -> Tensor:
@@ -203,17 +204,17 @@ class NucleotideTransformerBackbone(Backbone):
 
 
 class _Head(nn.Module):
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: NativeConfig) -> None:
         super().__init__()
         self.dense = nn.Linear(config.hidden_size, config.hidden_size)
         self.dropout = nn.Dropout(config.hidden_dropout)
         self.out_proj = nn.Linear(config.hidden_size, config.num_labels)
 
 
-class NucleotideTransformerClassifier(Classifier):
+class NucleotideTransformerClassifier(NativeClassifier):
     """The Nucleotide Transformer with ESM's classification head."""
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: NativeConfig) -> None:
         super().__init__()
         self.config = config
         self.esm = NucleotideTransformerBackbone(config)

@@ -15,6 +15,7 @@ from .families import read_json
 
 Weights = dict[str, Tensor]
 
+DEFAULT_LABELS = 2
 _LAYOUTS = ("model.safetensors", "model.safetensors.index.json")
 _BIN_LAYOUTS = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 _SHOWN = 3
@@ -86,6 +87,16 @@ def initialise(shapes: Mapping[str, torch.Size], *, seed: int, deviation: float)
         else:
             fresh[key] = torch.full(shape, 0.0 if key.endswith("bias") else 1.0)
     return fresh
+
+
+def agreed_labels(saved: int | None, asked: int | None, folder: Path) -> int:
+    """Return the number of labels: the saved head's, else the one asked for, else 2."""
+    if saved is not None and asked is not None and saved != asked:
+        raise GenoslimError(
+            f"{folder}: the saved classification head has {saved} labels, {asked} were asked for;"
+            f" load it with num_labels={saved} or leave num_labels out"
+        )
+    return saved or asked or DEFAULT_LABELS
 
 
 def _with_prefix(weights: Mapping[str, Tensor], prefix: str) -> Weights:
