@@ -38,7 +38,7 @@ def canonical(name: str) -> str | None:
 
 def of_header(text: str) -> str | None:
     """Return the assembly that a VCF header names, else the one its contigs' lengths tell."""
-    named = (canonical(match[1] or match[2]) for match in _SAYS.finditer(text))
+    named = (canonical(match[1] or match[2] or "") for match in _SAYS.finditer(text))
     contigs = {match[1]: int(match[2]) for match in _CONTIG.finditer(text)}
     return next((name for name in named if name), None) or of_contigs(contigs)
 

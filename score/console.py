@@ -20,7 +20,7 @@ from .vcf import score_vcf
 def score_on_console(bundle: Path, fasta: Path, input: str, output: str, **options: Any) -> Tally:
     """Call `score_vcf`; progress (on a terminal only) and the tally go to stderr."""
     with _ended_by_sigterm(), _progress() as progress:
-        command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+        command = shlex.join(["genoslim", *sys.argv[1:]])
         tally = score_vcf(
             bundle, fasta, input, output, command=command, progress=progress, **options
         )

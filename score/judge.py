@@ -81,10 +81,14 @@ class Judge:
         alternates = record.alternates
         if record.position is None or not _SEQUENCE.fullmatch(record.reference):
             return [Verdict(Status.INVALID)] * len(alternates)
-        kinds = [allele_kind(allele) for allele in alternates]
+        same = record.reference.upper()
+        kinds = [
+            Status.INVALID if allele.upper() == same else allele_kind(allele)
+            for allele in alternates
+        ]
         place = self._place(record) if None in kinds else Status.INVALID
         return [
-            Verdict(kind) if kind is not None else self._allele(place, record, allele)
+            Verdict(kind) if kind is not None else self._allele(place, allele)
             for kind, allele in zip(kinds, alternates, strict=True)
         ]
 
@@ -120,10 +124,8 @@ class Judge:
             check.example = f"{where} has REF {reference[:20]}, the FASTA {found[:20]}"
         return False
 
-    def _allele(self, place: _Place | Status, record: Record, allele: bytes) -> Verdict:
+    def _allele(self, place: _Place | Status, allele: bytes) -> Verdict:
         """Judge an allele that is a sequence."""
-        if allele.upper() == record.reference.upper():
-            return Verdict(Status.INVALID)
         if isinstance(place, Status):
             return Verdict(place)
         alternate = allele.upper().decode("ascii")

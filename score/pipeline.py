@@ -15,7 +15,7 @@ from typing import Generic, TypeVar
 
 _DEPTH = 2
 _PATIENCE = 0.1
-_FAREWELL = 5.0
+_FAREWELL = 2.0
 
 _A = TypeVar("_A")
 _B = TypeVar("_B")

@@ -79,15 +79,20 @@ def _opener(output: str) -> Callable[[Path, bytes, Labels], AbstractContextManag
 
 
 class _VcfSink:
-    """VCF text to anything that takes bytes."""
+    """VCF text to anything that takes bytes; the header goes out with the first records."""
 
     def __init__(self, write: Callable[[bytes], object], header: bytes) -> None:
         self._write = write
-        write(header)
+        self._header = header
 
     def write(self, records: Sequence[ScoredRecord]) -> None:
         lines = [record.annotated(values, statuses) for record, values, statuses in records]
-        self._write(b"".join(lines))
+        self._write(self._header + b"".join(lines))
+        self._header = b""
+
+    def finish(self) -> None:
+        """Write what waits: the header, if there was no record."""
+        self._write(self._header)
 
 
 @contextmanager
@@ -97,7 +102,9 @@ def _stdout(header: bytes) -> Iterator[Sink]:
         stream = cast("BinaryIO", io.FileIO(sys.stdout.fileno(), "wb", closefd=False))
     except (OSError, ValueError):
         stream = sys.stdout.buffer
-    yield _VcfSink(lambda data: _write_all(stream, data), header)
+    sink = _VcfSink(lambda data: _write_all(stream, data), header)
+    yield sink
+    sink.finish()
     stream.flush()
 
 
@@ -111,7 +118,9 @@ def _write_all(stream: BinaryIO, data: bytes) -> None:
 @contextmanager
 def _plain_vcf(path: Path, header: bytes, _labels: Labels) -> Iterator[Sink]:
     with atomic_path(path) as temporary, temporary.open("wb") as stream:
-        yield _VcfSink(stream.write, header)
+        sink = _VcfSink(stream.write, header)
+        yield sink
+        sink.finish()
 
 
 @contextmanager
@@ -127,6 +136,7 @@ def _compressed_vcf(path: Path, header: bytes, _labels: Labels) -> Iterator[Sink
                 writer = BgzfWriter(stream)
                 sink = _IndexableSink(writer.write, header)
                 yield sink
+                sink.finish()
                 writer.close()
             made += _index(temporary, path, sink)
             for suffix in (".tbi", ".csi"):

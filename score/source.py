@@ -42,8 +42,13 @@ def open_lines(name: str) -> Iterator[Iterator[bytes]]:
     damaged.
     """
     with _open_stream(name) as stream:
-        shown = "stdin" if name == STDIN else name
+        shown = display_name(name)
         yield _lines(_checked(_plain(_blocks(stream, shown), shown), shown))
+
+
+def display_name(name: str) -> str:
+    """Return an input as messages name it."""
+    return "stdin" if name == STDIN else name
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from .judge import Judge, Verdict
 from .pipeline import run_pipeline
 from .record import Record, ScoredRecord, parse_record
 from .sinks import STDOUT, Labels, check_output, open_sink
-from .source import STDIN, open_lines
+from .source import STDIN, display_name, open_lines
 from .tally import Tally
 
 __all__ = ["CHECK_REF", "NON_SNV", "Scorer", "score_vcf"]
@@ -92,7 +92,7 @@ def score_vcf(
     scorer: Scorer = Runtime(opened, device=device, threads=threads)
     tally = _new_tally(opened, scorer, input, output, check_ref)
     with open_lines(input) as lines, Genome(fasta) as genome:
-        header = Header.read(lines, input)
+        header = Header.read(lines, display_name(input))
         _compare_assemblies(tally, header, genome, assembly)
         annotated = header.annotated(
             version=__version__,
@@ -106,7 +106,7 @@ def score_vcf(
             compare_reference=check_ref != "skip",
             score_non_snv=non_snv == "score",
         )
-        reader = _Reader(lines, judge, fatal=check_ref == "exit", name=input)
+        reader = _Reader(lines, judge, fatal=check_ref == "exit", name=display_name(input))
         worker = _Worker(scorer, batch_tokens, tally, progress)
         with open_sink(output, annotated, Labels(manifest.label_names, manifest.threshold)) as sink:
             run_pipeline(reader, worker, sink.write)
@@ -248,7 +248,7 @@ def _close(tally: Tally, judge: Judge, started: float) -> None:
     tally.aliases = judge.aliases
     tally.seconds = time.perf_counter() - started
     if not tally.records:
-        _warn(tally, f"{tally.input}: no records")
+        _warn(tally, f"{display_name(tally.input)}: no records")
     if check.mismatched:
         _warn(
             tally,

@@ -31,6 +31,7 @@ def test_names_are_brought_to_one(name: str, expected: str | None) -> None:
         ("##contig=<length=64444167,ID=chr20>\n", "GRCh38"),
         ("##contig=<ID=z,length=1000>\n##reference=ref.fa\n", None),
         ("##source=hg38 things\n", None),
+        ("##assembly=\n##reference=\n##contig=<ID=1,assembly=>\n", None),
     ],
 )
 def test_a_header_tells_by_name_or_by_length(header: str, expected: str | None) -> None:
