@@ -173,8 +173,6 @@ def _warnings(subject: Subject, measurement: Measurement, fingerprint: str) -> l
             f"trained on other data ({subject.trained_on[:12]}) than this ({fingerprint[:12]}):"
             " it may know the test rows"
         )
-    if subject.non_commercial:
-        found.append(f"not for commercial use: {', '.join(subject.licences)}")
     return found
 
 

@@ -22,9 +22,9 @@ class Candidate:
 
 @dataclass(frozen=True, kw_only=True)
 class Decision:
-    """The model chosen (None if none may be), whether the gate passed, and why for each model."""
+    """The name of the model to deploy (or None), whether the gate passed, and why for each model."""
 
-    chosen: str | None
+    deploy: str | None
     passed: bool
     summary: str
     reasons: dict[str, str]
@@ -51,7 +51,7 @@ def decide(
     alone = all(candidate.digest in full for candidate in candidates)
     passed = any(alone or not candidate.baseline for candidate in eligible)
     return Decision(
-        chosen=best.name if best else None,
+        deploy=best.name if best else None,
         passed=passed,
         summary=_summary(best, passed, margin, max_p95_ms),
         reasons={

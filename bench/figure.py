@@ -11,6 +11,7 @@ from ..errors import GenoslimError
 from .result import BenchResult, ModelResult
 
 _CHOSEN, _PASSED, _FAILED, _BASELINE = "#1b7837", "#2c6fbb", "#b2402d", "#333333"
+_MARKERS = {"torch": ("s", "torch"), "onnxruntime": ("o", "ONNX Runtime")}
 _LOG_FROM = 4.0
 """Ratio of the slowest to the fastest model from which the latency axis is logarithmic."""
 
@@ -24,19 +25,50 @@ def draw(result: BenchResult) -> bytes:
     The band reaches from the baseline's AUROC down by the margin. Labels stand in a column at the
     right, spread so that none covers another, each tied to its point.
     """
+    figure, axes = _canvas(9.2, 5.4)
+    _band(axes, result)
+    for model in result.models:
+        _point(axes, model, _colour(model, result))
+    _axes(axes, result)
+    _labels(axes, result)
+    return _png(figure)
+
+
+def draw_reliability(result: BenchResult) -> bytes:
+    """Return a PNG: the share of positives against the mean probability, by bin and model."""
+    figure, axes = _canvas(6.0, 4.4)
+    axes.plot([0, 1], [0, 1], color="#bbbbbb", lw=1, ls=(0, (4, 3)))
+    for model in result.models:
+        points = model.quality.reliability
+        axes.plot(
+            [point.mean_probability for point in points],
+            [point.positive_share for point in points],
+            marker="o",
+            markersize=4,
+            lw=1.2,
+            label=model.subject.name,
+        )
+    axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="mean probability", ylabel="share of positives")
+    axes.legend(frameon=False, fontsize=9, loc="upper left")
+    return _png(figure)
+
+
+def _canvas(width: float, height: float) -> tuple[Any, Any]:
     try:
         from matplotlib.figure import Figure
     except ImportError:
         raise GenoslimError(
             "the picture needs the extra `train` (matplotlib): pip install 'genoslim[train]'"
         ) from None
-    figure = Figure(figsize=(9.2, 5.4), dpi=150, layout="constrained")
+    figure = Figure(figsize=(width, height), dpi=150, layout="constrained")
     axes = figure.subplots()
-    _band(axes, result)
-    for model in result.models:
-        _point(axes, model, _colour(model, result))
-    _axes(axes, result)
-    _labels(axes, result)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    axes.set_axisbelow(True)
+    return figure, axes
+
+
+def _png(figure: Any) -> bytes:
     picture = BytesIO()
     figure.savefig(picture, format="png", metadata={"Software": None})
     return picture.getvalue()
@@ -75,7 +107,7 @@ def _point(axes: Any, model: ModelResult, colour: str) -> None:
         y,
         xerr=[[0], [max(0.0, latency.p95 * 1000 - x)]],
         yerr=[[max(0.0, y - quality.interval.low)], [max(0.0, quality.interval.high - y)]],
-        fmt="s" if model.subject.backend == "torch" else "o",
+        fmt=_MARKERS[model.subject.backend][0],
         color=colour,
         markersize=7,
         lw=1.3,
@@ -103,9 +135,9 @@ def _axes(axes: Any, result: BenchResult) -> None:
         fontsize=11,
     )
     axes.grid(True, color="#eeeeee", zorder=0)
-    axes.set_axisbelow(True)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
+    for marker, name in _MARKERS.values():
+        axes.plot([], [], marker, color="#777777", label=name)
+    axes.legend(frameon=False, fontsize=8, loc="best")
 
 
 def _labels(axes: Any, result: BenchResult) -> None:
@@ -126,7 +158,7 @@ def _labels(axes: Any, result: BenchResult) -> None:
 
 
 def _colour(model: ModelResult, result: BenchResult) -> str:
-    if model.subject.name == result.decision.chosen:
+    if model.subject.name == result.decision.deploy:
         return _CHOSEN
     if model.comparison is None:
         return _BASELINE
@@ -138,6 +170,6 @@ def _verdict(model: ModelResult, result: BenchResult) -> str:
     if model.comparison is not None:
         passed = model.comparison.noninferiority.passed
         parts.append("non-inferior" if passed else "not shown non-inferior")
-    if model.subject.name == result.decision.chosen:
+    if model.subject.name == result.decision.deploy:
         parts.append("chosen")
     return ", ".join(itertools.chain(parts, [f"{model.speed_up:.2g}x"]))

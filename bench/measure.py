@@ -135,16 +135,21 @@ def _round(process: ModelProcess, seconds: float, rounds: int) -> Round:
     least = -(-LEAST_RUNS // rounds)
     single = process.call("latency", seconds=seconds * _LATENCY, least=least)
     batches = {
-        batch: tuple(process.call("throughput", batch=batch, seconds=seconds * _BATCH))
+        batch: _times(process.call("throughput", batch=batch, seconds=seconds * _BATCH))
         for batch in BATCHES
     }
     passes = process.call("end_to_end", seconds=seconds * _END_TO_END)
     return Round(
-        model=tuple(single["model"]),
-        whole=tuple(single["whole"]),
+        model=_times(single["model"]),
+        whole=_times(single["whole"]),
         batches=batches,
-        end_to_end=tuple(passes),
+        end_to_end=_times(passes),
     )
+
+
+def _times(seconds: Sequence[float]) -> tuple[float, ...]:
+    """Return times to the nanosecond, which is what the clock can tell."""
+    return tuple(round(time, 9) for time in seconds)
 
 
 def _finish(process: ModelProcess, begun: dict[str, Any], rounds: list[Round]) -> Measurement:

@@ -22,6 +22,10 @@ LEAST_CALLS = 3
 """Warm-up calls, at least; the shortest and the longest windows are among them."""
 
 
+MOST_CALLS = 2000
+"""Batch-1 calls in one round, at most: so many times are kept raw."""
+
+
 class Meter:
     """One loaded model and the windows it is timed on.
 
@@ -69,7 +73,8 @@ class Meter:
         """Time one variant at a time: the model alone, and all from variant to logits."""
         model: list[float] = []
         whole: list[float] = []
-        for number in until(seconds, self._numbers, least=least, clock=time.perf_counter):
+        numbers = itertools.islice(self._numbers, MOST_CALLS)
+        for number in until(seconds, numbers, least=least, clock=time.perf_counter):
             run, rest = self._one(number)
             model.append(run)
             whole.append(run + rest)

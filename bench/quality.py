@@ -141,7 +141,7 @@ def judge(test: LabelledData, scores: Scores, *, prevalence: float | None = None
         fitted_by=scores.fitted_by,
         brier=brier(labels, values),
         expected_calibration_error=expected_calibration_error(labels, values),
-        reliability=tuple(reliability_curve(labels, values)),
+        reliability=tuple(reliability_curve(labels, values, bins=10)),
         operating_points={
             f"{specificity:g}": sensitivity_at_specificity(labels, values, specificity=specificity)
             for specificity in SPECIFICITIES

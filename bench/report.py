@@ -9,7 +9,7 @@ from typing import Any
 from .. import __version__
 from ..errors import GenoslimError
 from ..files import write_json, write_text
-from .figure import draw
+from .figure import draw, draw_reliability
 from .latency import runs_needed, runs_of_mlperf
 from .measure import BATCHES
 from .result import BenchResult, to_record
@@ -41,9 +41,11 @@ def render(result: BenchResult, picture: bytes) -> str:
     )
     return environment.from_string(REPORT).render(
         result=result,
-        picture=base64.b64encode(picture).decode("ascii"),
-        speed=speed_table(result),
-        quality=quality_table(result),
+        picture=_embedded(picture),
+        reliability=_embedded(draw_reliability(result)),
+        speed=_turned(*speed_table(result)),
+        quality=_turned(*quality_table(result)),
+        restricted=_restricted(result),
         batches=" and ".join(map(str, BATCHES)),
         groups=_groups(result),
         calibration=_calibration(result),
@@ -68,17 +70,33 @@ def _groups(result: BenchResult) -> dict[str, Any] | None:
 
 
 def _calibration(result: BenchResult) -> list[list[str]]:
-    """Return one row a model: how temperature and threshold came about, and the reliability."""
+    """Return one row a model: temperature, threshold and where they are from."""
     return [
         [
             model.subject.name,
             f"{model.quality.temperature:.4g}",
             f"{model.quality.metrics.threshold:.4f}",
             model.quality.fitted_by,
-            ", ".join(
-                f"{point.mean_probability:.2f}:{point.positive_share:.2f}"
-                for point in model.quality.reliability
-            ),
         ]
         for model in result.models
     ]
+
+
+def _restricted(result: BenchResult) -> list[str]:
+    """Return what must not be used commercially, with its licences."""
+    found = [
+        f"{model.subject.name} ({', '.join(model.subject.licences)})"
+        for model in result.models
+        if model.subject.non_commercial
+    ]
+    return found + [f"the data set ({result.data.licence})"] * result.data.non_commercial
+
+
+def _turned(header: list[str], rows: list[list[str]]) -> tuple[list[str], list[list[str]]]:
+    """Return a table with a column a model: its first column becomes the header."""
+    columns = [list(column) for column in zip(header, *rows, strict=True)]
+    return columns[0], columns[1:]
+
+
+def _embedded(picture: bytes) -> str:
+    return base64.b64encode(picture).decode("ascii")

@@ -120,7 +120,8 @@ def _model_record(model: ModelResult, baseline: ModelResult) -> dict[str, Any]:
     """Return everything about one model, raw times included, for JSON."""
     measured = model.measurement
     return {
-        "subject": asdict(model.subject) | {"path": str(model.subject.path)},
+        "subject": asdict(model.subject)
+        | {"path": str(model.subject.path), "non_commercial": model.subject.non_commercial},
         "summary": {
             "latency": asdict(measured.latency),
             "latency_model": asdict(measured.latency_model),

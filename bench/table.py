@@ -35,7 +35,7 @@ def _identity(model: ModelResult, result: BenchResult) -> dict[str, Value]:
     subject = model.subject
     return {
         "model": subject.name,
-        "chosen": subject.name == result.decision.chosen,
+        "chosen": subject.name == result.decision.deploy,
         "baseline": model.comparison is None,
         "backend": subject.backend,
         "provider": model.measurement.provider,
@@ -121,9 +121,11 @@ def _against_baseline(model: ModelResult) -> dict[str, Value]:
 def speed_table(result: BenchResult) -> tuple[list[str], list[list[str]]]:
     """Return header and rows for people: latency, throughput, memory and cost."""
     header = [
-        "model", "runs on", "layers", "p50 ms", "p90", "p95", "p99", "runs", "model p50",
-        "speed-up (range)", *(f"windows/s, batch {batch}" for batch in BATCHES),
-        "variants/s, all", "first ms", "peak MB", "size MB", "M parameters", "fine-tuning s",
+        "model", "runs on", "layers", "p50, ms", "p90, ms", "p95, ms", "p99, ms", "runs",
+        "p50 of the network alone, ms", "speed-up (range over rounds)",
+        *(f"windows/s at batch {batch}, network alone" for batch in BATCHES),
+        "variants/s, windows and tokens included", "first call, ms", "peak memory, MB",
+        "size on disk, MB", "parameters, millions", "fine-tuning, s",
     ]  # fmt: skip
     return header, [_speed_row(model, result) for model in result.models]
 
@@ -142,8 +144,8 @@ def _speed_row(model: ModelResult, result: BenchResult) -> list[str]:
         str(found["runs"]),
         _ms(found["model_p50_ms"]),
         f"{found['speed_up']:.2f}x ({found['speed_up_low']:.2f} to {found['speed_up_high']:.2f})",
-        *(f"{measured.throughput(batch):.4g}" for batch in BATCHES),
-        f"{measured.end_to_end:.4g}",
+        *(_rate(measured.throughput(batch)) for batch in BATCHES),
+        _rate(measured.end_to_end),
         _ms(found["first_call_ms"]),
         f"{measured.memory.peak / _MEGA:.0f}",
         f"{model.subject.size / _MEGA:.3g}",
@@ -158,8 +160,10 @@ def quality_table(result: BenchResult) -> tuple[list[str], list[list[str]]]:
     prevalence = result.settings.prevalence
     header = [
         "model", "AUROC (95 % interval)", *(["mean AUROC of groups"] if grouped else []),
-        "difference to baseline (95 %)", "p", "lower bound", "non-inferior", "accuracy", "F1",
-        "TPR", "threshold", "sens. at 90 % spec.", "at 95 %", "Brier", "ECE", "flipped calls",
+        "difference to baseline (95 % interval)", "p of no difference",
+        "one-sided 95 % lower bound", "non-inferior", "accuracy", "F1", "true-positive rate",
+        "threshold", "sensitivity at 90 % specificity", "sensitivity at 95 % specificity",
+        "Brier score", "expected calibration error", "calls flipped against the baseline",
         *([] if prevalence is None else [f"PPV at {prevalence:g}", f"NPV at {prevalence:g}"]),
     ]  # fmt: skip
     return header, [_quality_row(model, grouped=grouped) for model in result.models]
@@ -214,7 +218,7 @@ def _summary_row(model: ModelResult) -> list[str]:
         _ms(measured.latency.p95 * 1000),
         str(measured.latency.n),
         f"{model.speed_up:.2f}x",
-        f"{measured.end_to_end:.4g}",
+        _rate(measured.end_to_end),
         f"{measured.memory.peak / _MEGA:.0f}",
         f"{quality.metrics.auroc:.4f} ({interval})",
         "baseline" if found is None else f"{found.difference:+.4f}",
@@ -238,6 +242,10 @@ def _cell(value: Value) -> str:
 
 def _ms(value: Any) -> str:
     return f"{value:.3g}" if value < 1000 else f"{value:.0f}"
+
+
+def _rate(value: float) -> str:
+    return f"{value:.3g}" if value < 100 else f"{value:,.0f}"
 
 
 def _share(value: float | None) -> str:

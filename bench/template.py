@@ -20,21 +20,22 @@ REPORT = """\
   table { border-collapse: collapse; font-size: .82rem; }
   th, td { padding: .25rem .55rem; text-align: right; border-bottom: 1px solid #ddd; }
   th { vertical-align: bottom; background: #f5f5f5; font-weight: 600; }
-  th:first-child, td:first-child, table.text td, table.text th { text-align: left; }
-  td { white-space: nowrap; } table.text td { white-space: normal; }
-  tr.chosen td { background: #eef6ef; font-weight: 600; }
-  img { max-width: 100%; } code { font-size: .85em; overflow-wrap: anywhere; }
+  th:first-child, td:first-child { text-align: left; } td { white-space: nowrap; }
+  td.chosen { background: #eef6ef; font-weight: 600; }
+  img { max-width: 100%; } img.small { max-width: 34rem; display: block; }
+  code { font-size: .85em; overflow-wrap: anywhere; }
   dt { font-weight: 600; margin-top: .5rem; } dd { margin-left: 1.2rem; }
   footer { margin-top: 2.5rem; color: #666; font-size: .85rem; }
 </style>
 </head>
 <body>
-{% macro table(header, rows, chosen=none, kind="") %}
-<div class="wide"><table class="{{ kind }}">
+{% macro table(header, rows, chosen=none) %}
+<div class="wide"><table>
 <tr>{% for name in header %}<th>{{ name }}</th>{% endfor %}</tr>
 {% for row in rows %}
-<tr{% if row[0] == chosen %} class="chosen"{% endif %}>
-{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>
+<tr>{% for cell in row %}
+<td{% if header[loop.index0] == chosen %} class="chosen"{% endif %}>{{ cell }}</td>
+{%- endfor %}</tr>
 {% endfor %}
 </table></div>
 {% endmacro %}
@@ -45,12 +46,8 @@ REPORT = """\
 {{ data.splits["test"] }} test rows; the baseline is {{ result.baseline.subject.name }}.</p>
 <p class="verdict{{ "" if decision.passed else " no" }}"><b>Decision:</b>
 {{ decision.summary }}.</p>
-{% for model in result.models if model.subject.non_commercial %}
-<p class="warn"><b>Licence:</b> {{ model.subject.name }} is not for commercial use
-({{ model.subject.licences | join(", ") }}).</p>
-{% endfor %}
-{% if data.non_commercial %}
-<p class="warn"><b>Licence:</b> the data set is not for commercial use ({{ data.licence }}).</p>
+{% if restricted %}
+<p class="warn"><b>Licence:</b> not for commercial use: {{ restricted | join("; ") }}.</p>
 {% endif %}
 <ul>
 {% for model in result.models %}
@@ -64,19 +61,19 @@ REPORT = """\
 src="data:image/png;base64,{{ picture }}">
 
 <h2>Speed and cost</h2>
-{{ table(speed[0], speed[1], decision.chosen) }}
+{{ table(speed[0], speed[1], decision.deploy) }}
 <p>p50 to p99 are of single variants, from variant to logits (window, tokens, network);
-&ldquo;model p50&rdquo; is the network alone. The first call after loading is kept apart, and a
+the network alone is beside. The first call after loading is kept apart, and a
 warm-up precedes the rest. The speed-up is the median, over {{ result.settings.rounds }} rounds in
 which the models took turns, of the baseline's median time over the model's own. Windows per
 second are of the network alone at batch {{ batches }};
-&ldquo;variants/s, all&rdquo; is with windows and tokens, many variants at once. A p99 is printed
-from {{ needed }} runs on, ten beyond it (MLPerf asks {{ "{:,}".format(mlperf) }} for a 0.05 % margin).
-Peak memory is of a fresh process for each model
+variants/s with windows and tokens are over many variants at once. A p99 is printed
+from {{ needed }} runs on, ten beyond it (MLPerf asks {{ "{:,}".format(mlperf) }} for a margin of
+0.05 %). Peak memory is of a fresh process for each model
 ({{ result.baseline.measurement.memory.source }}), at the largest batch.</p>
 
 <h2>Quality on the test split</h2>
-{{ table(quality[0], quality[1], decision.chosen) }}
+{{ table(quality[0], quality[1], decision.deploy) }}
 <p>Probabilities are calibrated, and the threshold chosen, on validation alone. Intervals are by
 {{ result.baseline.quality.interval.method }}. Non-inferior at a margin of
 {{ result.settings.margin }} means: the one-sided 95 % lower bound of the AUROC difference is
@@ -90,8 +87,11 @@ data set, such as a causal effect on expression. That is no statement about dise
 turn the score into evidence for or against pathogenicity.</p>
 
 <h2>Calibration</h2>
-{{ table(["model", "temperature", "threshold", "from", "reliability, said:seen by bin"],
-         calibration, kind="text") }}
+{{ table(["model", "temperature", "threshold", "both are"], calibration) }}
+<img class="small" alt="Share of positives against mean probability, by bin"
+src="data:image/png;base64,{{ reliability }}">
+<p>Each point is a bin of about equally many test rows: the mean calibrated probability that was
+said, and the share of positives that was seen.</p>
 
 {% if groups %}
 <h2>Subgroups: AUROC within each group</h2>
@@ -108,10 +108,9 @@ turn the score into evidence for or against pathogenicity.</p>
 {% for name, rows in data.splits.items() %}{{ name }} {{ rows }}{{ ", " if not loop.last }}
 {%- endfor %}; {{ data.test_positives }} of the test rows are positive.</dd>
 <dt>Independence of the test data</dt><dd>
-{% if data.leakage %}<span class="warn">{{ data.leakage }}</span>
-{% else %}No variant and no overlapping window is in two splits.{% endif %}
-{% if data.recurring %}Variants recur within the test split: intervals and tests draw variants, not
-rows.{% else %}Each test row is a variant of its own.{% endif %}</dd>
+{{ (data.leakage or "No variant and no overlapping window is in two splits") ~ "." }}
+{{ "Variants recur within the test split: intervals and tests draw variants, not rows."
+   if data.recurring else "Each test row is a variant of its own." }}</dd>
 <dt>Subgroups</dt><dd>{% if groups %}{{ groups.rows | length }} groups, above.
 {% else %}The data set names no groups: performance within subgroups is unknown.{% endif %}</dd>
 <dt>Uncertainty</dt><dd>95 % intervals on AUROC and on its difference to the baseline. Seeds of
@@ -121,10 +120,10 @@ training are not varied here: another fine-tuning run would differ by more than 
 {% for model in result.models %}<br>{{ model.subject.name }}
 <code>{{ model.subject.digest }}</code>{% endfor %}</dd>
 <dt>Environment</dt><dd>{{ result.environment.processor }},
-{{ result.environment.cores }} usable cores{% if result.environment.features %}
-({{ result.environment.features | join(", ") }}){% endif %},
-{% if result.environment.memory %}{{ "%.1f" | format(result.environment.memory / 2**30) }} GiB,
-{% endif %}
+{{ result.environment.cores }} usable cores
+({{ result.environment.features | join(", ") or "no known vector features" }}),
+{{ "%.1f GiB" | format(result.environment.memory / 2**30) if result.environment.memory
+   else "memory unknown" }},
 {{ result.environment.system }}, Python {{ result.environment.python }}
 {%- for name, version in result.environment.versions.items() %}, {{ name }} {{ version }}
 {%- endfor %}; threads: {% for model in result.models %}{{ model.measurement.threads }}

@@ -1,0 +1,157 @@
+"""Tiny random models and data with a signal, to run whole benchmarks on in seconds."""
+
+from __future__ import annotations
+
+import runpy
+from collections.abc import Callable
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from genoslim.data.dataset import DataMetadata, LabelledData, VariantColumns
+from genoslim.data.variant import Variant
+from genoslim.models.tokenizer import SequenceTokenizer, nucleotide_transformer_tokenizer
+
+WINDOW = 60
+SIZES = {"train": 8, "validation": 40, "test": 60}
+
+write_tiny_bundle = runpy.run_path(
+    str(Path(__file__).parents[1] / "fixtures" / "tiny_bundle.py")
+)["write_tiny_bundle"]
+
+
+def some_data(
+    *, sizes: dict[str, int] = SIZES, recurring: bool = False, groups: int = 3, **metadata: Any
+) -> LabelledData:
+    """Random windows on one chromosome a split; with `recurring`, rows 2i and 2i + 1 share one."""
+    generator = np.random.default_rng(11)
+    window = metadata.get("window_length", WINDOW)
+    splits = np.array([name for name, size in sizes.items() for _ in range(size)])
+    sequences, variants = [], []
+    for row, split in enumerate(splits):
+        if recurring and row % 2:
+            sequences.append(sequences[-1])
+            variants.append(variants[-1])
+            continue
+        sequence = "".join(generator.choice(list("ACGT"), window))
+        alternate = sequence[window // 2]
+        reference = "C" if alternate == "A" else "A"
+        sequences.append(sequence)
+        variants.append(Variant(f"chr{split}", 1000 * (row + 1), reference, alternate))
+    return LabelledData(
+        sequences=sequences,
+        labels=(np.arange(len(splits)) // 2 % 2).astype(np.int8),
+        splits=splits,
+        variants=VariantColumns.of(variants),
+        groups=np.array([f"g{row % groups}" if groups else "" for row in range(len(splits))]),
+        metadata=DataMetadata(
+            **{
+                "window_length": window,
+                "assembly": "GRCh38",
+                "source": "random <windows>",
+                "licence": "CC0-1.0",
+                **metadata,
+            }
+        ),
+    )
+
+
+def tiny_tokenizer() -> SequenceTokenizer:
+    kmers = ["".join(letters) for letters in product("ATCG", repeat=6)]
+    vocabulary = ["<unk>", "<pad>", "<mask>", "<cls>", *kmers, *"ATCGN"]
+    return SequenceTokenizer(nucleotide_transformer_tokenizer(vocabulary), max_tokens=64)
+
+
+def tiny_model(*, layers: int = 2, seed: int = 0) -> Any:
+    from genoslim.models.checkpoint import new_classifier
+
+    config = {
+        "model_type": "esm",
+        "vocab_size": 4105,
+        "hidden_size": 16,
+        "num_hidden_layers": layers,
+        "num_attention_heads": 2,
+        "intermediate_size": 24,
+        "max_position_embeddings": 66,
+        "pad_token_id": 1,
+        "mask_token_id": 2,
+        "token_dropout": True,
+        "emb_layer_norm_before": False,
+        "position_embedding_type": "absolute",
+    }
+    model = new_classifier(config, seed=seed)
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+        if parameter.ndim > 1:
+            parameter.mul_(8.0)
+    return model
+
+
+@pytest.fixture(scope="session")
+def make_data() -> Callable[..., LabelledData]:
+    return some_data
+
+
+@pytest.fixture(scope="session")
+def data() -> LabelledData:
+    return some_data()
+
+
+@pytest.fixture(scope="session")
+def data_file(data: LabelledData, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("data") / "windows.parquet"
+    data.write(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def make_checkpoint(
+    data: LabelledData, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., Path]:
+    """Write a tiny random checkpoint; further arguments change its training record."""
+    from genoslim.models.checkpoint import save
+
+    def make(name: str, *, layers: int = 2, seed: int = 0, **record: Any) -> Path:
+        folder = tmp_path_factory.mktemp("checkpoint") / name
+        training = {
+            "base_model": "tiny",
+            "base_layers": 4,
+            "licence": "CC-BY-NC-SA-4.0",
+            "fine_tune_seconds": 12.5,
+            "window_length": WINDOW,
+            "assembly": "GRCh38",
+            "data_fingerprint": data.fingerprint,
+            "data_licence": "CC0-1.0",
+            **record,
+        }
+        save(tiny_model(layers=layers, seed=seed), tiny_tokenizer(), folder, training=training)
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def checkpoint(make_checkpoint: Callable[..., Path]) -> Path:
+    return make_checkpoint("full", layers=4)
+
+
+@pytest.fixture(scope="session")
+def make_bundle(
+    data: LabelledData, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., Path]:
+    """Write a tiny bundle for ONNX Runtime; further arguments change its manifest."""
+
+    def make(name: str, *, seed: int = 7, **fields: Any) -> Path:
+        folder = tmp_path_factory.mktemp("bundle") / name
+        fitting = {"window_length": WINDOW, "assembly": "hg38"}
+        write_tiny_bundle(folder, seed=seed, **(fitting | fields))
+        return Path(folder)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def bundle(make_bundle: Callable[..., Path]) -> Path:
+    return make_bundle("slim")
