@@ -1,0 +1,132 @@
+"""From labelled variants and a genome to labelled windows, with a count of what was left out."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from ..errors import GenoslimError
+from .dataset import DataMetadata, LabelledData, VariantColumns
+from .genome import Genome, ReferenceMismatch, Window, alternate_window
+from .variant import Variant
+
+_log = logging.getLogger(__name__)
+
+# More REF mismatches than this share of the rows means another assembly, not a few bad rows.
+MAX_MISMATCH_RATE = 0.01
+
+Edges = Literal["pad", "drop"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelledVariant:
+    """One row of a source: a variant, its label and split, and where it was read (`place`)."""
+
+    variant: Variant
+    label: int
+    split: str
+    group: str = ""
+    tissue: str | None = None
+    distance_to_tss: int | None = None
+    place: str = ""
+
+
+def assemble(
+    rows: Sequence[LabelledVariant],
+    genome: Genome,
+    metadata: DataMetadata,
+    *,
+    edges: Edges = "pad",
+) -> LabelledData:
+    """Cut the window of every row and return the data set, rows in the order given.
+
+    Contigs get the names of the FASTA. Left out, and counted in `metadata.dropped`, are rows on
+    contigs that the FASTA lacks (`unknown_contig`), rows whose REF it does not have
+    (`reference_mismatch`) and, with `edges="drop"`, rows whose window leaves the contig or touches
+    its end (`window_leaves_contig`: the rule of the benchmark's own loader, which also drops the
+    window that ends exactly where the contig does). With `edges="pad"` such windows hold N.
+
+    Raises GenoslimError if REF mismatches in more than 1 % of the rows, or no row is left.
+    """
+    windows: dict[int, Window] = {}
+    kept: dict[int, LabelledVariant] = {}
+    mismatches: list[tuple[int, ReferenceMismatch]] = []
+    dropped: Counter[str] = Counter(metadata.dropped)
+    for number in sorted(range(len(rows)), key=lambda i: rows[i].variant.contig):
+        row = _renamed(rows[number], genome)
+        if row is None:
+            dropped["unknown_contig"] += 1
+        elif edges == "drop" and _leaves(row.variant, genome, metadata.window_length):
+            dropped["window_leaves_contig"] += 1
+        else:
+            try:
+                windows[number] = alternate_window(genome, row.variant, metadata.window_length)
+                kept[number] = row
+            except ReferenceMismatch as error:
+                mismatches.append((number, error))
+    if mismatches:
+        dropped["reference_mismatch"] += len(mismatches)
+        _refuse_another_assembly(rows, mismatches)
+    if not kept:
+        raise GenoslimError(
+            f"{genome.path}: none of {len(rows)} variants gave a window"
+            f" ({_counts(dropped) or 'no rows'});"
+            f" the contigs of the FASTA are {', '.join(list(genome.contigs)[:6])} ..."
+        )
+    if dropped:
+        _log.warning("left out: %s", _counts(dropped))
+    order = sorted(kept)
+    finished = replace(metadata, dropped=dict(sorted(dropped.items())))
+    return _columns([kept[i] for i in order], [windows[i].sequence for i in order], finished)
+
+
+def _columns(
+    rows: list[LabelledVariant], sequences: list[str], metadata: DataMetadata
+) -> LabelledData:
+    tissues = [row.tissue for row in rows if row.tissue is not None]
+    distances = [row.distance_to_tss for row in rows if row.distance_to_tss is not None]
+    return LabelledData(
+        sequences=sequences,
+        labels=np.array([row.label for row in rows], dtype=np.int8),
+        splits=np.array([row.split for row in rows], dtype=np.str_),
+        variants=VariantColumns.of([row.variant for row in rows]),
+        groups=np.array([row.group for row in rows], dtype=np.str_),
+        metadata=metadata,
+        tissues=np.array(tissues, dtype=np.str_) if tissues else None,
+        distances_to_tss=np.array(distances, dtype=np.int64) if distances else None,
+    )
+
+
+def _renamed(row: LabelledVariant, genome: Genome) -> LabelledVariant | None:
+    """Return the row with the FASTA's own name of its contig, None if it has none."""
+    name = genome.resolve(row.variant.contig)
+    if name is None or name == row.variant.contig:
+        return row if name else None
+    return replace(row, variant=replace(row.variant, contig=name))
+
+
+def _leaves(variant: Variant, genome: Genome, length: int) -> bool:
+    start = variant.start - length // 2
+    return start < 0 or start + length >= genome.contigs[variant.contig]
+
+
+def _refuse_another_assembly(
+    rows: Sequence[LabelledVariant], mismatches: list[tuple[int, ReferenceMismatch]]
+) -> None:
+    if len(mismatches) > MAX_MISMATCH_RATE * len(rows):
+        number, first = min(mismatches, key=lambda item: item[0])
+        place = rows[number].place
+        raise GenoslimError(
+            f"{place + ': ' if place else ''}{first}"
+            f" REF mismatches in {len(mismatches)} of {len(rows)} rows;"
+            f" up to {MAX_MISMATCH_RATE:.0%} would be left out and counted"
+        )
+
+
+def _counts(dropped: Counter[str]) -> str:
+    return ", ".join(f"{count} {reason}" for reason, count in sorted(dropped.items()))

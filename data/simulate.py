@@ -1,0 +1,431 @@
+"""A simulated genome with planted regulatory motifs, and variants that break or keep them.
+
+The motifs are invented. An *anchor* motif works only with a *partner* motif a few bases away. A
+variant is functional (label 1) if it breaks an anchor that has its partner. Not functional
+(label 0) are variants that swap one permitted base of an anchor for the other, that fall beside
+an intact anchor, or that break a lone anchor. A share of labels is flipped, as measurements err.
+The label can be told from the alternate sequence alone, and neither from the alternate base, nor
+from base composition, nor from the place in the window.
+
+Random numbers are drawn with `Generator(PCG64(seed)).random` alone and used in plain arithmetic,
+so the same seed gives the same files on any platform. docs/data.md tells the design and what
+simple baselines reach on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from numpy.random import PCG64, Generator
+
+from ..errors import UsageError
+from ..files import write_text
+from .assemble import LabelledVariant, assemble
+from .dataset import DataMetadata, LabelledData
+from .genome import Genome
+from .variant import Variant
+
+_T = TypeVar("_T")
+
+ASSEMBLY = "simulated"
+LABEL_NAMES = ("neutral", "functional")
+DEFAULT_VARIANTS = 2000
+DEFAULT_WINDOW = 96
+LABEL_NOISE = 0.04
+
+# IUPAC patterns: 12 bases whose first and last two are weak. They were chosen, out of random
+# ones, for being cut alike wherever they lie by 6-mer and by byte-pair tokenizers.
+ANCHORS = {
+    "ANC1": "AATGCAKGGGTA",
+    "ANC2": "TAACCCMGCGCA",
+    "ANC3": "AACGGKCTCACT",
+    "ANC4": "CTGATWATAGTC",
+}
+PARTNERS = {
+    "PAR1": "GATTGCRACTCA",
+    "PAR2": "CTGCGWAATGAC",
+    "PAR3": "AACGTYCTTGGA",
+    "PAR4": "GTCCAKTGACAG",
+}
+# Share of the variants on each contig, and the split the contig belongs to.
+CONTIGS = {
+    "chr1": (0.22, "train"),
+    "chr2": (0.19, "train"),
+    "chr3": (0.16, "train"),
+    "chr4": (0.13, "train"),
+    "chr5": (0.15, "validation"),
+    "chr6": (0.15, "test"),
+}
+
+_IUPAC = {"A": "A", "C": "C", "G": "G", "T": "T"} | {
+    "R": "AG",
+    "Y": "CT",
+    "S": "CG",
+    "W": "AT",
+    "K": "GT",
+    "M": "AC",
+}
+_MOTIF = 12
+_WEAK = frozenset({0, 1, 10, 11})
+_WEAK_CONSENSUS = 0.95
+_CORE_SITES = (5, 6)  # where variants break an anchor; one of the two permits two bases
+_BESIDE_SITES = (-2, -1, 0, 1, 10, 11, 12, 13)  # where variants leave an anchor intact
+_GAPS = (3, 4, 5, 6, 7, 8)  # bases between anchor and partner
+_FUNCTIONAL, _LONE, _BESIDE = 0.5, 0.1, 0.2  # shares: of all; of the rest; of the rest
+_SEGMENT = 64  # bases an element in sequences for pretraining
+_MARGIN = 48
+_LINE = 60
+
+
+@dataclass(frozen=True, slots=True)
+class _Site:
+    """A planted variant: offset in its slot, alleles, the label before noise, and how it came."""
+
+    offset: int
+    reference: str
+    alternate: str
+    functional: bool
+    anchor: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    variant: Variant
+    label: int
+    split: str
+    site: _Site
+
+
+def simulate(
+    out: Path,
+    *,
+    variants: int = DEFAULT_VARIANTS,
+    window: int = DEFAULT_WINDOW,
+    seed: int = 0,
+) -> LabelledData:
+    """Write a simulated genome, its variants and their labelled windows into the folder `out`.
+
+    Files: `genome.fa` with `genome.fa.fai`; `variants.vcf`, sorted, INFO LABEL, ANCHOR and KIND;
+    `labels.tsv`, the same as a table; `dataset.parquet`, windows of `window` bases, split by
+    chromosome; `awkward.vcf`, a few records of every kind a scorer must cope with.
+
+    Raises UsageError for fewer than 40 variants or a window under 24 bases.
+    """
+    if variants < 40 or window < 24:
+        raise UsageError(
+            f"variants {variants}, window {window}: at least 40 variants (so that each split has"
+            " both labels) and 24 bases (so that a window shows a motif) are needed"
+        )
+    contigs, records = _genome(variants, window, _generator(seed))
+    fasta = out / "genome.fa"
+    write_text(fasta, _fasta(contigs))
+    write_text(out / "variants.vcf", _vcf(contigs, records))
+    write_text(out / "labels.tsv", _table(records))
+    write_text(out / "awkward.vcf", _awkward_vcf(contigs, records))
+    with Genome(fasta) as genome:
+        data = assemble([_labelled(r) for r in records], genome, _metadata(variants, window, seed))
+    data.write(out / "dataset.parquet")
+    return data
+
+
+def simulated_sequences(n: int, length: int, seed: int) -> list[str]:
+    """Return `n` sequences of `length` bases from the same kind of genome, motifs intact.
+
+    One anchor, mostly with its partner, is planted at a random place of about every 64 bases.
+    Background, motifs and spacings follow the same laws as `simulate`, so that this is material
+    to pretrain on; a seed gives other sequences than the genome of the same seed.
+    """
+    if n < 0 or length < 1:
+        raise UsageError(f"{n} sequences of {length} bases: expected 0 or more, of 1 or more")
+    generator = Generator(PCG64([1, seed]))
+    segments = max(1, round(length / _SEGMENT))
+    size = -(-length // segments)
+    rows = _background(n, segments * size + 2 * _MARGIN, generator)
+    sequences = []
+    for row in rows:
+        bases = bytearray(row.tobytes())
+        for segment in range(segments):
+            start = _MARGIN + segment * size + int(generator.random() * max(1, size - _MOTIF))
+            _plant_element(bases, start, lone=generator.random() < _LONE, generator=generator)
+        sequences.append(bases[_MARGIN : _MARGIN + length].decode())
+    return sequences
+
+
+def _generator(seed: int) -> Generator:
+    if seed < 0:
+        raise UsageError(f"seed {seed}: must be 0 or more")
+    return Generator(PCG64([0, seed]))
+
+
+def _genome(
+    variants: int, window: int, generator: Generator
+) -> tuple[dict[str, str], list[_Record]]:
+    """Return the contigs, and the records in their order: one variant a slot of sequence.
+
+    Slots are wider than windows and contigs begin and end with a slot left empty, so no window
+    sees the variant of another one or the end of its contig.
+    """
+    slot = max(2 * DEFAULT_WINDOW, window + 2 * _MARGIN)
+    contigs: dict[str, str] = {}
+    records: list[_Record] = []
+    for contig, count in _counts(variants).items():
+        rows = [bytearray(r.tobytes()) for r in _background(count + 2, slot, generator)]
+        for number, bases in enumerate(rows[1:-1], start=1):
+            site = _plant_variant(bases, slot // 2, generator)
+            noisy = site.functional != (generator.random() < LABEL_NOISE)
+            position = number * slot + site.offset + 1
+            variant = Variant(contig, position, site.reference, site.alternate)
+            records.append(_Record(variant, int(noisy), CONTIGS[contig][1], site))
+        contigs[contig] = b"".join(rows).decode()
+    return contigs, records
+
+
+def _counts(variants: int) -> dict[str, int]:
+    counts = {contig: int(variants * share) for contig, (share, _) in CONTIGS.items()}
+    counts["chr1"] += variants - sum(counts.values())
+    return counts
+
+
+def _background(rows: int, length: int, generator: Generator) -> npt.NDArray[np.uint8]:
+    """Return rows x length letters of a second-order Markov chain whose GC content drifts.
+
+    The weight of each base depends on the two before it; it is multiplied by the GC level, which
+    walks between 0.36 and 0.56 from row to row.
+    """
+    weights = 0.4 + 0.6 * Generator(PCG64(7)).random((16, 4))
+    walk = np.cumsum((generator.random(rows) - 0.5) * 0.2) + 2 * generator.random()
+    gc = 0.36 + 0.20 * np.abs(walk % 2 - 1)
+    levels = np.stack([1 - gc, gc, gc, 1 - gc], axis=1)
+    state = (generator.random(rows) * 16).astype(np.intp)
+    bases = np.zeros((rows, length), dtype=np.uint8)
+    for column in range(length):
+        cumulative = np.cumsum(weights[state] * levels, axis=1)
+        target = generator.random(rows) * cumulative[:, 3]
+        base = (target[:, None] >= cumulative[:, :3]).sum(axis=1)
+        bases[:, column] = base
+        state = (state * 4 + base) % 16
+    return np.frombuffer(b"ACGT", dtype=np.uint8)[bases]
+
+
+def _plant_variant(bases: bytearray, centre: int, generator: Generator) -> _Site:
+    """Plant an element so that a site of its anchor lies at `centre`, and choose a variant there.
+
+    `bases` gets the reference; the variant is described by the site returned.
+    """
+    kind = _draw_kind(generator)
+    name = _pick(tuple(ANCHORS), generator)
+    pattern = ANCHORS[name]
+    site = _draw_site(kind, pattern, generator)
+    lone = kind == "lone"
+    _plant_element(bases, centre - site, lone=lone, generator=generator, anchor=name)
+    reference = chr(bases[centre])
+    permitted = _IUPAC[pattern[site]] if site in _CORE_SITES else "ACGT"
+    if kind in {"broken", "lone"}:
+        alternates = [base for base in "ACGT" if base not in permitted]
+    else:
+        alternates = [base for base in permitted if base != reference]
+    alternate = _pick(alternates, generator)
+    return _Site(centre, reference, alternate, kind == "broken", name, kind)
+
+
+def _draw_kind(generator: Generator) -> str:
+    functional, other = generator.random(), generator.random()
+    if functional < _FUNCTIONAL:
+        return "broken"
+    if other < _LONE:
+        return "lone"
+    return "beside" if other < _LONE + _BESIDE else "swapped"
+
+
+def _draw_site(kind: str, pattern: str, generator: Generator) -> int:
+    if kind == "beside":
+        return _pick(_BESIDE_SITES, generator)
+    if kind == "swapped":
+        return next(site for site in _CORE_SITES if len(_IUPAC[pattern[site]]) == 2)
+    return _pick(_CORE_SITES, generator)
+
+
+def _plant_element(
+    bases: bytearray,
+    start: int,
+    *,
+    lone: bool,
+    generator: Generator,
+    anchor: str | None = None,
+) -> None:
+    """Write an anchor at `start` and, unless `lone`, a partner on either side of it."""
+    name = _pick(tuple(ANCHORS), generator) if anchor is None else anchor
+    bases[start : start + _MOTIF] = _instance(ANCHORS[name], generator)
+    if lone:
+        return
+    partner = _instance(PARTNERS[_pick(tuple(PARTNERS), generator)], generator)
+    gap = _pick(_GAPS, generator)
+    place = start + _MOTIF + gap if generator.random() < 0.5 else start - _MOTIF - gap
+    bases[place : place + _MOTIF] = partner
+
+
+def _instance(pattern: str, generator: Generator) -> bytes:
+    """Draw a motif: core letters as the pattern permits, weak ones the consensus in 95 %."""
+    letters = []
+    for site, letter in enumerate(pattern):
+        strong = site not in _WEAK or generator.random() < _WEAK_CONSENSUS
+        letters.append(_pick(_IUPAC[letter] if strong else "ACGT", generator))
+    return "".join(letters).encode()
+
+
+def _pick(choices: Sequence[_T], generator: Generator) -> _T:
+    return choices[int(generator.random() * len(choices))]
+
+
+def _metadata(variants: int, window: int, seed: int) -> DataMetadata:
+    return DataMetadata(
+        window_length=window,
+        assembly=ASSEMBLY,
+        source="genoslim data simulate",
+        licence="CC0-1.0",
+        label_names=LABEL_NAMES,
+        options={"variants": variants, "seed": seed, "label_noise": LABEL_NOISE},
+    )
+
+
+def _labelled(record: _Record) -> LabelledVariant:
+    return LabelledVariant(
+        variant=record.variant, label=record.label, split=record.split, group=record.site.anchor
+    )
+
+
+def _fasta(contigs: dict[str, str]) -> str:
+    lines: list[str] = []
+    for name, sequence in contigs.items():
+        lines.append(f">{name} simulated")
+        lines += [sequence[i : i + _LINE] for i in range(0, len(sequence), _LINE)]
+    return "\n".join(lines) + "\n"
+
+
+def _table(records: list[_Record]) -> str:
+    header = ["contig", "position", "reference", "alternate", "label", "split", "group", "kind"]
+    lines = ["\t".join(header)]
+    for r in records:
+        v = r.variant
+        row = [v.contig, v.position, v.reference, v.alternate]
+        row += [r.label, r.split, r.site.anchor, r.site.kind]
+        lines.append("\t".join(map(str, row)))
+    return "\n".join(lines) + "\n"
+
+
+def _vcf_header(contigs: dict[str, str], info: list[str], columns: str = "") -> list[str]:
+    return [
+        "##fileformat=VCFv4.3",
+        "##source=genoslim data simulate",
+        f"##reference={ASSEMBLY}",
+        *(f"##contig=<ID={name},length={len(bases)}>" for name, bases in contigs.items()),
+        *info,
+        "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO" + columns,
+    ]
+
+
+def _vcf(contigs: dict[str, str], records: list[_Record]) -> str:
+    lines = _vcf_header(
+        contigs,
+        [
+            '##INFO=<ID=LABEL,Number=A,Type=Integer,Description="1 functional, 0 neutral">',
+            '##INFO=<ID=ANCHOR,Number=1,Type=String,Description="Planted anchor motif">',
+            '##INFO=<ID=KIND,Number=1,Type=String,Description="What the variant does to it">',
+        ],
+    )
+    for number, r in enumerate(records, start=1):
+        v = r.variant
+        info = f"LABEL={r.label};ANCHOR={r.site.anchor};KIND={r.site.kind}"
+        lines.append(
+            f"{v.contig}\t{v.position}\tsim{number}\t{v.reference}\t{v.alternate}\t.\tPASS\t{info}"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _awkward_vcf(contigs: dict[str, str], records: list[_Record]) -> str:
+    lines = _vcf_header(
+        contigs,
+        [
+            '##ALT=<ID=DEL,Description="Deletion">',
+            '##INFO=<ID=END,Number=1,Type=Integer,Description="End of the variant">',
+            '##INFO=<ID=SVTYPE,Number=1,Type=String,Description="Type of structural variant">',
+            '##INFO=<ID=NOTE,Number=1,Type=String,Description="What is awkward about the record">',
+            '##FORMAT=<ID=GT,Number=1,Type=String,Description="Genotype">',
+        ],
+        "\tFORMAT\tSAMPLE",
+    )
+    for contig, position, reference, alternate, info in _awkward_records(contigs, records):
+        fields = [contig, position, ".", reference, alternate, ".", "PASS", info, "GT", "0/1"]
+        lines.append("\t".join(map(str, fields)))
+    return "\n".join(lines) + "\n"
+
+
+def _awkward_records(
+    contigs: dict[str, str], records: list[_Record]
+) -> Iterator[tuple[str, int, str, str, str]]:
+    """Yield (contig, position, REF, ALT, INFO), sorted, REF true unless the note says otherwise."""
+    name = records[0].variant.contig
+    bases = contigs[name]
+    sites = [r.variant for r in records if r.variant.contig == name]
+    yield name, 1, bases[0], _other(bases[0]), "NOTE=first_base"
+    for variant, note in zip(sites, _NOTES, strict=False):
+        yield _awkward_record(bases, variant, note)
+    end = len(bases)
+    yield name, end, bases[-1], _other(bases[-1]), "NOTE=last_base"
+    yield name, end + 1000, "A", "C", "NOTE=beyond_the_contig"
+    yield "chrUn", 10, "A", "C", "NOTE=unknown_contig"
+
+
+_NOTES = (
+    "snv",
+    "multi_allelic",
+    "snv_and_insertion",
+    "deletion",
+    "insertion",
+    "mnv",
+    "symbolic",
+    "star",
+    "snv_and_star",
+    "breakend",
+    "reference_mismatch",
+    "monomorphic",
+    "lower_case",
+    "long_insertion",
+    "same_position",
+    "same_position",
+)
+
+
+def _awkward_record(bases: str, v: Variant, note: str) -> tuple[str, int, str, str, str]:
+    ref, alt = v.reference, v.alternate
+    others = [base for base in "ACGT" if base != ref]
+    longer = bases[v.start : v.start + 3]
+    info = f"NOTE={note}"
+    alleles = {
+        "multi_allelic": (ref, ",".join(others)),
+        "snv_and_insertion": (ref, f"{alt},{ref}GATC"),
+        "deletion": (longer, ref),
+        "insertion": (ref, ref + "TTAGC"),
+        "mnv": (longer, "".join(_other(base) for base in longer)),
+        "symbolic": (ref, "<DEL>"),
+        "star": (ref, "*"),
+        "snv_and_star": (ref, f"{alt},*"),
+        "breakend": (ref, f"{ref}[chr2:200["),
+        "reference_mismatch": (_other(ref), ref),
+        "monomorphic": (ref, "."),
+        "lower_case": (ref.lower(), alt.lower()),
+        "long_insertion": (ref, ref + "ACGTTGCA" * 64),
+    }
+    if note == "symbolic":
+        info += f";END={v.position + 50};SVTYPE=DEL"
+    return (v.contig, v.position, *alleles.get(note, (ref, alt)), info)
+
+
+def _other(base: str) -> str:
+    return "CGTA"["ACGT".index(base)]
