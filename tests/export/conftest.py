@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import random
+import runpy
 import shutil
 from collections.abc import Callable, Sequence
-from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
-from tokenizers import Tokenizer
-from tokenizers.models import BPE
-from tokenizers.pre_tokenizers import Whitespace
-from tokenizers.processors import TemplateProcessing
-
 from genoslim.export.bundle import write_manifest
 from genoslim.export.manifest import (
     BundleManifest,
@@ -30,35 +23,10 @@ from genoslim.export.manifest import (
     SplitMetrics,
 )
 from genoslim.files import write_json
-from genoslim.models.tokenizer import SequenceTokenizer, nucleotide_transformer_tokenizer
+from onnx import TensorProto, helper, numpy_helper
 
-_SPECIALS = ["[UNK]", "[CLS]", "[SEP]", "[PAD]", "[MASK]"]
-_MERGES = [("A", "C"), ("G", "T"), ("T", "T"), ("AC", "GT"), ("A", "G"), ("C", "C")]
-
-
-def random_dna(length: int, seed: int) -> str:
-    return "".join(random.Random(seed).choices("ACGT", k=length))
-
-
-def bpe_tokenizer() -> SequenceTokenizer:
-    """A BPE tokenizer of DNABERT-2's kind with six merges."""
-    tokens = [*_SPECIALS, *"ACGT", *("".join(pair) for pair in _MERGES)]
-    vocabulary = {token: index for index, token in enumerate(tokens)}
-    raw = Tokenizer(BPE(vocabulary, _MERGES, unk_token="[UNK]"))
-    raw.pre_tokenizer = Whitespace()
-    raw.add_special_tokens(_SPECIALS)
-    raw.post_processor = TemplateProcessing(
-        single="[CLS] $A [SEP]", pair=None, special_tokens=[("[CLS]", 1), ("[SEP]", 2)]
-    )
-    return SequenceTokenizer(raw)
-
-
-def kmer_tokenizer(version: int, max_tokens: int) -> SequenceTokenizer:
-    """The Nucleotide Transformer's tokenizer, complete."""
-    specials = ["<unk>", "<pad>", "<mask>", "<cls>", *(["<eos>", "<bos>"] if version == 2 else [])]
-    kmers = ["".join(letters) for letters in product("ATCG", repeat=6)]
-    raw = nucleotide_transformer_tokenizer([*specials, *kmers, *"ATCGN"])
-    return SequenceTokenizer(raw, max_tokens=max_tokens)
+TINY = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "tiny_checkpoints.py"))
+random_dna, bpe_tokenizer = TINY["random_dna"], TINY["bpe_tokenizer"]
 
 
 def hand_made_graph(path: Path, vocabulary: int) -> None:
@@ -172,3 +140,50 @@ def sequences() -> Sequence[str]:
     lengths = np.random.default_rng(1).integers(1, 81, size=120)
     distinct = [random_dna(int(length), seed) for seed, length in enumerate(lengths)]
     return [*distinct, *distinct[40:70]]
+
+
+@pytest.fixture(scope="session")
+def data() -> Any:
+    return TINY["some_data"]()
+
+
+@pytest.fixture(scope="session")
+def make_data() -> Callable[..., Any]:
+    return TINY["some_data"]
+
+
+@pytest.fixture(scope="session")
+def data_file(data: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("data") / "windows.parquet"
+    data.write(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def make_checkpoint(data: Any, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Write a tiny random checkpoint; keyword arguments change its training record."""
+    from genoslim.models.checkpoint import save
+
+    def make(family: str = "dnabert2", *, record: bool = True, **changes: Any) -> Path:
+        folder = tmp_path_factory.mktemp("checkpoint") / family
+        training = TINY["training_record"](data, **changes) if record else None
+        model, tokenizer = TINY["tiny_classifier"](family), TINY["tokenizer_of"](family)
+        save(model, tokenizer, folder, training=training)
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session", params=TINY["FAMILIES"])
+def exported(
+    request: pytest.FixtureRequest,
+    make_checkpoint: Callable[..., Path],
+    data_file: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[Path, Any]:
+    """A checkpoint of each family and the summary of its export; not to be changed."""
+    from genoslim.export.exporter import export_checkpoint
+
+    checkpoint = make_checkpoint(request.param)
+    bundle = tmp_path_factory.mktemp("exported") / request.param
+    return checkpoint, export_checkpoint(checkpoint, data_file, bundle, threads=1)

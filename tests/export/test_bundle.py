@@ -5,7 +5,6 @@ import os
 from pathlib import Path
 
 import pytest
-
 from genoslim.errors import GateError, GenoslimError
 from genoslim.export.bundle import Bundle, is_bundle, write_manifest
 from genoslim.export.manifest import seal
@@ -58,13 +57,13 @@ def test_a_truncated_graph_is_refused(bundle_folder):
 def test_a_swapped_tokenizer_is_refused(bundle_folder):
     path = bundle_folder / "tokenizer.json"
     path.write_text(path.read_text().replace('"A": 5', '"A": 6').replace('"C": 6', '"C": 5'))
-    with pytest.raises(GateError, match="tokenizer.json: changed"):
+    with pytest.raises(GateError, match=r"tokenizer\.json: changed"):
         Bundle.open(bundle_folder)
 
 
 def test_a_missing_file_is_refused(bundle_folder):
     (bundle_folder / "tokenizer.json").unlink()
-    with pytest.raises(GateError, match="tokenizer.json: missing"):
+    with pytest.raises(GateError, match=r"tokenizer\.json: missing"):
         Bundle.open(bundle_folder)
 
 

@@ -1,0 +1,180 @@
+"""The model card: a bundle's README.md, written from its manifest."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+
+from .manifest import BundleManifest, SplitMetrics
+
+
+def render_card(manifest: BundleManifest) -> str:
+    """Return the card as Markdown, with the metadata header that the Hugging Face hub reads."""
+    sections = (_header, _intended_use, _limits, _model, _data, _metrics, _parity, _use)
+    return "\n\n".join(section(manifest) for section in sections) + "\n"
+
+
+def is_non_commercial(licence: str) -> bool:
+    """Say whether a licence's name forbids commercial use (the NC of Creative Commons)."""
+    return "NC" in licence.upper().replace("_", "-").split("-")
+
+
+def _header(manifest: BundleManifest) -> str:
+    licence = manifest.licences.base_model
+    lines = [
+        "---",
+        f"license: {json.dumps(licence.lower())}",
+        "library_name: onnx",
+        "pipeline_tag: text-classification",
+        "tags: [genomics, variant-effect, genoslim]",
+        "---",
+        "",
+        f"# {_title(manifest)}",
+    ]
+    restricted = [
+        f"{what} ({name})"
+        for what, name in (("base model", licence), ("data", manifest.licences.data))
+        if is_non_commercial(name)
+    ]
+    if restricted:
+        lines += ["", f"> **Non-commercial use only**: so says the licence of {_and(restricted)}."]
+    return "\n".join(lines)
+
+
+def _intended_use(manifest: BundleManifest) -> str:
+    negative, positive = manifest.label_names
+    return f"""## Intended use
+
+Research. Given the {manifest.window_length} bp of {manifest.assembly} around a variant, with the
+alternate allele in place, it returns the probability of `{positive}` as against `{negative}`, as
+the data below define them. It ranks variants for follow-up."""
+
+
+def _limits(manifest: BundleManifest) -> str:
+    return """## Limits
+
+- **Not a clinical test and not an ACMG/AMP criterion**: a score is no PP3 or BP4 evidence, and the
+  labels of the data are not pathogenicity.
+- The share of positives in the data is not that of a genome or a clinic: predictive values differ.
+- It has seen one genome assembly, one window length and the populations of its data, no others.
+- The metrics hold for data like the test split, and only within their intervals."""
+
+
+def _model(manifest: BundleManifest) -> str:
+    tuning = manifest.fine_tuning
+    seconds = "unknown" if tuning.seconds is None else f"{tuning.seconds:.1f} s"
+    rows = [
+        ("family", manifest.family),
+        ("base model", tuning.base_model or "unknown"),
+        (
+            "layers kept",
+            f"{len(manifest.kept_layers)} of {manifest.base_layers}: {_kept(manifest)}",
+        ),
+        ("parameters", f"{manifest.parameters:,}"),
+        ("fine-tuning", f"{seconds}, seed {'unknown' if tuning.seed is None else tuning.seed}"),
+        ("precision, opset", f"{manifest.precision}, {manifest.opset}"),
+        ("licence of the base model", manifest.licences.base_model),
+    ]
+    return "## Model\n\n" + _table(("", ""), rows)
+
+
+def _data(manifest: BundleManifest) -> str:
+    data = manifest.data
+    splits = ", ".join(f"{name} {count:,}" for name, count in data.splits.items())
+    rows = [
+        ("source", data.source),
+        ("windows", splits),
+        ("fingerprint", f"`{data.fingerprint}`"),
+        ("trained on", f"`{data.trained_on}`" if data.trained_on else "unknown"),
+        ("licence of the data", manifest.licences.data),
+    ]
+    text = "## Data\n\n" + _table(("", ""), rows)
+    if not data.same_as_training:
+        text += (
+            "\n\n**Evaluated on other data than it was trained on: leakage cannot be excluded,"
+            " so the metrics may flatter.**"
+        )
+    return text
+
+
+def _metrics(manifest: BundleManifest) -> str:
+    names = list(manifest.metrics)
+    columns = [_metric_cells(manifest.metrics[name]) for name in names]
+    rows = [(label, *(column[label] for column in columns)) for label in columns[0]]
+    return (
+        "## Metrics\n\nComputed with the exported graph. Temperature"
+        f" {manifest.temperature:.4g} and threshold {manifest.threshold:.4g} were fitted on the"
+        " validation split only.\n\n" + _table(("", *names), rows)
+    )
+
+
+def _metric_cells(found: SplitMetrics) -> dict[str, str]:
+    interval = found.interval
+    bounds = f"{interval.low:.4f} to {interval.high:.4f} ({interval.method})"
+    macro = "no groups" if found.macro_auroc is None else f"{found.macro_auroc:.4f}"
+    return {
+        "windows": f"{found.n:,}",
+        "AUROC": f"{found.auroc:.4f}",
+        f"{interval.level:.0%} interval": bounds,
+        "macro AUROC": macro,
+        "accuracy": f"{found.accuracy:.4f}",
+        "F1": f"{found.f1:.4f}",
+        "true positive rate": f"{found.true_positive_rate:.4f}",
+        "TP, FP, TN, FN": f"{found.tp}, {found.fp}, {found.tn}, {found.fn}",
+        "Brier score": f"{found.brier:.4f}",
+        "calibration error": f"{found.expected_calibration_error:.4f}",
+    }
+
+
+def _parity(manifest: BundleManifest) -> str:
+    rows = [
+        (
+            "runtime's own" if case.batch_size is None else str(case.batch_size),
+            str(case.windows),
+            f"{case.shortest_tokens} to {case.longest_tokens}",
+            "" if case.padding is None else f"{case.padding:.0%}",
+            f"{case.max_logit_difference:.2g}",
+            f"{case.max_probability_difference:.2g}",
+            str(case.flipped),
+        )
+        for case in manifest.parity.cases
+    ]
+    head = ("batch", "windows", "tokens", "padding", "max logit", "max probability", "flipped")
+    return (
+        "## Parity with torch\n\nLargest differences between this graph and the torch model, on"
+        " real windows.\n\n" + _table(head, rows)
+    )
+
+
+def _use(manifest: BundleManifest) -> str:
+    return f"""## Use
+
+`genoslim score -m THIS_FOLDER -f {manifest.assembly}.fa -i IN.vcf -o OUT.vcf`, or from Python with
+`genoslim.export.runtime.Runtime`, with `optimum.onnxruntime.ORTModelForSequenceClassification`, or
+with onnxruntime alone. `bundle.json` has all of the above for machines, and every file's hash.
+`config.json` names the nearest architecture that transformers knows, so that `AutoConfig` reads
+it: the network is the one in `model.onnx`. Upper-case the sequence and write N for all but A, C, G
+and T."""
+
+
+def _title(manifest: BundleManifest) -> str:
+    kept, depth = len(manifest.kept_layers), manifest.base_layers
+    name = manifest.fine_tuning.base_model or manifest.family
+    return f"{name}, {'all' if kept == depth else f'{kept} of'} {depth} layers"
+
+
+def _kept(manifest: BundleManifest) -> str:
+    return ", ".join(map(str, manifest.kept_layers))
+
+
+def _and(parts: Sequence[str]) -> str:
+    return " and of the ".join(["the " + parts[0], *parts[1:]])
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(_cell(value) for value in line)} |" for line in lines)
+
+
+def _cell(value: str) -> str:
+    return " ".join(value.replace("|", "\\|").split())

@@ -1,0 +1,104 @@
+"""What the exported graph is worth: calibration on validation, metrics with intervals."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from ..data.dataset import LabelledData
+from ..errors import GenoslimError
+from ..stats.calibration import (
+    TEMPERATURE_RANGE,
+    brier,
+    expected_calibration_error,
+    fit_temperature,
+)
+from ..stats.delong import auroc_interval
+from ..stats.metrics import compute_metrics, macro_auroc
+from ..stats.resampling import clustered_bootstrap
+from ..stats.thresholds import youden_threshold
+from .manifest import Interval, SplitMetrics
+from .runtime import GraphRunner, to_probabilities
+
+_LOG = logging.getLogger(__name__)
+
+LEVEL = 0.95
+REPEATS = 1000
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The two numbers fitted on the validation split: see `calibrate`."""
+
+    temperature: float
+    threshold: float
+
+
+def calibrate(logits: np.ndarray, labels: np.ndarray) -> Calibration:
+    """Fit the temperature, then Youden's threshold at it, to validation logits [n, 2].
+
+    Where the labels determine no temperature (logits that separate them perfectly, or say nothing
+    about them) it stays 1, with a warning: an extreme one would only fake certainty or doubt.
+    """
+    temperature = fit_temperature(logits, labels)
+    low, high = TEMPERATURE_RANGE
+    if not low * 1.01 < temperature < high / 1.01:
+        _LOG.warning(
+            "temperature left at 1: the %d validation windows determine none"
+            " (they are separated perfectly or not at all)",
+            len(labels),
+        )
+        temperature = 1.0
+    return Calibration(temperature, youden_threshold(labels, to_probabilities(logits, temperature)))
+
+
+def split_metrics(data: LabelledData, logits: np.ndarray, fitted: Calibration) -> SplitMetrics:
+    """Return the metrics of one split from its logits [n, 2], at `fitted`."""
+    probabilities = to_probabilities(logits, fitted.temperature)
+    found = compute_metrics(data.labels, probabilities, threshold=fitted.threshold)
+    groups, skipped, macro = _by_group(data, probabilities)
+    return SplitMetrics(
+        **asdict(found),
+        interval=_interval(data, probabilities),
+        brier=brier(data.labels, probabilities),
+        expected_calibration_error=expected_calibration_error(data.labels, probabilities),
+        macro_auroc=macro,
+        group_auroc=groups,
+        skipped_groups=skipped,
+    )
+
+
+def evaluate(runner: GraphRunner, data: LabelledData, fitted: Calibration) -> SplitMetrics:
+    """Return the metrics of one split, computed with the exported graph."""
+    return split_metrics(data, runner.logits(data.sequences), fitted)
+
+
+def _interval(data: LabelledData, probabilities: np.ndarray) -> Interval:
+    """Return the AUROC's interval: DeLong's, or a bootstrap by variant where variants recur."""
+    keys = data.keys
+    if len(np.unique(keys)) == len(keys):
+        found = auroc_interval(data.labels, probabilities, level=LEVEL)
+        return Interval(low=found.low, high=found.high, level=LEVEL, method="DeLong")
+    drawn = clustered_bootstrap(
+        _auroc, data.labels, probabilities, clusters=keys, repeats=REPEATS, level=LEVEL
+    )
+    return Interval(low=drawn.low, high=drawn.high, level=LEVEL, method="bootstrap by variant")
+
+
+def _auroc(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    return compute_metrics(labels, probabilities).auroc
+
+
+def _by_group(
+    data: LabelledData, probabilities: np.ndarray
+) -> tuple[dict[str, float], tuple[str, ...], float | None]:
+    """Return AUROC by group, the groups without one, and the macro mean; nothing without groups."""
+    if not (data.groups != "").any():
+        return {}, (), None
+    try:
+        found = macro_auroc(data.labels, probabilities, data.groups)
+    except GenoslimError:  # no group has both classes
+        return {}, tuple(np.unique(data.groups).tolist()), None
+    return found.per_group, found.skipped, found.macro_mean
