@@ -2,8 +2,8 @@
 
 python benchmarks/score_overhead.py [--smoke] [--vcf IN.vcf.gz --fasta REF.fa] [--repeats N]
 
-Without --vcf the records are simulated. Prints raw wall and processor seconds of every repeat, and the
-share of the whole that model-free work would be beside a model of a given speed.
+Without --vcf the records are simulated. Prints raw wall and processor seconds of every repeat, and
+the share of the whole that model-free work would be beside a model of a given speed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from pathlib import Path
 from unittest import mock
 
 import numpy as np
-
 from genoslim.export.bundle import Bundle
 from genoslim.score.vcf import score_vcf
 
@@ -41,6 +40,7 @@ class _FreeModel:
 
 
 def main() -> None:
+    """Measure every kind of output."""
     arguments = _parse()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -77,7 +77,9 @@ class Tally:
         found += [f"  {status:<12} {count:>12,}" for status, count in self.statuses.most_common()]
         if self.malformed_lines:
             found.append(f"{self.malformed_lines:,} malformed lines passed on as they were")
-        found += [f"contig {name} taken for {ours}" for name, ours in sorted(self.aliases.items())]
+        if self.aliases:
+            pairs = ", ".join(f"{name} = {ours}" for name, ours in self.aliases.items())
+            found.append(f"contigs taken for those of the FASTA: {pairs}")
         found.append(
             f"{self.seconds:.1f} s ({self.model_seconds:.1f} s model, {self.provider}),"
             f" {self.records_per_second:,.0f} records/s, bundle {self.bundle_digest[:12]}"

@@ -391,3 +391,12 @@ def test_genotype_columns_come_through(run: Run, snv: Snv) -> None:
     (found,) = _body(run(header + line))
     assert found.split(b"\t")[8:] == [b"GT:DP", b"0/1:7", b"./.:.\n"]
     assert found.split(b"\t")[7].startswith(b"DP=3;GS_P=0.")
+
+
+def test_the_account_names_aliases_and_malformed_lines(run: Run, snv: Snv) -> None:
+    run(HEADER + snv("chr1", 500).replace(b"chr1", b"1") + b"bad\n")
+    assert run.tally is not None
+    lines = run.tally.lines()
+    assert lines[0].startswith("2 records, 2 alternate alleles, 1 scored")
+    assert "contigs taken for those of the FASTA: 1 = chr1" in lines
+    assert "1 malformed lines passed on as they were" in lines
