@@ -85,7 +85,8 @@ def test_pipes_and_files_give_the_same(
 def test_an_empty_stdin_is_an_error(call: list[str]) -> None:
     done = _run([*call, "-i", "-", "-o", "-"], input=b"")
     assert (done.returncode, done.stdout) == (1, b"")
-    assert done.stderr == b"genoslim: stdin: empty; a VCF has at least a #CHROM line\n"
+    last = done.stderr.splitlines()[-1]
+    assert last == b"genoslim: stdin: empty; a VCF has at least a #CHROM line"
 
 
 def test_a_truncated_input_is_an_error_on_stdout_too(call: list[str], many: bytes) -> None:
@@ -135,7 +136,7 @@ def test_a_reader_that_goes_away_is_an_error_not_a_traceback(call: list[str], vc
         process.stdout.close()
         stderr = process.stderr.read()
         assert process.wait(timeout=60) == 1
-    assert stderr == b"genoslim: stdout: cannot be written: Broken pipe\n"
+    assert stderr.splitlines()[-1] == b"genoslim: stdout: cannot be written: Broken pipe"
 
 
 @pytest.mark.parametrize("name", ["out.vcf", "out.vcf.gz", "out.tsv"])
