@@ -22,7 +22,7 @@ class Candidate:
 
 @dataclass(frozen=True, kw_only=True)
 class Decision:
-    """The name of the model to deploy (or None), whether the gate passed, and why for each model."""
+    """Which model to deploy (None: none), whether the gate passed, and why for each model."""
 
     deploy: str | None
     passed: bool

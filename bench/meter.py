@@ -27,7 +27,7 @@ MOST_CALLS = 2000
 
 
 class Meter:
-    """One loaded model and the windows it is timed on.
+    """One loaded model and the windows it is timed on; close it when done.
 
     Times are in seconds, memory in bytes. Every method returns plain JSON values.
     """
@@ -35,14 +35,18 @@ class Meter:
     def __init__(
         self, path: str, backend: Backend, *, device: str, threads: int | None, workload: str
     ) -> None:
-        self._workload = Workload(Path(workload))
         self._started = memory_use()
         start = time.perf_counter()
         self._runner: Runner = open_runner(Path(path), backend, device=device, threads=threads)
         self._load_seconds = time.perf_counter() - start
         self._loaded = memory_use()
+        self._workload = Workload(Path(workload))
         self._numbers = itertools.count()
         self._batches: dict[int, tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
+
+    def close(self) -> None:
+        """Close the files of the workload."""
+        self._workload.close()
 
     def describe(self) -> dict[str, Any]:
         """Return what it runs on, how long loading took, and the tokens of the timed windows."""

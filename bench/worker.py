@@ -12,6 +12,7 @@ import os
 import sys
 import traceback
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, closing
 from typing import Any
 
 from ..errors import GenoslimError
@@ -23,27 +24,29 @@ CALLS = ("describe", "first", "warm_up", "latency", "throughput", "end_to_end", 
 
 def serve(requests: Iterable[str]) -> Iterator[str]:
     """Yield a reply for each request, until the requests end."""
-    meter: Meter | None = None
-    for line in requests:
-        request = json.loads(line)
-        try:
-            if request["call"] == OPEN:
-                meter = Meter(**request["with"])
-                value = None
-            else:
-                value = _answer(meter, request)
-            yield json.dumps({"value": value}, allow_nan=False)
-        except GenoslimError as error:
-            yield json.dumps({"error": str(error), "exit_code": error.exit_code})
-        except Exception as error:
-            traceback.print_exc()
-            yield json.dumps({"error": f"{type(error).__name__}: {error}", "exit_code": 1})
+    with ExitStack() as stack:
+        meters: list[Meter] = []
+        for line in requests:
+            yield _reply(json.loads(line), meters, stack)
 
 
-def _answer(meter: Meter | None, request: dict[str, Any]) -> Any:
-    if meter is None or request["call"] not in CALLS:
+def _reply(request: dict[str, Any], meters: list[Meter], stack: ExitStack) -> str:
+    try:
+        if request["call"] == OPEN:
+            meters.append(stack.enter_context(closing(Meter(**request["with"]))))
+            return json.dumps({"value": None})
+        return json.dumps({"value": _answer(meters, request)}, allow_nan=False)
+    except GenoslimError as error:
+        return json.dumps({"error": str(error), "exit_code": error.exit_code})
+    except Exception as error:
+        traceback.print_exc()
+        return json.dumps({"error": f"{type(error).__name__}: {error}", "exit_code": 1})
+
+
+def _answer(meters: list[Meter], request: dict[str, Any]) -> Any:
+    if not meters or request["call"] not in CALLS:
         raise GenoslimError(f"worker: call {request['call']!r} is unknown, or no model is open")
-    return getattr(meter, request["call"])(**request["with"])
+    return getattr(meters[-1], request["call"])(**request["with"])
 
 
 def main() -> None:

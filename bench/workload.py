@@ -24,7 +24,7 @@ MOST_WINDOWS = 256
 
 
 class Workload:
-    """Some variants, and the genome they lie in."""
+    """Some variants, and the genome they lie in; close it (or use `with`) when done."""
 
     def __init__(self, folder: Path) -> None:
         index = json.loads((folder / _INDEX).read_text(encoding="utf-8"))
@@ -34,6 +34,16 @@ class Workload:
 
     def __len__(self) -> int:
         return len(self._variants)
+
+    def __enter__(self) -> Workload:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the genome."""
+        self._genome.close()
 
     def window(self, number: int) -> str:
         """Cut the window of one variant, as scoring does; numbers beyond the last start over."""

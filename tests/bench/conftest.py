@@ -17,9 +17,9 @@ from genoslim.models.tokenizer import SequenceTokenizer, nucleotide_transformer_
 WINDOW = 60
 SIZES = {"train": 8, "validation": 40, "test": 60}
 
-write_tiny_bundle = runpy.run_path(
-    str(Path(__file__).parents[1] / "fixtures" / "tiny_bundle.py")
-)["write_tiny_bundle"]
+write_tiny_bundle = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "tiny_bundle.py"))[
+    "write_tiny_bundle"
+]
 
 
 def some_data(

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from genoslim.bench.backends import Runner, open_runner
+from genoslim.bench.subjects import Backend
+from genoslim.data.dataset import LabelledData
+from genoslim.errors import GenoslimError, UsageError
+
+
+@pytest.fixture(params=["torch", "onnxruntime"])
+def runner(request: pytest.FixtureRequest, checkpoint: Path, bundle: Path) -> Runner:
+    backend: Backend = request.param
+    path = checkpoint if backend == "torch" else bundle
+    return open_runner(path, backend, device="cpu", threads=1)
+
+
+def test_batches_give_what_single_rows_give(runner: Runner, data: LabelledData) -> None:
+    sequences = [sequence[: 12 + row % 40] for row, sequence in enumerate(data.sequences)]
+    together = runner.logits(sequences)
+    alone = [runner.run(*runner.tokenizer.pad(runner.tokenizer.encode([s]))) for s in sequences]
+    assert together.dtype == np.float32
+    np.testing.assert_allclose(together, np.concatenate(alone), atol=1e-4)
+
+
+def test_order_and_copies_do_not_matter(runner: Runner, data: LabelledData) -> None:
+    sequences = data.sequences[:10]
+    forward = runner.logits(sequences)
+    order = np.array([3, 3, 9, 0, 1, 1, 2, 8, 7, 6, 5, 4])
+    again = runner.logits([sequences[place] for place in order], batch_size=3)
+    np.testing.assert_allclose(again, forward[order], atol=1e-4)
+
+
+def test_it_says_what_it_runs_on(runner: Runner) -> None:
+    assert runner.provider in ("cpu", "CPUExecutionProvider")
+    assert runner.threads == 1
+
+
+def test_torch_is_the_network_itself(checkpoint: Path, data: LabelledData) -> None:
+    import torch
+    from genoslim.models import load, load_tokenizer
+
+    tokenizer = load_tokenizer(checkpoint)
+    ids, mask = tokenizer.pad(tokenizer.encode(data.sequences[:5]))
+    with torch.no_grad():
+        expected = load(checkpoint)(torch.from_numpy(ids), torch.from_numpy(mask)).numpy()
+    found = open_runner(checkpoint, "torch", device="cpu", threads=1).run(ids, mask)
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_devices_that_are_not_there(checkpoint: Path) -> None:
+    import torch
+
+    with pytest.raises(UsageError, match="device is 'tpu'; expected auto, cpu or cuda"):
+        open_runner(checkpoint, "torch", device="tpu")
+    if not torch.cuda.is_available():
+        with pytest.raises(GenoslimError, match="torch finds no usable CUDA device"):
+            open_runner(checkpoint, "torch", device="cuda")

@@ -1,0 +1,235 @@
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from genoslim.bench.benchmark import run_bench
+from genoslim.bench.figure import spread
+from genoslim.bench.result import BenchResult
+from genoslim.bench.table import summary_table, values
+from genoslim.cli import main
+from genoslim.data.dataset import LabelledData
+from genoslim.errors import GenoslimError, UsageError
+from genoslim.export.runtime import to_probabilities
+from genoslim.stats.ranks import auroc
+from hypothesis import given
+from hypothesis import strategies as st
+
+FILES = {"bench.json", "bench.tsv", "latency_auroc.png", "predictions.npz", "report.html"}
+
+
+@pytest.fixture(scope="module")
+def result(
+    checkpoint: Path,
+    bundle: Path,
+    data_file: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> BenchResult:
+    return run_bench(
+        [checkpoint, bundle],
+        data_file,
+        tmp_path_factory.mktemp("bench") / "out",
+        device="cpu",
+        threads=1,
+        seconds=0.05,
+        quick=True,
+        prevalence=0.02,
+    )
+
+
+def test_all_files_are_there_and_nothing_beside_them(result: BenchResult) -> None:
+    assert {path.name for path in result.folder.iterdir()} == FILES
+    assert [path.name for path in result.folder.parent.iterdir()] == ["out"]
+    picture = (result.folder / "latency_auroc.png").read_bytes()
+    assert picture.startswith(b"\x89PNG")
+
+
+def test_the_json_holds_raw_times_environment_and_decision(result: BenchResult) -> None:
+    record = json.loads((result.folder / "bench.json").read_text())
+    assert record["baseline"] == "full"
+    assert record["settings"]["margin"] == 0.01
+    assert record["environment"]["cores"] >= 1
+    first, second = record["models"]
+    assert first["comparison"] is None
+    assert second["comparison"]["noninferiority"]["margin"] == 0.01
+    for model in (first, second):
+        rounds = model["measurement"]["rounds"]
+        assert len(rounds) == 3
+        assert model["summary"]["latency"]["n"] == sum(len(part["whole"]) for part in rounds) >= 20
+        assert set(rounds[0]["batches"]) == {"8", "64"}
+        assert model["measurement"]["memory"]["peak"] > 1e6
+    assert first["subject"]["fine_tune_seconds"] == 12.5
+    assert first["summary"]["speed_up"] == {"median": 1.0, "low": 1.0, "high": 1.0, "rounds": 3}
+    assert record["decision"]["deploy"] in ("full", "slim")
+
+
+def test_quality_is_that_of_the_kept_predictions(result: BenchResult) -> None:
+    with np.load(result.folder / "predictions.npz") as kept:
+        assert kept["models"].tolist() == ["full", "slim"]
+        for place, model in enumerate(result.models):
+            probabilities = to_probabilities(
+                kept[f"test_logits_{place}"], model.quality.temperature
+            )
+            assert model.quality.metrics.auroc == auroc(kept["test_labels"], probabilities)
+
+
+def test_both_backends_are_measured_each_in_a_lean_process(result: BenchResult) -> None:
+    torch_model, onnx_model = (model.measurement for model in result.models)
+    assert torch_model.provider == "cpu"
+    assert onnx_model.provider == "CPUExecutionProvider"
+    assert onnx_model.memory.peak < torch_model.memory.peak  # no torch in the bundle's process
+
+
+def test_the_table_has_one_row_a_model(result: BenchResult) -> None:
+    with (result.folder / "bench.tsv").open() as stream:
+        rows = list(csv.DictReader(stream, delimiter="\t"))
+    assert [row["model"] for row in rows] == ["full", "slim"]
+    assert rows[0]["auroc_difference"] == ""
+    assert float(rows[1]["auroc"]) == pytest.approx(result.models[1].quality.metrics.auroc)
+    assert rows[0]["p99_ms"] == ""
+    assert int(rows[0]["p99_runs_missing"]) == 1000 - int(rows[0]["runs"])
+    assert list(rows[0]) == list(values(result.models[0], result))
+    assert summary_table(result).count("\n") == 2
+
+
+class _Page(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.sources: list[str] = []
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.sources += [value or "" for key, value in attrs if key in ("src", "href")]
+        if tag not in ("meta", "img", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_the_report_needs_no_other_file_and_escapes(result: BenchResult) -> None:
+    text = (result.folder / "report.html").read_text()
+    page = _Page()
+    page.feed(text)
+    assert page.open == []
+    assert page.sources
+    assert all(source.startswith("data:image/png;base64,") for source in page.sources)
+    assert "random &lt;windows&gt;" in text
+    assert "<windows>" not in text
+    for words in (
+        "Causality is not pathogenicity",
+        "not for commercial use: full (CC-BY-NC-SA-4.0, CC0-1.0)",
+        "Intended use",
+        "Independence of the test data",
+        "Subgroups",
+        "Uncertainty",
+        "Versions and hashes",
+        result.data.fingerprint,
+        "runs missing",
+    ):
+        assert words in text
+    prose = re.sub(r"base64,[^\"]*", "", text)
+    assert not re.search(r"\b[PB][PVSAM]\d\b", prose)  # no ACMG code
+
+
+def test_a_second_run_replaces_the_first_and_nothing_else(
+    bundle: Path, data_file: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "mine.txt").write_text("precious")
+    with pytest.raises(UsageError, match="not empty and no former benchmark"):
+        run_bench([bundle], data_file, out, quick=True)
+    assert (out / "mine.txt").read_text() == "precious"
+    (out / "bench.json").write_text("{}")
+    found = run_bench([bundle], data_file, out, quick=True, seconds=0.01, threads=1)
+    assert {path.name for path in out.iterdir()} == FILES
+    assert (found.decision.deploy, found.decision.passed) == ("slim", True)
+
+
+def test_a_failed_run_leaves_the_former_one(
+    bundle: Path, make_bundle: Callable[..., Path], data_file: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "bench.json").write_text("former")
+    with pytest.raises(GenoslimError, match="windows of 61 bp"):
+        run_bench([bundle, make_bundle("long", window_length=61)], data_file, out)
+    assert (out / "bench.json").read_text() == "former"
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"margin": 0.0}, "margin is 0; expected a number above 0 and below 1"),
+        ({"margin": float("nan")}, "margin is nan"),
+        ({"max_p95_ms": -1.0}, "max-p95-ms is -1; expected a number above 0"),
+        ({"prevalence": 1.0}, "prevalence is 1; expected a number above 0 and below 1"),
+        ({"seconds": 0.0}, "seconds is 0"),
+        ({"threads": 0}, "threads is 0; expected 1 or more"),
+    ],
+)
+def test_bad_options_are_usage_errors(
+    options: dict[str, float], message: str, bundle: Path, data_file: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        run_bench([bundle], data_file, tmp_path / "out", **options)  # type: ignore[arg-type]
+
+
+def test_data_without_test_rows_or_with_one_class_is_refused(
+    bundle: Path, make_data: Callable[..., LabelledData], tmp_path: Path
+) -> None:
+    path = tmp_path / "data.parquet"
+    make_data(sizes={"train": 8, "validation": 8}).write(path)
+    with pytest.raises(GenoslimError, match=r"data\.parquet: no row in split 'test'"):
+        run_bench([bundle], path, tmp_path / "out")
+    make_data(sizes={"train": 8, "validation": 8, "test": 2}).write(path)
+    with pytest.raises(GenoslimError, match=r"split test has . positive and . negative rows"):
+        run_bench([bundle], path, tmp_path / "out")
+
+
+def test_the_command_ends_with_3_when_the_gate_says_no(
+    checkpoint: Path, bundle: Path, data_file: Path, tmp_path: Path
+) -> None:
+    arguments = [
+        *("bench", str(bundle), "--baseline", str(checkpoint), "-d", str(data_file)),
+        *("-o", str(tmp_path / "out"), "--quick", "--seconds", "0.01", "--threads", "1"),
+        *("--max-p95-ms", "0.000001"),
+    ]
+    done = CliRunner().invoke(main, arguments)
+    assert done.exit_code == 3
+    assert {path.name for path in (tmp_path / "out").iterdir()} == FILES
+    assert done.stdout.splitlines()[0].split()[:3] == ["model", "p50", "ms"]
+    assert done.stdout.splitlines()[1].startswith("full")
+    assert "genoslim: deploy none" in done.stderr
+    record = json.loads((tmp_path / "out" / "bench.json").read_text())
+    assert record["decision"]["deploy"] is None
+    assert record["baseline"] == "full"
+
+
+def test_the_command_says_what_is_no_model(data_file: Path, tmp_path: Path) -> None:
+    done = CliRunner().invoke(
+        main, ["bench", str(tmp_path), "-d", str(data_file), "-o", str(tmp_path / "out")]
+    )
+    assert done.exit_code == 1
+    assert done.stderr.startswith(f"genoslim: {tmp_path}: neither a bundle")
+    assert done.stderr.count("\n") == 1
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=15))
+def test_labels_keep_their_distance_and_order(places: list[float]) -> None:
+    moved = spread(places, 0.05)
+    for first, second in zip(sorted(moved), sorted(moved)[1:], strict=False):
+        assert second - first >= 0.05 - 1e-9
+    order = sorted(range(len(places)), key=places.__getitem__)
+    assert order == sorted(order, key=lambda place: (moved[place], order.index(place)))
+    assert min(moved) >= -1e-9
+    assert max(moved) <= 1 + 1e-9

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from genoslim.bench.environment import (
+    describe_environment,
+    processor_features,
+    processor_name,
+)
+from genoslim.bench.memory import memory_use, parse_status
+
+CPUINFO = "processor\t: 0\nmodel name\t: Some CPU @ 2 GHz\nflags\t\t: fpu avx2 fma sse\n"
+STATUS = "Name:\tx\nVmPeak:\t  9999 kB\nVmHWM:\t   2048 kB\nVmRSS:\t   1024 kB\n"
+
+
+def test_the_environment_is_described() -> None:
+    found = describe_environment()
+    assert found.cores >= 1
+    assert found.processor
+    assert "torch" in found.versions
+    assert "CPUExecutionProvider" in found.providers
+    assert set(found.providers) <= set(found.providers_listed)
+    assert found.to_dict()["genoslim"] == found.genoslim
+
+
+def test_the_processor_is_read_from_the_kernel() -> None:
+    assert processor_name(CPUINFO) == "Some CPU @ 2 GHz"
+    assert processor_features(CPUINFO) == ("avx2", "fma")
+    assert processor_features("Features\t: fp asimd\n") == ("asimd",)
+    assert processor_name("") is None
+
+
+def test_memory_is_read_from_the_kernel() -> None:
+    found = parse_status(STATUS)
+    assert (found.resident, found.peak, found.source) == (1024**2, 2 * 1024**2, "VmHWM")
+    with pytest.raises(KeyError):
+        parse_status("VmRSS:\t 3 kB\n")
+
+
+def test_memory_grows_with_what_is_held() -> None:
+    before = memory_use()
+    held = bytearray(64 * 1024**2)
+    held[::4096] = b"x" * len(held[::4096])
+    after = memory_use()
+    assert after.peak >= before.peak
+    assert after.peak >= len(held)
+
+
+def test_without_proc_there_is_still_a_peak(tmp_path: Path) -> None:
+    found = memory_use(tmp_path / "absent")
+    assert (found.resident, found.source) == (None, "ru_maxrss")
+    assert found.peak > 1024**2

@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from genoslim.bench.quality import (
+    BOOTSTRAP,
+    DELONG,
+    Scores,
+    calibrated,
+    compare,
+    judge,
+    recurring,
+)
+from genoslim.bench.subjects import Subject
+from genoslim.data.dataset import LabelledData
+from genoslim.errors import GenoslimError
+from genoslim.export.evaluate import Calibration
+from genoslim.stats.delong import auroc_interval, paired_auroc
+
+SUBJECT = Subject(
+    name="m",
+    path=Path("m"),
+    backend="torch",
+    digest="d",
+    size=1,
+    parameters=1,
+    layers=1,
+    base_layers=None,
+    precision="fp32",
+    window_length=None,
+    assembly=None,
+    fine_tune_seconds=None,
+    trained_on=None,
+    licences=(),
+)
+
+
+def logits_for(data: LabelledData, signal: float, seed: int = 0) -> np.ndarray:
+    noise = np.random.default_rng(seed).normal(size=len(data))
+    margin = noise + signal * (2.0 * data.labels - 1)
+    return np.stack([-margin, margin], axis=1).astype(np.float32)
+
+
+def scores_for(data: LabelledData, signal: float, seed: int = 0) -> Scores:
+    rows = {name: data.split(name) for name in ("validation", "test")}  # type: ignore[arg-type]
+    logits = {name: logits_for(part, signal, seed) for name, part in rows.items()}
+    return calibrated(SUBJECT, rows["validation"], logits)
+
+
+@pytest.fixture
+def held_out(data: LabelledData) -> LabelledData:
+    return data.split("test")
+
+
+def test_a_bundle_brings_its_calibration_and_a_checkpoint_is_fitted(data: LabelledData) -> None:
+    rows = data.split("validation")
+    logits = {"validation": logits_for(rows, 1.0), "test": logits_for(rows, 1.0)}
+    stored = replace(SUBJECT, temperature=2.0, threshold=0.3)
+    assert calibrated(stored, rows, logits).fitted == Calibration(2.0, 0.3)
+    fitted = calibrated(SUBJECT, rows, logits)
+    assert fitted.fitted_by == "fitted on validation here"
+    assert fitted.fitted.temperature != 1.0
+
+
+def test_broken_logits_are_named(data: LabelledData) -> None:
+    rows = data.split("validation")
+    good = logits_for(rows, 1.0)
+    bad = good.copy()
+    bad[3, 0] = np.nan
+    with pytest.raises(GenoslimError, match="m: 1 of 40 test rows have logits that are not finite"):
+        calibrated(SUBJECT, rows, {"validation": good, "test": bad})
+    with pytest.raises(GenoslimError, match=r"m: logits of shape \[40, 3\]; expected two labels"):
+        calibrated(SUBJECT, rows, {"validation": np.zeros((40, 3), np.float32), "test": good})
+
+
+def test_figures_are_those_of_the_statistics(data: LabelledData, held_out: LabelledData) -> None:
+    scores = scores_for(data, 0.8)
+    found = judge(held_out, scores, prevalence=0.02)
+    expected = auroc_interval(held_out.labels, scores.probabilities)
+    assert (found.interval.low, found.interval.high) == (expected.low, expected.high)
+    assert found.interval.method == DELONG
+    assert found.metrics.auroc == expected.auroc
+    assert found.metrics.threshold == scores.fitted.threshold
+    assert found.by_group is not None
+    assert set(found.by_group.per_group) == {"g0", "g1", "g2"}
+    assert set(found.operating_points) == {"0.9", "0.95"}
+    assert found.predictive is not None
+    assert found.predictive.prevalence == 0.02
+
+
+def test_without_a_prevalence_nothing_is_said_about_it(
+    data: LabelledData, held_out: LabelledData
+) -> None:
+    assert judge(held_out, scores_for(data, 0.8)).predictive is None
+
+
+def test_a_model_against_itself_is_no_different(data: LabelledData, held_out: LabelledData) -> None:
+    scores = scores_for(data, 0.8)
+    found = compare(held_out, scores, scores, margin=0.01)
+    assert (found.difference, found.low, found.high, found.p_value) == (0.0, 0.0, 0.0, 1.0)
+    assert found.flipped == 0
+    assert found.noninferiority.passed
+    assert found.macro_difference == 0.0
+
+
+def test_a_worse_model_is_not_non_inferior(data: LabelledData, held_out: LabelledData) -> None:
+    full, slim = scores_for(data, 2.0), scores_for(data, 0.0, seed=1)
+    found = compare(held_out, full, slim, margin=0.01)
+    delong = paired_auroc(held_out.labels, full.probabilities, slim.probabilities)
+    assert (found.difference, found.p_value) == (delong.difference, delong.p_value)
+    assert found.method == DELONG
+    assert not found.noninferiority.passed
+    assert 0 < found.flipped_to_positive < found.flipped
+
+
+def test_recurring_variants_are_drawn_together(make_data: Callable[..., Any]) -> None:
+    data = make_data(recurring=True, groups=0)
+    rows = data.split("test")
+    assert recurring(rows)
+    # Both rows of a variant get one score: half of them carry no information of their own.
+    full, slim = (
+        Scores(
+            probabilities=np.repeat(scores_for(data, 0.5, seed).probabilities[::2], 2),
+            fitted=Calibration(1.0, 0.5),
+            fitted_by="",
+        )
+        for seed in (1, 2)
+    )
+    found = compare(rows, full, slim, margin=0.01)
+    assert found.method == BOOTSTRAP
+    assert found.high - found.low > found.delong.high - found.delong.low
+    assert found.macro_difference is None
+    assert judge(rows, full).interval.method == BOOTSTRAP
+    assert judge(rows, full).by_group is None

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import pytest
+from genoslim.bench.workload import Workload, write_workload
+from genoslim.errors import GenoslimError
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+WINDOWS = st.integers(1, 9).flatmap(
+    lambda length: st.lists(
+        st.text("ACGTN", min_size=length, max_size=length), min_size=1, max_size=8, unique=True
+    )
+)
+
+
+@settings(max_examples=30)
+@given(WINDOWS)
+def test_cutting_gives_the_windows_back(windows: list[str]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        write_workload([*windows, *windows], Path(folder))
+        with Workload(Path(folder)) as found:
+            assert sorted(found.windows()) == sorted(windows)
+            assert found.window(len(found)) == found.window(0)
+
+
+def test_the_draw_is_limited_and_repeatable(tmp_path: Path) -> None:
+    windows = [f"{number:08b}".replace("0", "A").replace("1", "C") for number in range(100)]
+    drawn = []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        write_workload(windows, tmp_path / name, most=10)
+        with Workload(tmp_path / name) as workload:
+            drawn.append(workload.windows())
+    assert drawn[0] == drawn[1]
+    assert len(set(drawn[0])) == 10
+
+
+def test_nothing_to_time_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(GenoslimError, match="no window to time"):
+        write_workload([], tmp_path)
