@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,6 @@ from .latency import runs_needed, runs_of_mlperf
 from .measure import BATCHES
 from .result import BenchResult, to_record
 from .table import quality_table, speed_table, tsv
-from .template import REPORT
 
 RESULT, TABLE, PICTURE, REPORT_FILE = "bench.json", "bench.tsv", "latency_auroc.png", "report.html"
 
@@ -36,10 +36,11 @@ def render(result: BenchResult, picture: bytes) -> str:
         raise GenoslimError(
             "the report needs the extra `train` (jinja2): pip install 'genoslim[train]'"
         ) from None
+    template = files(__package__).joinpath("report.html.j2").read_text(encoding="utf-8")
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    return environment.from_string(REPORT).render(
+    return environment.from_string(template).render(
         result=result,
         picture=_embedded(picture),
         reliability=_embedded(draw_reliability(result)),
