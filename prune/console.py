@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from ..errors import GenoslimError, UsageError
+from ..models import checkpoint
 from ..models.checkpoint import read_training
 from ..models.families import family_name, licence, read_config
 from .measure import MEASURES, Measuring
@@ -51,6 +52,7 @@ def sweep_on_console(
 
     `recipe` and `seeds` hold the options that were given; None stands for "not given".
     """
+    _quieten_fresh_heads()
     run = open_sweep(out, _config(model, data, out, recipe, seeds))
     if dry_run:
         _print_plan(run)
@@ -74,6 +76,7 @@ def prune_on_console(
     data: Path | None = None,
 ) -> None:
     """Judge a run, build the slim models, print their table."""
+    _quieten_fresh_heads()
     given = {name: value for name, value in rules.items() if value is not None}
     chosen = Rules(**given, measuring=Measuring(**measuring))
     folder = RunFolder(run)
@@ -167,6 +170,11 @@ def is_pruned(folder: Path) -> bool:
     return (folder / PRUNE_FILE).is_file()
 
 
+def _quieten_fresh_heads() -> None:
+    """Leave out the line on a fresh head at every load: here each trial has one by design."""
+    logging.getLogger(checkpoint.__name__).setLevel(logging.WARNING)
+
+
 def _config(
     model: str | None,
     data: Path | None,
@@ -238,7 +246,7 @@ def _print_models(pruned: Pruned) -> None:
         rows.append([name, str(len(model.kept)), *values, *(macro if grouped else []), *times])
     heads = ["model", "layers", "accuracy", "AUROC", "F1", "TP rate"]
     heads += ["macro AUROC"] if grouped else []
-    click.echo(f"test split, mean \u00b1 sd over {len(base.seeds)} seeds:")
+    click.echo(f"test split, mean \u00b1 sd over {len(base.test['auroc'].values)} seeds:")
     _print_table([*heads, "fine-tuning", "evaluation"], rows)
 
 

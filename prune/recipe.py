@@ -64,10 +64,10 @@ class Recipe:
 
     def rate(self, step: int, total: int) -> float:
         """Return the learning rate of optimiser step `step` (from 0) of at most `total`."""
-        if step < self.warmup_steps:
-            return self.learning_rate * (step + 1) / (self.warmup_steps + 1)
-        left = max(total - step, 0) / max(total - self.warmup_steps, 1)
-        return self.learning_rate * min(left, 1.0)
+        warmup = min(self.warmup_steps, total // 10)
+        if step < warmup:
+            return self.learning_rate * (step + 1) / (warmup + 1)
+        return self.learning_rate * max(total - step, 0) / (total - warmup)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as a JSON-ready dictionary."""

@@ -312,10 +312,11 @@ def _notes(run: RunFolder, judgement: Judgement, models: Sequence[SlimModel]) ->
     notes = [f"{m.name} is identical to {m.same_as}: {m.reason}" for m in models if m.same_as]
     notes += [f"{m.name}: {m.reason}" for m in models if " rule `" in m.reason and not m.same_as]
     for model in models:
-        lost = [seed.seed for seed in model.seeds if seed.collapsed]
-        if lost:
-            seeds = ", ".join(map(str, lost))
-            notes.append(f"{model.name}: seed {seeds} collapsed and does not count")
+        lost = [str(seed.seed) for seed in model.seeds if seed.collapsed]
+        if len(lost) == len(model.seeds):
+            notes.append(f"{model.name}: EVERY seed collapsed: its figures are those of chance")
+        elif lost:
+            notes.append(f"{model.name}: seed {', '.join(lost)} collapsed and does not count")
     return (*notes, *caveats(run, judgement.rules))
 
 

@@ -262,7 +262,7 @@ def _verdict(
         drop = _drop_of(baseline["auroc"].mean, rules)
         role, finding, reason = by_test(comparison, drop, rules)
         if rules.rule == "paper":
-            role, reason = by_paper(worse, held)
+            role, reason = by_paper(worse, held, collapsed=not group.sound)
     if not group.sound:
         reason += (
             f"; every seed ({', '.join(map(str, group.collapsed_seeds))}) COLLAPSED:"
@@ -285,14 +285,24 @@ def _verdict(
     return LayerVerdict(layer, role, evidence)
 
 
-def by_paper(worse: Sequence[str], held: Sequence[str]) -> tuple[Role, str]:
+def by_paper(
+    worse: Sequence[str], held: Sequence[str], *, collapsed: bool = False
+) -> tuple[Role, str]:
     """Apply the paper's rule to which metrics are worse by the drop and which held.
 
-    Both at once can only be when the baseline's own sd exceeds the drop: then undecided.
+    Both at once can only be when the baseline's own sd exceeds the drop: then undecided. If
+    every seed without the layer collapsed, one class is predicted for all and F1 and TP rate
+    only tell which: accuracy and AUROC decide between cornerstone and undecided.
     """
     cornerstone = len(worse) == len(MEASURES)
     unfavourable = len(held) >= _UNFAVOURABLE_OF_FOUR
     counts = f"{len(worse)} of 4 metrics fall by the drop, {len(held)} of 4 hold"
+    if collapsed:
+        fallen = {"accuracy", "auroc"} <= set(worse)
+        says = (
+            "accuracy and AUROC fall by the drop" if fallen else "accuracy or AUROC does not fall"
+        )
+        return "cornerstone" if fallen else "undecided", f"without it {says} ({counts})"
     if cornerstone and unfavourable:
         return "undecided", f"{counts}: the baseline varies by more than the drop itself"
     if cornerstone:

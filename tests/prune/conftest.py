@@ -1,0 +1,63 @@
+"""Tiny models and data, and one finished sweep shared by the tests that read it."""
+
+from __future__ import annotations
+
+import runpy
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from genoslim.prune.recipe import Recipe
+from genoslim.prune.run_folder import RunFolder
+from genoslim.prune.sweep import Executor, SweepConfig, open_sweep, sweep
+
+TINY = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "tiny_sweep.py"))
+QUICK = Recipe(epochs=3, learning_rate=1e-2, batch_size=16)
+INLINE = Executor(workers=1, threads=1, device="cpu")
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A post-LayerNorm model of three layers, with dropout."""
+    folder: Path = TINY["write_model"](
+        tmp_path_factory.mktemp("model") / "dnabert2", "dnabert2", hidden=16, dropout=0.1
+    )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def nt_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pre-LayerNorm model of three layers."""
+    folder: Path = TINY["write_model"](tmp_path_factory.mktemp("model") / "nt", "nt_v1", hidden=16)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """128 training, 64 validation and 64 test windows in four groups."""
+    path: Path = TINY["write_data"](
+        tmp_path_factory.mktemp("data") / "data.parquet", groups=4, source="simulated eQTL"
+    )
+    return path
+
+
+@pytest.fixture(scope="session")
+def config(nt_model: Path, data: Path) -> SweepConfig:
+    return SweepConfig(model=str(nt_model), data=data, recipe=QUICK)
+
+
+@pytest.fixture(scope="session")
+def finished(config: SweepConfig, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """A finished sweep; read it, do not change it."""
+    run = open_sweep(tmp_path_factory.mktemp("run") / "run", config)
+    sweep(run, executor=INLINE, report=lambda status: None)
+    return run

@@ -1,0 +1,302 @@
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from genoslim.errors import GenoslimError, UsageError
+from genoslim.prune import pool as pools
+from genoslim.prune import runner as runners
+from genoslim.prune.pool import Ended, InlinePool
+from genoslim.prune.progress import Monitor, Status, duration
+from genoslim.prune.run_folder import RunFolder
+from genoslim.prune.runner import Setting, fingerprint_model, resolve_devices
+from genoslim.prune.sweep import (
+    Executor,
+    SweepConfig,
+    attempts,
+    next_attempt,
+    open_sweep,
+    plan,
+    run_one,
+    run_trials,
+    setting_of,
+    sweep,
+)
+from genoslim.prune.trial import TrialSpec
+
+INLINE = Executor(workers=1, threads=1, device="cpu")
+
+
+def _quiet(status: Status) -> None:
+    pass
+
+
+def _same_results(first: RunFolder, second: RunFolder) -> None:
+    for spec in plan(first):
+        one, other = first.trials.read(spec), second.trials.read(spec)
+        assert one is not None
+        assert other is not None
+        np.testing.assert_array_equal(one.predictions.validation, other.predictions.validation)
+        np.testing.assert_array_equal(one.predictions.test, other.predictions.test)
+        times = {"fine_tune_seconds": 0.0, "evaluation_seconds": 0.0}
+        assert replace(one.result, **times) == replace(other.result, **times)  # type: ignore[arg-type]
+
+
+def test_plan_is_the_baseline_then_one_trial_a_layer(finished: RunFolder) -> None:
+    found = [(spec.dropped, spec.seed) for spec in plan(finished)]
+    assert found == [((), 0), ((), 1), ((), 2), ((0,), 0), ((1,), 0), ((2,), 0)]
+
+
+def test_a_finished_sweep_runs_nothing(
+    finished: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Executor, "pool", lambda *args: pytest.fail("a pool was started"))
+    sweep(finished, executor=INLINE, report=_quiet)
+
+
+def test_baseline_weights_are_kept_and_load(finished: RunFolder) -> None:
+    from genoslim.models import load
+
+    for spec in plan(finished):
+        kept = finished.trials.checkpoint(spec).exists()
+        assert kept == (not spec.dropped)
+    assert len(load(finished.trials.checkpoint(plan(finished)[0])).blocks) == 3
+
+
+def test_two_processes_find_what_one_finds(
+    finished: RunFolder, config: SweepConfig, tmp_path: Path
+) -> None:
+    run = open_sweep(tmp_path / "run", config)
+    executor = Executor(workers=2, threads=1, device="cpu")
+    seen: list[Status] = []
+    sweep(run, executor=executor, report=seen.append)
+    _same_results(finished, run)
+    assert seen[-1].done == seen[-1].total == 6
+    assert max(len(status.running) for status in seen) == 2
+
+
+def test_what_is_done_is_not_run_again(
+    finished: RunFolder, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shutil.copytree(finished.folder, tmp_path / "run")
+    run = RunFolder(tmp_path / "run")
+    lost = plan(run)[4]
+    (run.trials.path(lost) / "result.json").unlink()
+    with caplog.at_level(logging.INFO):
+        sweep(run, executor=INLINE, report=_quiet)
+    assert [record.getMessage()[:26] for record in caplog.records if "AUROC" in record.message] == [
+        "6/6 without layer 1, seed "
+    ]
+    _same_results(finished, run)
+
+
+def test_a_trial_another_process_runs_is_left_to_it(finished: RunFolder, tmp_path: Path) -> None:
+    """Another process holds a claim, then dies without a result: the sweep takes over."""
+    shutil.copytree(finished.folder, tmp_path / "run")
+    run = RunFolder(tmp_path / "run")
+    spec = plan(run)[-1]
+    (run.trials.path(spec) / "result.json").unlink()
+    with run.trials.claim(spec):
+        pool = InlinePool(replace(setting_of(run), threads=1), lambda *args: None)
+        pool.submit(spec, keep_weights=False)
+        assert pool.wait() == [Ended(spec, "busy")]
+        taken = threading.Thread(target=lambda: sweep(run, executor=INLINE, report=_quiet))
+        taken.start()
+        time.sleep(0.5)
+        assert run.trials.read(spec) is None
+    taken.join(60)
+    _same_results(finished, run)
+
+
+def test_one_trial_by_its_hash(config: SweepConfig, tmp_path: Path, finished: RunFolder) -> None:
+    run = open_sweep(tmp_path / "run", config)
+    spec = plan(run)[3]
+    run_one(run, spec.hash, executor=INLINE)
+    assert [run.trials.done(other) for other in plan(run)] == [other == spec for other in plan(run)]
+    with pytest.raises(UsageError, match="no trial 'abc'"):
+        run_one(run, "abc", executor=INLINE)
+
+
+def _collapse_seed_below_1000(monkeypatch: pytest.MonkeyPatch, dropped: tuple[int, ...]) -> None:
+    original = runners.TrialRunner._result
+
+    def result(self, spec, *args):  # type: ignore[no-untyped-def]
+        found = original(self, spec, *args)
+        stuck = "stuck" if spec.dropped == dropped and spec.seed < 1000 else ""
+        return replace(found, collapsed=stuck)
+
+    monkeypatch.setattr(runners.TrialRunner, "_result", result)
+
+
+def test_a_collapsed_trial_is_retried_with_another_seed(
+    config: SweepConfig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    _collapse_seed_below_1000(monkeypatch, (1,))
+    run = open_sweep(tmp_path / "run", config)
+    spec = plan(run)[4]
+    with caplog.at_level(logging.INFO):
+        run_trials(
+            [spec],
+            store=run.trials,
+            setting=setting_of(run),
+            executor=INLINE,
+            keeps=lambda spec: False,
+            report=_quiet,
+        )
+    assert [trial.spec.seed for trial in attempts(run.trials, spec)] == [0, 1000]
+    assert next_attempt(run.trials, spec, keep_weights=False) is None
+    assert "COLLAPSED (stuck)" in caplog.text
+
+
+def test_a_failing_trial_is_named_with_its_cause(
+    config: SweepConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: object, spec: TrialSpec) -> None:
+        if spec.dropped == (1,):
+            raise RuntimeError("no memory left")
+
+    monkeypatch.setattr(runners.TrialRunner, "_model", fail)
+    run = open_sweep(tmp_path / "run", config)
+    spec = plan(run)[4]
+    with pytest.raises(
+        GenoslimError, match=f"{spec.hash} .without layer 1, seed 0. failed: Runt.*left"
+    ):
+        run_trials(
+            [spec],
+            store=run.trials,
+            setting=setting_of(run),
+            executor=INLINE,
+            keeps=lambda spec: False,
+            report=_quiet,
+        )
+
+
+def test_a_killed_worker_is_named_with_its_signal(config: SweepConfig, tmp_path: Path) -> None:
+    run = open_sweep(tmp_path / "run", replace(config, recipe=replace(config.recipe, epochs=2000)))
+    settings = [replace(setting_of(run), threads=1)]
+    pool = pools.ProcessPool(settings, lambda *args: None)
+    try:
+        spec = plan(run)[3]
+        pool.submit(spec, keep_weights=False)
+        (child,) = multiprocessing.active_children()
+        assert child.pid is not None
+        os.kill(child.pid, signal.SIGKILL)
+        ended: list[Ended] = []
+        while not ended:
+            ended = pool.wait()
+        assert ended[0].spec == spec
+        assert "SIGKILL (out of memory?)" in ended[0].cause
+        assert pool.slots == 0
+    finally:
+        pool.close()
+
+
+def test_sigterm_ends_in_one_line_and_leaves_no_result(config: SweepConfig, tmp_path: Path) -> None:
+    run = open_sweep(tmp_path / "run", replace(config, recipe=replace(config.recipe, epochs=5000)))
+
+    def report(status: Status) -> None:
+        if status.running and not status.running[0].endswith(" 0%"):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(GenoslimError, match="interrupted with 0 of 6 trials done"):
+        sweep(run, executor=INLINE, report=report)
+    assert signal.getsignal(signal.SIGTERM) == before
+    assert not list(run.folder.glob("trials/*/result.json"))
+
+
+def test_changed_data_stops_a_trial(finished: RunFolder, tmp_path: Path) -> None:
+    setting = Setting(
+        model=finished.record["model"],
+        data=Path(finished.record["data"]),
+        data_fingerprint="0" * 64,
+        trials=tmp_path,
+    )
+    pool = InlinePool(setting, lambda *args: None)
+    pool.submit(plan(finished)[0], keep_weights=False)
+    (ended,) = pool.wait()
+    assert ended.outcome == "failed"
+    assert "the file was changed" in ended.cause
+
+
+def test_ray_without_ray_names_the_extra(
+    config: SweepConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    run = open_sweep(tmp_path / "run", config)
+    with pytest.raises(GenoslimError, match=r"pip install 'genoslim\[ray\]'"):
+        sweep(run, executor=replace(INLINE, kind="ray"), report=_quiet)
+
+
+def test_a_split_of_one_class_is_refused(config: SweepConfig, tmp_path: Path) -> None:
+    from genoslim.data.dataset import LabelledData
+
+    data = LabelledData.read(config.data)
+    keep = (data.splits != "validation") | (data.labels == 1)
+    data.subset(keep).write(tmp_path / "one.parquet")
+    with pytest.raises(GenoslimError, match="validation split has 32 positive and 0 negative"):
+        open_sweep(tmp_path / "run", replace(config, data=tmp_path / "one.parquet"))
+
+
+def test_workers_and_threads(config: SweepConfig, tmp_path: Path) -> None:
+    base = setting_of(open_sweep(tmp_path / "run", config))
+    assert len(Executor(device="cpu", workers=3).settings(base, 10)) == 3
+    assert len(Executor(device="cpu", workers=3).settings(base, 2)) == 2
+    small = Executor(device="cpu").settings(base, 1000)
+    assert len(small) == len(os.sched_getaffinity(0))
+    assert {setting.threads for setting in small} == {1}
+    with pytest.raises(UsageError, match="device 'cuda:99' is not here"):
+        resolve_devices("cuda:99")
+
+
+def test_fingerprint_is_of_weights_and_tokenizer_not_of_cards(
+    nt_model: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(nt_model, tmp_path / "copy")
+    (tmp_path / "copy" / "README.md").write_text("another card")
+    assert fingerprint_model(tmp_path / "copy") == fingerprint_model(nt_model)
+    weights = tmp_path / "copy" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
+    assert fingerprint_model(tmp_path / "copy") != fingerprint_model(nt_model)
+
+
+def test_time_left() -> None:
+    now = [0.0]
+    seen: list[Status] = []
+    spec = TrialSpec(
+        model="m",
+        model_fingerprint="m",
+        data_fingerprint="d",
+        dropped=(),
+        seed=0,
+        recipe=SweepConfig(model="m", data=Path("d")).recipe,
+    )
+    monitor = Monitor(4, 0, 2, seen.append, clock=lambda: now[0])
+    monitor.started(spec)
+    assert seen[-1].seconds_left is None
+    now[0] = 10.0
+    monitor.stepped(spec, 1, 2)
+    assert seen[-1].seconds_left == pytest.approx(20 * 3.5 / 2)
+    assert seen[-1].running == ("baseline, seed 0 50%",)
+    monitor.left(spec)
+    assert seen[-1].running == ()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(3.2, "3 s"), (185, "3 min 05 s"), (7800, "2 h 10 min")]
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
