@@ -97,6 +97,8 @@ class _VcfSink:
 
 @contextmanager
 def _stdout(header: bytes) -> Iterator[Sink]:
+    if sys.stdout is None:  # the process was started with stdout closed
+        raise GenoslimError("stdout: closed; give -o a file")
     sys.stdout.flush()
     try:
         stream = cast("BinaryIO", io.FileIO(sys.stdout.fileno(), "wb", closefd=False))

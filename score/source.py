@@ -67,6 +67,8 @@ def _open_stream(name: str) -> Iterator[BinaryIO]:
 
 def _stdin() -> BinaryIO:
     """Return unbuffered stdin, whose read takes no lock that the interpreter wants when it ends."""
+    if sys.stdin is None:  # the process was started with stdin closed
+        raise GenoslimError("stdin: closed; give -i a file")
     try:
         return cast("BinaryIO", io.FileIO(sys.stdin.fileno(), closefd=False))
     except (OSError, ValueError):

@@ -85,7 +85,8 @@ def score_vcf(
     """
     _check_options(check_ref, non_snv)
     check_output(output)
-    _refuse_overwriting(output, summary, [bundle, fasta, *([] if input == STDIN else [input])])
+    files = [bundle, fasta] if input == STDIN else [bundle, fasta, Path(input)]
+    _refuse_overwriting(output, summary, files)
     started = time.perf_counter()
     opened = Bundle.open(bundle)
     manifest = opened.manifest
@@ -198,17 +199,18 @@ def _check_options(check_ref: str, non_snv: str) -> None:
             raise UsageError(f"{name} is {value!r}; expected one of {', '.join(known)}")
 
 
-def _refuse_overwriting(output: str, summary: Path | None, inputs: list[str | Path]) -> None:
-    """Raise UsageError where an output is an input, or lies in the bundle, or is the other."""
+def _refuse_overwriting(output: str, summary: Path | None, inputs: list[Path]) -> None:
+    """Raise UsageError where an output is an input, lies in the bundle, or is the other output."""
     outputs = [] if output == STDOUT else [Path(output).resolve()]
     if summary is not None and summary.resolve() in outputs:
         raise UsageError(f"{summary}: is both the output and the summary; give two names")
     outputs += [] if summary is None else [summary.resolve()]
     for path in outputs:
-        for other in map(Path, inputs):
-            if path.is_dir():
-                raise UsageError(f"{path}: is a folder; expected the name of a file to write")
-            if other.resolve() in (path, *path.parents) or _same_file(path, other):
+        if path.is_dir():
+            raise UsageError(f"{path}: is a folder; expected the name of a file to write")
+        for other in inputs:
+            inside = path.parent == other.resolve()
+            if inside or other.resolve() == path or _same_file(path, other):
                 raise UsageError(f"{path}: is an input too ({other}); write to another file")
 
 

@@ -179,3 +179,15 @@ def test_a_signal_leaves_nothing(
     assert list(folder.iterdir()) == []
     assert b"Traceback" not in stderr
     assert b"Fatal" not in stderr
+
+
+@pytest.mark.parametrize(
+    ("closed", "options"), [("stdin", "-i - -o out.vcf"), ("stdout", "-i in.vcf -o -")]
+)
+def test_closed_streams_are_named(
+    call: list[str], vcf: Path, closed: str, options: str, tmp_path: Path
+) -> None:
+    redirection = {"stdin": "<&-", "stdout": ">&-"}[closed]
+    done = _run(["sh", "-c", f'"$@" {redirection}', "sh", *call, *options.split()], cwd=tmp_path)
+    assert done.returncode == 1
+    assert f"genoslim: {closed}: closed".encode() in done.stderr

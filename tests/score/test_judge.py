@@ -8,6 +8,8 @@ from genoslim.data.genome import Genome
 from genoslim.score.judge import Judge, Verdict, allele_kind
 from genoslim.score.record import parse_record
 from genoslim.score.status import Status
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 
 WINDOW = 64
 Snv = Callable[..., bytes]
@@ -237,3 +239,23 @@ def test_other_variants_are_scored_on_demand(
 def test_a_deletion_beyond_the_contig_is_invalid(judge: Judge, contigs: dict[str, str]) -> None:
     tail = contigs["chr1"][-5:] + "A"
     assert _statuses(judge, _line("chr1", 2996, tail, tail[0])) == [Status.INVALID]
+
+
+_pieces = st.sampled_from(
+    b"chr1|2|MT|,|A|acgt|N|0|1|150|99999|<DEL>|*|.|[|]|:|#| |\t|\t|\t|\r|\0|\xff".split(b"|")
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.lists(_pieces, max_size=40), st.booleans())
+@example([b"chr1\t1\t.\tA,C\t,\t\t\t"], True)
+def test_any_line_has_a_verdict_for_each_allele(
+    genome: Genome, pieces: list[bytes], score_non_snv: bool
+) -> None:
+    record = parse_record(b"".join(pieces) + b"\n")
+    judge = Judge(genome, WINDOW, score_non_snv=score_non_snv)
+    found = judge.verdicts(record)
+    assert len(found) == (len(record.alternates) if record.well_formed else 1)
+    for status, window in found:
+        assert (window is not None) == status.scored
+        assert window is None or (len(window) == WINDOW and set(window) <= set("ACGTN"))
