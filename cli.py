@@ -222,6 +222,52 @@ def prune(
 
 
 @main.command()
+@click.argument("checkpoint", type=click.Path(path_type=Path))
+@click.option(
+    "-d",
+    "--data",
+    required=True,
+    metavar="DATA",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The labelled windows it was trained on: validation calibrates, test measures.",
+)
+@click.option(
+    "-o",
+    "--output",
+    "bundle",
+    required=True,
+    metavar="BUNDLE",
+    type=click.Path(path_type=Path),
+    help="The folder to write; an older bundle there is replaced.",
+)
+@click.option(
+    "--precision",
+    type=click.Choice(["fp32"]),
+    default="fp32",
+    show_default=True,
+    help="Of the weights and the arithmetic.",
+)
+@click.option(
+    "--opset",
+    type=click.IntRange(18, 22),
+    default=20,
+    show_default=True,
+    help="Of ONNX; 20 runs everywhere.",
+)
+@click.option("--threads", type=click.IntRange(min=1), help="For evaluating.  [default: all]")
+@click.option("--json", "as_json", is_flag=True, help="Print all that is known, as JSON.")
+def export(checkpoint: Path, data: Path, bundle: Path, **options: Any) -> None:
+    """Export a fine-tuned CHECKPOINT to a verified ONNX bundle.
+
+    The graph is compared with torch on real windows; if they differ, nothing is written and the
+    exit code is 3. docs/bundle.md describes the bundle.
+    """
+    from .export.console import export_on_console
+
+    export_on_console(checkpoint, data, bundle, **options)
+
+
+@main.command()
 @click.option(
     "-m",
     "--model",
@@ -368,3 +414,23 @@ def bench(models: tuple[Path, ...], data: Path, output: Path, **options: Any) ->
     click.echo(f"{result.decision.summary}; see {output / 'report.html'}")
     if not result.decision.passed:
         raise GateError(result.decision.summary)
+
+
+@main.command()
+@click.argument("folder", metavar="RUN|CHECKPOINT|BUNDLE", type=click.Path(path_type=Path))
+def show(folder: Path) -> None:
+    """Say what a folder holds and whether it is intact (exit code 3 if not)."""
+    if (folder / "bundle.json").is_file():
+        from .export.console import show_bundle as show_it
+    elif (folder / "prune.json").is_file():
+        from .prune.console import show_pruned as show_it
+    elif (folder / "run.json").is_file():
+        from .prune.console import show_run as show_it
+    elif (folder / "config.json").is_file():
+        from .prune.console import show_checkpoint as show_it
+    else:
+        raise GenoslimError(
+            f"{folder}: not a run (run.json), the result of prune (prune.json), a checkpoint"
+            " (config.json) or a bundle (bundle.json)"
+        )
+    show_it(folder)

@@ -5,7 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 
-from .manifest import BundleManifest, SplitMetrics
+from .manifest import BundleManifest, ParityCase, ParityReport, SplitMetrics
+
+NOTICE = (
+    "Not a clinical test and not an ACMG/AMP criterion: a score is no PP3 or BP4 evidence,"
+    " and the labels of the data are not pathogenicity"
+)
 
 
 def render_card(manifest: BundleManifest) -> str:
@@ -51,45 +56,37 @@ the data below define them. It ranks variants for follow-up."""
 
 
 def _limits(manifest: BundleManifest) -> str:
-    return """## Limits
+    return f"""## Limits
 
-- **Not a clinical test and not an ACMG/AMP criterion**: a score is no PP3 or BP4 evidence, and the
-  labels of the data are not pathogenicity.
+- **{NOTICE}.**
 - The share of positives in the data is not that of a genome or a clinic: predictive values differ.
 - It has seen one genome assembly, one window length and the populations of its data, no others.
 - The metrics hold for data like the test split, and only within their intervals."""
 
 
 def _model(manifest: BundleManifest) -> str:
+    return "## Model\n\n" + _table(("", ""), model_rows(manifest))
+
+
+def model_rows(manifest: BundleManifest) -> list[tuple[str, str]]:
+    """Return what is to be said of the network, as (name, value)."""
     tuning = manifest.fine_tuning
     seconds = "unknown" if tuning.seconds is None else f"{tuning.seconds:.1f} s"
-    rows = [
+    kept = f"{len(manifest.kept_layers)} of {manifest.base_layers}: {_kept(manifest)}"
+    return [
         ("family", manifest.family),
         ("base model", tuning.base_model or "unknown"),
-        (
-            "layers kept",
-            f"{len(manifest.kept_layers)} of {manifest.base_layers}: {_kept(manifest)}",
-        ),
+        ("layers kept", kept),
         ("parameters", f"{manifest.parameters:,}"),
         ("fine-tuning", f"{seconds}, seed {'unknown' if tuning.seed is None else tuning.seed}"),
         ("precision, opset", f"{manifest.precision}, {manifest.opset}"),
-        ("licence of the base model", manifest.licences.base_model),
+        ("licence of the base model", _licence(manifest.licences.base_model)),
     ]
-    return "## Model\n\n" + _table(("", ""), rows)
 
 
 def _data(manifest: BundleManifest) -> str:
-    data = manifest.data
-    splits = ", ".join(f"{name} {count:,}" for name, count in data.splits.items())
-    rows = [
-        ("source", data.source),
-        ("windows", splits),
-        ("fingerprint", f"`{data.fingerprint}`"),
-        ("trained on", f"`{data.trained_on}`" if data.trained_on else "unknown"),
-        ("licence of the data", manifest.licences.data),
-    ]
-    text = "## Data\n\n" + _table(("", ""), rows)
-    if not data.same_as_training:
+    text = "## Data\n\n" + _table(("", ""), data_rows(manifest))
+    if not manifest.data.same_as_training:
         text += (
             "\n\n**Evaluated on other data than it was trained on: leakage cannot be excluded,"
             " so the metrics may flatter.**"
@@ -97,15 +94,32 @@ def _data(manifest: BundleManifest) -> str:
     return text
 
 
+def data_rows(manifest: BundleManifest) -> list[tuple[str, str]]:
+    """Return what is to be said of the data, as (name, value)."""
+    data = manifest.data
+    return [
+        ("source", data.source),
+        ("windows", ", ".join(f"{name} {count:,}" for name, count in data.splits.items())),
+        ("fingerprint", data.fingerprint),
+        ("trained on", data.trained_on or "unknown"),
+        ("licence of the data", _licence(manifest.licences.data)),
+    ]
+
+
 def _metrics(manifest: BundleManifest) -> str:
-    names = list(manifest.metrics)
-    columns = [_metric_cells(manifest.metrics[name]) for name in names]
-    rows = [(label, *(column[label] for column in columns)) for label in columns[0]]
+    head, *rows = metrics_table(manifest)
     return (
         "## Metrics\n\nComputed with the exported graph. Temperature"
         f" {manifest.temperature:.4g} and threshold {manifest.threshold:.4g} were fitted on the"
-        " validation split only.\n\n" + _table(("", *names), rows)
+        " validation split only.\n\n" + _table(head, rows)
     )
+
+
+def metrics_table(manifest: BundleManifest) -> list[tuple[str, ...]]:
+    """Return the metrics as rows of text: a head, then one metric a row and one split a column."""
+    columns = [_metric_cells(found) for found in manifest.metrics.values()]
+    rows = [(label, *(column[label] for column in columns)) for label in columns[0]]
+    return [("", *manifest.metrics), *rows]
 
 
 def _metric_cells(found: SplitMetrics) -> dict[str, str]:
@@ -127,22 +141,33 @@ def _metric_cells(found: SplitMetrics) -> dict[str, str]:
 
 
 def _parity(manifest: BundleManifest) -> str:
-    rows = [
-        (
-            "runtime's own" if case.batch_size is None else str(case.batch_size),
-            str(case.windows),
-            f"{case.shortest_tokens} to {case.longest_tokens}",
-            "" if case.padding is None else f"{case.padding:.0%}",
-            f"{case.max_logit_difference:.2g}",
-            f"{case.max_probability_difference:.2g}",
-            str(case.flipped),
-        )
-        for case in manifest.parity.cases
-    ]
-    head = ("batch", "windows", "tokens", "padding", "max logit", "max probability", "flipped")
+    head, *rows = parity_table(manifest.parity)
     return (
         "## Parity with torch\n\nLargest differences between this graph and the torch model, on"
         " real windows.\n\n" + _table(head, rows)
+    )
+
+
+def parity_table(report: ParityReport) -> list[tuple[str, ...]]:
+    """Return a parity report as rows of text: a head, one case a row, what was allowed."""
+    head = ("batch", "windows", "tokens", "padding", "logit", "probability", "flipped calls")
+    allowed = (
+        f"{report.logit_tolerance:g}",
+        f"{report.probability_tolerance:g}",
+        str(report.flipped_tolerance),
+    )
+    return [head, *map(_parity_cells, report.cases), ("allowed", "", "", "", *allowed)]
+
+
+def _parity_cells(case: ParityCase) -> tuple[str, ...]:
+    return (
+        "by length" if case.batch_size is None else str(case.batch_size),
+        str(case.windows),
+        f"{case.shortest_tokens} to {case.longest_tokens}",
+        "" if case.padding is None else f"{case.padding:.0%}",
+        f"{case.max_logit_difference:.1e}",
+        f"{case.max_probability_difference:.1e}",
+        str(case.flipped),
     )
 
 
@@ -155,6 +180,10 @@ with onnxruntime alone. `bundle.json` has all of the above for machines, and eve
 `config.json` names the nearest architecture that transformers knows, so that `AutoConfig` reads
 it: the network is the one in `model.onnx`. Upper-case the sequence and write N for all but A, C, G
 and T."""
+
+
+def _licence(name: str) -> str:
+    return f"{name} (non-commercial use only)" if is_non_commercial(name) else name
 
 
 def _title(manifest: BundleManifest) -> str:
