@@ -1,0 +1,103 @@
+"""What the scripts here share: random networks, interleaved repeats, a table. Run one of those."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from importlib import metadata
+from statistics import median
+from typing import Any
+
+import torch
+from genoslim.bench.environment import processor_name, usable_cores
+from genoslim.bench.latency import paired_ratio, summarise, time_call
+from genoslim.models.checkpoint import new_classifier
+from genoslim.models.classifier import Classifier
+
+VOCABULARY = 4096
+
+
+def arguments(description: str, **numbers: Sequence[int]) -> argparse.Namespace:
+    """Parse `--smoke`, `--threads`, `--repeats` and one list of numbers for each keyword."""
+    parser = argparse.ArgumentParser(description=description.split("\n", maxsplit=1)[0])
+    parser.add_argument("--smoke", action="store_true", help="tiny sizes, seconds only")
+    parser.add_argument("--threads", type=int, default=usable_cores())
+    parser.add_argument("--repeats", type=int, default=7)
+    for name, default in numbers.items():
+        parser.add_argument(f"--{name}", type=int, nargs="+", default=list(default))
+    found = parser.parse_args()
+    if found.smoke:
+        found.repeats = min(found.repeats, 2)
+    torch.set_num_threads(found.threads)
+    return found
+
+
+def random_classifier(*, width: int, layers: int) -> Classifier:
+    """Return a DNABERT-2 of random weights; speed does not depend on their values."""
+    return new_classifier(
+        {
+            "alibi_starting_size": 512,
+            "vocab_size": VOCABULARY,
+            "hidden_size": width,
+            "num_hidden_layers": layers,
+            "num_attention_heads": max(1, width // 64),
+            "intermediate_size": 4 * width,
+            "type_vocab_size": 2,
+        }
+    ).eval()
+
+
+def interleaved(calls: Mapping[str, Callable[[], Any]], repeats: int) -> dict[str, list[float]]:
+    """Time every call `repeats` times in turns, after one untimed call each."""
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    for call in calls.values():
+        call()
+    for _ in range(repeats):
+        for name, call in calls.items():
+            times[name].append(time_call(call))
+    return times
+
+
+def compared(times: Mapping[str, Sequence[float]], items: int, unit: str) -> list[list[str]]:
+    """Return a row a call: median and spread of its times, items a second, ratio to the first."""
+    first = next(iter(times.values()))
+    rows = []
+    for name, own in times.items():
+        ratio = paired_ratio(first, own)
+        rows.append(
+            [
+                name,
+                f"{median(own) * 1000:.4g} ms",
+                f"{summarise(own).spread:.0%}",
+                f"{items / median(own):,.4g} {unit}/s",
+                f"{ratio.median:.2f}x ({ratio.low:.2f} to {ratio.high:.2f})",
+            ]
+        )
+    return rows
+
+
+HEADER = ["", "median", "IQR/median", "rate", "against the first (range)"]
+
+
+def show(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table in columns."""
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    print(f"\n{title}")
+    for row in [header, *rows]:
+        print(
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        )
+
+
+def show_machine(threads: int) -> None:
+    """Print what the figures depend on."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as stream:  # noqa: PTH123
+            name = processor_name(stream.read())
+    except OSError:
+        name = None
+    versions = [f"{p} {metadata.version(p)}" for p in ("torch", "onnxruntime", "tokenizers")]
+    busy = f"load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
+    print(", ".join([name or platform.processor(), f"{threads} threads", busy, *versions]))
