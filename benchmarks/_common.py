@@ -71,11 +71,15 @@ def compared(times: Mapping[str, Sequence[float]], items: int, unit: str) -> lis
                 name,
                 f"{median(own) * 1000:.4g} ms",
                 f"{summarise(own).spread:.0%}",
-                f"{items / median(own):,.4g} {unit}/s",
+                f"{_rounded(items / median(own))} {unit}/s",
                 f"{ratio.median:.2f}x ({ratio.low:.2f} to {ratio.high:.2f})",
             ]
         )
     return rows
+
+
+def _rounded(rate: float) -> str:
+    return f"{rate:.3g}" if rate < 100 else f"{rate:,.0f}"
 
 
 HEADER = ["", "median", "IQR/median", "rate", "against the first (range)"]
