@@ -8,7 +8,8 @@ keys, the tokenizer's files, `README.md` (the model card) and, if the model was 
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,47 +38,42 @@ def load_classifier(folder: Path, *, num_labels: int | None = None, seed: int = 
     """Load a classifier from a checkpoint folder: see `genoslim.models.load`."""
     raw = read_config(folder)
     family = detect(raw)
-    if family is None:
+    with _naming(folder):
+        if family is not None:
+            return _load_native(folder, raw, family, num_labels=num_labels, seed=seed)
         from .hf_encoder import load_hf_encoder
 
         return load_hf_encoder(folder, raw, num_labels=num_labels, seed=seed)
-    weights = read_weights(folder)
-    saved = weights[family.logits].shape[0] if family.logits in weights else None
-    config = _config(raw, family, agreed_labels(saved, num_labels, folder), folder)
-    with torch.device("meta"):
-        model = family.classifier(config)
-    optional = family.heads if saved is None else ()
-    _fill(model, weights, family, optional=optional, foreign=family.lm_heads, seed=seed, at=folder)
-    return model
 
 
 def load_masked_lm(folder: Path) -> MaskedLM:
     """Load a masked language model, its head included: see `masked_lm.load_masked_lm`."""
     raw = read_config(folder)
-    family = _own(raw, folder)
-    with torch.device("meta"):
-        model = family.masked_lm(_config(raw, family, DEFAULT_LABELS, folder))
-    weights = read_weights(folder)
-    _fill(model, weights, family, optional=(), foreign=family.heads, seed=0, at=folder)
-    return model
+    with _naming(folder):
+        family = _own(raw)
+        with torch.device("meta"):
+            model = family.masked_lm(_config(raw, family, DEFAULT_LABELS))
+        weights = read_weights(folder)
+        _fill(model, weights, family, optional=(), foreign=family.heads, seed=0, at=folder)
+        return model
 
 
 def new_classifier(
     raw: Mapping[str, Any], *, num_labels: int = DEFAULT_LABELS, seed: int = 0
 ) -> Classifier:
     """Return an untrained classifier of one of our families, from the content of a config.json."""
-    family = _own(raw, None)
+    family = _own(raw)
     with torch.device("meta"):
-        model = family.classifier(_config(raw, family, num_labels, None))
+        model = family.classifier(_config(raw, family, num_labels))
     _initialise(model, seed=seed)
     return model
 
 
 def new_masked_lm(raw: Mapping[str, Any], *, seed: int = 0) -> MaskedLM:
     """Return an untrained masked language model, from the content of a config.json."""
-    family = _own(raw, None)
+    family = _own(raw)
     with torch.device("meta"):
-        model = family.masked_lm(_config(raw, family, DEFAULT_LABELS, None))
+        model = family.masked_lm(_config(raw, family, DEFAULT_LABELS))
     _initialise(model, seed=seed)
     return model
 
@@ -119,23 +115,42 @@ def read_training(folder: Path) -> dict[str, Any] | None:
     return read_json(folder / RECORD_FILE)
 
 
-def _own(raw: Mapping[str, Any], folder: Path | None) -> Family:
+def _load_native(
+    folder: Path, raw: Mapping[str, Any], family: Family, *, num_labels: int | None, seed: int
+) -> Classifier:
+    weights = read_weights(folder)
+    saved = weights[family.logits].shape[0] if family.logits in weights else None
+    config = _config(raw, family, agreed_labels(saved, num_labels, folder))
+    with torch.device("meta"):
+        model = family.classifier(config)
+    optional = family.heads if saved is None else ()
+    _fill(model, weights, family, optional=optional, foreign=family.lm_heads, seed=seed, at=folder)
+    return model
+
+
+@contextmanager
+def _naming(folder: Path) -> Iterator[None]:
+    """Say which folder a complaint about `config.json` is about."""
+    try:
+        yield
+    except GenoslimError as error:
+        if str(error).startswith(CONFIG_FILE):
+            raise GenoslimError(f"{folder / str(error)}") from error
+        raise
+
+
+def _own(raw: Mapping[str, Any]) -> Family:
     family = detect(raw)
     if family is None:
         raise GenoslimError(
-            f"{folder or CONFIG_FILE}: {family_name(raw)} has no masked language model here; only"
-            " DNABERT-2 and the Nucleotide Transformer do"
+            f"{CONFIG_FILE}: {family_name(raw)} is no network of genoslim's own; DNABERT-2 and the"
+            " Nucleotide Transformer are"
         )
     return family
 
 
-def _config(
-    raw: Mapping[str, Any], family: Family, num_labels: int, folder: Path | None
-) -> NativeConfig:
-    try:
-        return NativeConfig.from_dict(raw, family=family.name, num_labels=num_labels)
-    except GenoslimError as error:
-        raise GenoslimError(f"{folder}/{error}" if folder else str(error)) from error
+def _config(raw: Mapping[str, Any], family: Family, num_labels: int) -> NativeConfig:
+    return NativeConfig.from_dict(raw, family=family.name, num_labels=num_labels)
 
 
 def _fill(

@@ -107,9 +107,9 @@ class NativeConfig(ModelConfig):
             raw=dict(raw),
             num_attention_heads=raw.get("num_attention_heads", 0),
             intermediate_size=raw.get("intermediate_size", 0),
-            layer_norm_eps=float(raw.get("layer_norm_eps", 1e-12)),
-            hidden_dropout=float(raw.get("hidden_dropout_prob", 0.0)),
-            attention_dropout=float(raw.get("attention_probs_dropout_prob", 0.0)),
+            layer_norm_eps=_number(raw, "layer_norm_eps", 1e-12),
+            hidden_dropout=_number(raw, "hidden_dropout_prob", 0.0),
+            attention_dropout=_number(raw, "attention_probs_dropout_prob", 0.0),
         )
 
     @property
@@ -127,7 +127,21 @@ class NativeConfig(ModelConfig):
 
 def kept_layers(raw: Mapping[str, Any], depth: Any) -> tuple[int, ...]:
     """Return the `kept_layers` of a config, which a network as published does not state."""
-    return tuple(raw.get("kept_layers") or range(depth if isinstance(depth, int) else 0))
+    kept = raw.get("kept_layers")
+    if kept is None:
+        return tuple(range(depth)) if isinstance(depth, int) else ()
+    if not isinstance(kept, list) or not all(isinstance(layer, int) for layer in kept):
+        raise GenoslimError(
+            f"{CONFIG_FILE}: kept_layers is {kept!r}; it should be a list of numbers"
+        )
+    return tuple(kept)
+
+
+def _number(raw: Mapping[str, Any], key: str, default: float) -> float:
+    value = raw.get(key, default)
+    if not isinstance(value, (int, float)):
+        raise GenoslimError(f"{CONFIG_FILE}: {key} is {value!r}; it should be a number")
+    return float(value)
 
 
 class Context(NamedTuple):

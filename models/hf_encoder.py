@@ -6,6 +6,7 @@ The network is built by `AutoModelForSequenceClassification` and filled from the
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,8 @@ from .weights import Weights, agreed_labels, fit, read_weights
 
 _STACK_KEY = "layer_stack"
 _NETWORK = "network."
-_IGNORED = (r".*\.position_ids", r".*\.token_type_ids")
+_COMPUTED = (".position_ids", ".token_type_ids", ".inv_freq")
+"""Buffers that a network computes by itself, saved or not as versions go."""
 
 
 class HFEncoder(Classifier):
@@ -101,8 +103,8 @@ def load_hf_encoder(
     labels = agreed_labels(stated if saved else None, num_labels, folder)
     if labels != stated:
         network = _network(folder, settings, labels, seed)
-    _fill(network, weights, prefix, heads, folder)
     stack = raw.get(_STACK_KEY) or find_stack(network, folder)
+    _fill(network, weights, prefix, heads, folder)
     return HFEncoder(_config(raw, network, stack), network, stack=stack).eval()
 
 
@@ -151,13 +153,16 @@ def _network(folder: Path, settings: Any, num_labels: int, seed: int) -> Any:
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         try:
-            return AutoModelForSequenceClassification.from_config(
+            network = AutoModelForSequenceClassification.from_config(
                 settings, dtype=torch.float32, trust_remote_code=False
             )
         except ValueError as error:
             raise GenoslimError(
                 f"{folder}: transformers has no sequence classifier of type {settings.model_type}"
             ) from error
+    if hasattr(network.base_model, "contact_head"):
+        del network.base_model.contact_head  # never run here, and its shape depends on the depth
+    return network
 
 
 def _heads(network: nn.Module, prefix: str) -> tuple[str, ...]:
@@ -173,9 +178,13 @@ def _fill(
     state = network.state_dict()
     used = fit(
         weights,
-        {key: tensor.shape for key, tensor in state.items()},
+        {key: tensor.shape for key, tensor in state.items() if not key.endswith(_COMPUTED)},
         prefix=prefix,
-        ignored=(*_IGNORED, rf"(?!{prefix}\.).*"),
+        ignored=(
+            rf"(?!{prefix}\.).*",
+            r".*\.contact_head\..*",
+            *(f".*{re.escape(ending)}" for ending in _COMPUTED),
+        ),
         optional=(*heads, f"{prefix}.pooler."),
         source=str(folder),
     )

@@ -38,7 +38,8 @@ class _Embeddings(nn.Module):
     def _drop_masked(self, hidden: Tensor, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Zero the masked tokens and rescale the rest to the share that pretraining saw."""
         masked = input_ids == self.mask_id
-        share = masked.sum(-1).to(hidden.dtype) / attention_mask.sum(-1).to(hidden.dtype)
+        tokens = attention_mask.sum(-1).clamp(min=1)
+        share = masked.sum(-1).to(hidden.dtype) / tokens.to(hidden.dtype)
         scale = _TRAINED_UNMASKED / (1 - share)
         return hidden.masked_fill(masked[:, :, None], 0.0) * scale[:, None, None]
 

@@ -18,6 +18,7 @@ Weights = dict[str, Tensor]
 DEFAULT_LABELS = 2
 _LAYOUTS = ("model.safetensors", "model.safetensors.index.json")
 _BIN_LAYOUTS = ("pytorch_model.bin", "pytorch_model.bin.index.json")
+_LAYER_NORM = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
 _SHOWN = 3
 
 
@@ -46,19 +47,16 @@ def fit(
 ) -> Weights:
     """Return the tensors that a network of these `shapes` takes from a checkpoint.
 
-    Keys that match a pattern of `ignored` are left out. A group of keys that start with an entry of
-    `optional` may be absent as a whole. `prefix` is added to the keys of a bare backbone. Anything
-    else that is missing, unexpected or of another shape is a GenoslimError with counts and names.
+    Keys that match a pattern of `ignored` are left out if the network has none of this name. A
+    group of keys that start with an entry of `optional` may be absent as a whole. Keys of a bare
+    backbone get `prefix`. Anything else that is missing, unexpected or of another shape is a
+    GenoslimError with counts and names.
     """
-    named = _with_prefix(weights, prefix)
-    patterns = [re.compile(pattern) for pattern in ignored]
-    used = {
-        key: tensor
-        for key, tensor in named.items()
-        if key in shapes or not any(pattern.fullmatch(key) for pattern in patterns)
-    }
-    groups = [group for group in optional if not any(key.startswith(group) for key in used)]
-    missing = [key for key in shapes if key not in used and not key.startswith(tuple(groups))]
+    spare = re.compile("|".join(f"(?:{pattern})" for pattern in ignored) or r"(?!)").fullmatch
+    named = _renamed(weights, prefix).items()
+    used = {key: tensor for key, tensor in named if key in shapes or not spare(key)}
+    absent = tuple(group for group in optional if not any(key.startswith(group) for key in used))
+    missing = [key for key in shapes if key not in used and not key.startswith(absent)]
     unexpected = [key for key in used if key not in shapes]
     misshapen = [
         f"{key} is {_shape(used[key].shape)}, should be {_shape(shape)}"
@@ -99,12 +97,25 @@ def agreed_labels(saved: int | None, asked: int | None, folder: Path) -> int:
     return saved or asked or DEFAULT_LABELS
 
 
-def _with_prefix(weights: Mapping[str, Tensor], prefix: str) -> Weights:
-    """Name the keys of a bare backbone (`embeddings...`) as a whole model does."""
-    if any(key.startswith(f"{prefix}.") for key in weights):
-        return dict(weights)
-    bare = ("embeddings.", "encoder.", "pooler.", "contact_head.")
-    return {f"{prefix}.{key}" if key.startswith(bare) else key: t for key, t in weights.items()}
+def _renamed(weights: Mapping[str, Tensor], prefix: str) -> Weights:
+    """Give keys their present names.
+
+    A bare backbone (`embeddings...`) is named as in a whole model; `gamma` and `beta` of a
+    LayerNorm (old BERT files, and ESM as transformers 5 writes it) become `weight` and `bias`.
+    """
+    whole = any(key.startswith(f"{prefix}.") for key in weights)
+    bare = () if whole else ("embeddings.", "encoder.", "pooler.", "contact_head.")
+    return {
+        _modern(f"{prefix}.{key}" if key.startswith(bare) else key): tensor
+        for key, tensor in weights.items()
+    }
+
+
+def _modern(key: str) -> str:
+    for old, new in _LAYER_NORM.items():
+        if key.endswith(old):
+            return key.removesuffix(old) + new
+    return key
 
 
 def _read_shards(index: Path) -> Weights:

@@ -1,0 +1,46 @@
+"""Depth surgery."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import pytest
+import torch
+from genoslim.errors import UsageError
+from genoslim.models.classifier import Classifier
+from genoslim.models.layers import drop_layers, layers
+
+
+def test_drops_the_named_blocks_and_nothing_else(model: Classifier) -> None:
+    before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
+    blocks = list(layers(model))
+    assert drop_layers(model, [2, 0]) is model
+    assert list(layers(model)) == [blocks[1], blocks[3]]
+    after = model.state_dict()
+    renamed = {"layer.0.": "layer.1.", "layer.1.": "layer.3."}
+    for key, tensor in after.items():
+        old = next((key.replace(new, old) for new, old in renamed.items() if new in key), key)
+        assert torch.equal(tensor, before[old]), key
+    assert model.config.num_hidden_layers == 2
+    assert model.config.kept_layers == (1, 3)
+
+
+def test_positions_are_those_of_the_present_stack(model: Classifier) -> None:
+    drop_layers(drop_layers(model, [1]), [1])
+    assert model.config.kept_layers == (0, 3)
+    assert drop_layers(model, []).config.kept_layers == (0, 3)
+
+
+@pytest.mark.parametrize(
+    ("dropped", "message"),
+    [
+        ([0, 1, 2, 3], "all 4; at least one must stay"),
+        ([4], r"no layer \[4\]; the model has 0 to 3"),
+        ([-1], r"no layer \[-1\]"),
+        ([1, 1], r"\[1\] named more than once"),
+    ],
+)
+def test_refusals(model: Classifier, dropped: Collection[int], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        drop_layers(model, dropped)
+    assert len(layers(model)) == 4

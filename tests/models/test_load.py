@@ -1,0 +1,84 @@
+"""Where models come from: folders, shipped ones, the hub."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from genoslim import models
+from genoslim.errors import GenoslimError
+from genoslim.models.checkpoint import save
+from genoslim.models.classifier import Classifier
+from genoslim.models.tokenizer import SequenceTokenizer
+
+huggingface_hub = pytest.importorskip("huggingface_hub")
+
+
+def test_folder(model: Classifier, tokenizer: SequenceTokenizer, tmp_path: Path) -> None:
+    save(model, tokenizer, tmp_path / "x")
+    assert models.resolve(str(tmp_path / "x")) == tmp_path / "x"
+    assert models.load(str(tmp_path / "x")).family == model.family
+    assert models.load_tokenizer(str(tmp_path / "x")).vocab_size == tokenizer.vocab_size
+
+
+@pytest.mark.parametrize("source", ["./absent", "/no/such/folder", "absent", "a/b/c"])
+def test_no_such_folder(source: str) -> None:
+    with pytest.raises(GenoslimError, match=f"^{source}: no such folder, and not an id"):
+        models.load(source)
+
+
+def test_a_path_is_never_looked_up_on_the_hub() -> None:
+    with pytest.raises(GenoslimError, match="no such folder, and not an id"):
+        models.resolve(Path("owner/name"))
+
+
+def test_unknown_shipped_model() -> None:
+    with pytest.raises(GenoslimError, match="shipped:nothing: no such shipped model; there are"):
+        models.load("shipped:nothing")
+
+
+@pytest.mark.parametrize("name", sorted(models.shipped()))
+def test_shipped(name: str) -> None:
+    model, tokenizer = models.load(f"shipped:{name}"), models.load_tokenizer(f"shipped:{name}")
+    assert model.family == {"nt": "nt_v1"}.get(name, name)
+    assert tokenizer.vocab_size <= model.config.vocab_size
+
+
+def _fake_hub(
+    monkeypatch: pytest.MonkeyPatch, answer: Callable[[tuple[str, ...]], str]
+) -> list[tuple[str, ...]]:
+    asked: list[tuple[str, ...]] = []
+
+    def download(repository: str, *, revision: str, allow_patterns: tuple[str, ...]) -> str:
+        assert (repository, revision) == ("owner/name", "abc")
+        asked.append(allow_patterns)
+        return answer(allow_patterns)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    return asked
+
+
+@pytest.mark.parametrize(("file", "rounds"), [("model.safetensors", 1), ("pytorch_model.bin", 2)])
+def test_hub_takes_one_kind_of_weights_and_no_code(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, file: str, rounds: int
+) -> None:
+    (tmp_path / file).touch()
+    asked = _fake_hub(monkeypatch, lambda _: str(tmp_path))
+    assert models.resolve("owner/name", revision="abc") == tmp_path
+    assert len(asked) == rounds
+    assert not any("py" in Path(pattern).suffix for round_ in asked for pattern in round_)
+    assert not any(pattern.endswith(".bin") for pattern in asked[0])
+
+
+def test_hub_out_of_reach_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: tuple[str, ...]) -> str:
+        raise ConnectionError("cannot reach the hub\nlong story")
+
+    _fake_hub(monkeypatch, fail)
+    message = (
+        r"^owner/name at revision abc: no such folder, and not to be had from the Hugging Face hub"
+        r" \(ConnectionError: cannot reach the hub\)$"
+    )
+    with pytest.raises(GenoslimError, match=message):
+        models.load("owner/name", revision="abc")
