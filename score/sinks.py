@@ -187,7 +187,10 @@ class _IndexableSink(_VcfSink):
 
 
 def _index(temporary: Path, path: Path, sink: _IndexableSink) -> list[Path]:
-    """Make a tabix index (CSI where positions are too high for one) and return its path, if any."""
+    """Make a tabix index (CSI where positions are too high for one) and return its path, if any.
+
+    What cannot be indexed after all (an END out of all bounds) is a warning: the scores are right.
+    """
     if sink.obstacle:
         _log.warning("%s: no index: %s", path, sink.obstacle)
         return []
@@ -198,7 +201,8 @@ def _index(temporary: Path, path: Path, sink: _IndexableSink) -> list[Path]:
         pysam.tabix_index(str(temporary), preset="vcf", force=True, csi=csi)
     except OSError as error:
         index.unlink(missing_ok=True)
-        raise GenoslimError(f"{path}: cannot be indexed: {error}") from None
+        _log.warning("%s: no index: %s", path, error)
+        return []
     finally:
         pysam.set_verbosity(verbosity)
     return [index]

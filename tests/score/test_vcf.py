@@ -197,6 +197,25 @@ def test_what_cannot_be_indexed_has_no_index(
     assert "no index" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("position", "info", "index"),
+    [
+        (600_000_000, ".", {"out.vcf.gz.csi"}),
+        (10**17, ".", set()),
+        (2990, "END=2000000000", set()),
+        (2990, "END=1", {"out.vcf.gz.tbi"}),
+        (2990, "END=x", {"out.vcf.gz.tbi"}),
+    ],
+)
+def test_odd_places_do_not_cost_the_scores(
+    run: Run, many: bytes, position: int, info: str, index: set[str]
+) -> None:
+    odd = f"chr1\t{position}\t.\tA\t<DEL>\t.\t.\t{info}\n".encode()
+    packed = run(many + odd, "out.vcf.gz")
+    assert gzip.decompress(packed).endswith(b"GS_P=.;GS_STATUS=SYMBOLIC\n")
+    assert run.left_over() == {"out.vcf.gz"} | index
+
+
 def test_bcftools_splits_our_fields_by_allele(run: Run, contigs: dict[str, str]) -> None:
     ref = contigs["chr1"][499]
     first, second = [base for base in "ACGT" if base != ref][:2]
