@@ -24,7 +24,7 @@ from ..stats.calibration import (
 from ..stats.delong import PairedAuroc, auroc_interval, paired_auroc
 from ..stats.metrics import GroupedAuroc, Metrics, compute_metrics, macro_auroc
 from ..stats.noninferiority import NonInferiority, noninferiority
-from ..stats.ranks import auroc
+from ..stats.ranks import auroc_of_ranks, dense_ranks
 from ..stats.resampling import BootstrapInterval, clustered_bootstrap
 from ..stats.thresholds import (
     OperatingPoint,
@@ -183,7 +183,12 @@ def recurring(test: LabelledData) -> bool:
 def _bounds(test: LabelledData, values: NDArray[np.float64]) -> AurocBounds:
     if recurring(test):
         drawn = clustered_bootstrap(
-            auroc, test.labels, values, clusters=test.keys, repeats=REPEATS, level=LEVEL
+            auroc_of_ranks,
+            test.labels,
+            dense_ranks(values),
+            clusters=test.keys,
+            repeats=REPEATS,
+            level=LEVEL,
         )
         return AurocBounds(low=drawn.low, high=drawn.high, level=LEVEL, method=BOOTSTRAP)
     found = auroc_interval(test.labels, values, level=LEVEL)
@@ -194,10 +199,10 @@ def _bootstrap_difference(
     test: LabelledData, first: NDArray[np.float64], second: NDArray[np.float64]
 ) -> BootstrapInterval:
     return clustered_bootstrap(
-        lambda labels, a, b: auroc(labels, b) - auroc(labels, a),
+        lambda labels, a, b: auroc_of_ranks(labels, b) - auroc_of_ranks(labels, a),
         test.labels,
-        first,
-        second,
+        dense_ranks(first),
+        dense_ranks(second),
         clusters=test.keys,
         repeats=REPEATS,
         level=LEVEL,

@@ -9,6 +9,7 @@ var(AUROC) = var(V10) / m + var(V01) / n with sample variances.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -131,7 +132,7 @@ def _mean_variance(values: Floats) -> float:
 def _two_sided_p(difference: float, error: float) -> float:
     if error == 0:
         return 1.0 if difference == 0 else 0.0
-    return 2 * NormalDist().cdf(-abs(difference) / error)
+    return math.erfc(abs(difference) / error / math.sqrt(2))
 
 
 def _correlation(first: float, second: float, of_difference: float) -> float | None:

@@ -65,7 +65,7 @@ def clustered_bootstrap(
     sizes = {len(column) for column in columns}
     if len(sizes) != 1:
         raise GenoslimError(f"arrays to resample must have one length, found {sorted(sizes)}")
-    rows = _rows_by_cluster(aligned("clusters", clusters, sizes.pop()))
+    rows = _Clusters.of(aligned("clusters", clusters, sizes.pop()))
     samples = _draw(statistic, columns, rows, repeats, np.random.default_rng(seed))
     if samples.size <= repeats // 2:
         raise GenoslimError(f"{repeats - samples.size} of {repeats} bootstrap draws failed")
@@ -76,32 +76,47 @@ def clustered_bootstrap(
         low=float(low),
         high=float(high),
         level=level,
-        clusters=len(rows),
+        clusters=rows.sizes.size,
         repeats=repeats,
         failed=repeats - samples.size,
         samples=samples,
     )
 
 
-def _rows_by_cluster(clusters: NDArray[Any]) -> list[NDArray[np.intp]]:
-    """Return the row numbers of each cluster, clusters in order of their names."""
-    _, group, sizes = np.unique(clusters, return_inverse=True, return_counts=True)
-    if sizes.size < 2:
-        raise GenoslimError(f"a bootstrap needs at least two clusters, found {sizes.size}")
-    return np.split(np.argsort(group, kind="stable"), np.cumsum(sizes)[:-1])
+@dataclass(frozen=True)
+class _Clusters:
+    """The rows of each cluster: `order[starts[c] : starts[c] + sizes[c]]` are those of c."""
+
+    order: NDArray[np.intp]
+    starts: NDArray[np.intp]
+    sizes: NDArray[np.intp]
+
+    @classmethod
+    def of(cls, names: NDArray[Any]) -> _Clusters:
+        _, group, sizes = np.unique(names, return_inverse=True, return_counts=True)
+        if sizes.size < 2:
+            raise GenoslimError(f"a bootstrap needs at least two clusters, found {sizes.size}")
+        return cls(np.argsort(group, kind="stable"), np.cumsum(sizes) - sizes, sizes)
+
+    def rows(self, drawn: NDArray[np.int64]) -> NDArray[np.intp]:
+        """Return the rows of the clusters `drawn`, one cluster after the other."""
+        sizes = self.sizes[drawn]
+        ends = np.cumsum(sizes)
+        first = np.repeat(self.starts[drawn] - ends + sizes, sizes)
+        rows: NDArray[np.intp] = self.order[first + np.arange(ends[-1])]
+        return rows
 
 
 def _draw(
     statistic: Callable[..., float],
     columns: list[NDArray[Any]],
-    rows: list[NDArray[np.intp]],
+    clusters: _Clusters,
     repeats: int,
     generator: np.random.Generator,
 ) -> Floats:
     samples: list[float] = []
     for _ in range(repeats):
-        drawn = generator.integers(len(rows), size=len(rows))
-        taken = np.concatenate([rows[index] for index in drawn])
+        taken = clusters.rows(generator.integers(clusters.sizes.size, size=clusters.sizes.size))
         try:
             samples.append(float(statistic(*(column[taken] for column in columns))))
         except GenoslimError:

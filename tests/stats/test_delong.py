@@ -103,6 +103,15 @@ def test_perfect_separation_has_no_width() -> None:
     assert (paired.difference, paired.p_value, paired.correlation) == (-1.0, 0.0, None)
 
 
+def test_small_p_values_do_not_vanish() -> None:
+    labels = np.arange(2000) % 2
+    noise = np.random.default_rng(0).normal(size=2000)
+    found = paired_auroc(labels, noise, noise + labels)
+    z = found.difference / found.standard_error
+    assert z > 10
+    assert 0 < found.p_value < 1e-20
+
+
 def test_intervals_stay_within_bounds_and_narrow_with_the_level() -> None:
     labels, scores = [0, 1, 0, 1, 1], [0.1, 0.3, 0.2, 0.9, 0.15]
     wide, narrow = (auroc_interval(labels, scores, level=level) for level in (0.99, 0.5))

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from genoslim.errors import GenoslimError, UsageError
 from genoslim.stats.metrics import Metrics, compute_metrics, macro_auroc
+from genoslim.stats.ranks import auroc, auroc_of_ranks, dense_ranks
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as reference
@@ -39,6 +40,16 @@ def test_order_of_rows_does_not_matter(rows: list[tuple[int, float]], random: ob
     shuffled = list(rows)
     random.shuffle(shuffled)  # type: ignore[attr-defined]
     assert compute_metrics(*columns(rows)) == compute_metrics(*columns(shuffled))
+
+
+@given(ROWS, st.data())
+def test_auroc_of_a_draw_from_its_ranks(rows: list[tuple[int, float]], data: st.DataObject) -> None:
+    labels, scores = columns(rows)
+    drawn = np.array(data.draw(st.lists(st.integers(0, len(rows) - 1), min_size=1, max_size=40)))
+    if len(set(labels[drawn])) == 2:
+        ranks = dense_ranks(scores)
+        expected = auroc(labels[drawn], scores[drawn])
+        assert auroc_of_ranks(labels[drawn], ranks[drawn]) == pytest.approx(expected, abs=1e-12)
 
 
 @given(ROWS)
