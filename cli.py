@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +151,50 @@ def sweep(
         trial=trial,
         dry_run=dry_run,
     )
+
+
+@main.command()
+@click.option("-m", "--model", metavar="MODEL", required=True, help="Folder, hub id, shipped:NAME.")
+@click.option(
+    "-d",
+    "--data",
+    metavar="DATA",
+    required=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Labelled windows (Parquet); validation rows are used.",
+)
+@click.option(
+    "-o",
+    "--out",
+    metavar="FILE",
+    required=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Where scores and rankings are written (JSON).",
+)
+@click.option(
+    "--run",
+    metavar="RUN",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="A finished sweep to compare with.",
+)
+@click.option(
+    "--method",
+    "methods",
+    multiple=True,
+    metavar="NAME",
+    help="block_influence, angular, cka, frozen, taylor, fisher, random, last, alternate;"
+    " may be repeated.  [default: all]",
+)
+@click.option(
+    "--rows", type=click.IntRange(min=2), default=256, show_default=True, help="Rows to look at."
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N.")
+def estimate(model: str, data: Path, out: Path, **options: Any) -> None:
+    """Estimate cheaply which layers matter, and how that agrees with a sweep."""
+    from .prune.console import estimate_on_console
+
+    estimate_on_console(model, data, out, **options)
 
 
 @main.command()
@@ -434,3 +479,32 @@ def show(folder: Path) -> None:
             " (config.json) or a bundle (bundle.json)"
         )
     show_it(folder)
+
+
+@main.command()
+@click.option(
+    "-o",
+    "--output",
+    default="genoslim-demo",
+    show_default=True,
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Where everything is left; an interrupted demo goes on from there.",
+)
+@click.option(
+    "--family", type=click.Choice(["dnabert2", "nt"]), default="dnabert2", show_default=True
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+def demo(output: Path, family: str, seed: int) -> None:
+    """Walk the whole road on simulated variants and a small shipped model.
+
+    Sweep, slim models, verified bundles, benchmark and scoring, each by the command it prints.
+    """
+    from .demo import DemoOptions, run_demo
+
+    def run(arguments: Sequence[str]) -> None:
+        # --debug: let errors come up as they are, for the one handler of the outer call.
+        with main.make_context("genoslim", ["--debug", *arguments]) as context:
+            main.invoke(context)
+
+    run_demo(output, DemoOptions(family=family, seed=seed), run=run, say=click.echo)

@@ -7,20 +7,35 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import click
+import numpy as np
+import torch
 
-from ..errors import GenoslimError, UsageError
-from ..models import checkpoint
+from ..data.dataset import LabelledData
+from ..errors import GateError, GenoslimError, UsageError
+from ..files import write_json
+from ..models import checkpoint, load, load_tokenizer, resolve
 from ..models.checkpoint import read_training
 from ..models.families import family_name, licence, read_config
+from .importance import (
+    METHODS,
+    NEEDS_TRAINED_HEAD,
+    Estimate,
+    Method,
+    agreement,
+    estimate,
+    importance_in,
+    to_dict,
+)
 from .measure import MEASURES, Measuring
 from .progress import shown
 from .recipe import Recipe
 from .report import REPORT_FILE, conclude, spread, write_report
 from .run_folder import RUN_FILE, RunFolder
-from .slim import PRUNE_FILE, Pruned, prune
+from .runner import resolve_devices
+from .slim import PRUNE_FILE, Pruned, judge_run, prune
 from .sweep import (
     Executor,
     SweepConfig,
@@ -93,6 +108,86 @@ def prune_on_console(
     _log.info("report: %s", out / REPORT_FILE)
 
 
+def estimate_on_console(
+    model: str,
+    data: Path,
+    out: Path,
+    *,
+    methods: Sequence[str],
+    run: Path | None = None,
+    rows: int = 256,
+    seed: int = 0,
+    device: str = "auto",
+) -> None:
+    """Score the layers by cheap methods, on validation rows; compare with a RUN if given.
+
+    Methods that look at the loss need a trained head: with a run they use its best baseline.
+    """
+    _quieten_fresh_heads()
+    folder = None if run is None else RunFolder(run)
+    judgement = None if folder is None else judge_run(folder, Rules())
+    labelled = LabelledData.read(data).split("validation")
+    if folder is not None:
+        _check_same_data(folder, LabelledData.read(data).fingerprint, data)
+    chosen = np.random.default_rng(seed).permutation(len(labelled))[:rows]
+    subset = labelled.subset(np.sort(chosen))
+    found: list[Estimate] = []
+    for method in cast("list[Method]", list(methods) or list(METHODS)):
+        source = _scored_model(model, folder, method, explicit=bool(methods))
+        if source is None:
+            _log.warning("%s is left out: %s has no fine-tuned head", method, model)
+            continue
+        network, tokenizer = load(source, seed=seed), load_tokenizer(source)
+        place = torch.device(resolve_devices(device)[0])
+        found.append(estimate(network, tokenizer, subset, method, seed=seed, device=place))
+    write_json(out, {"model": model, "data": str(data), **to_dict(found, judgement, len(subset))})
+    _print_estimates(found, judgement)
+
+
+def _scored_model(
+    model: str, run: RunFolder | None, method: Method, *, explicit: bool
+) -> str | None:
+    """Return the checkpoint a method scores; None to leave it out, an error if it was asked for."""
+    if method not in NEEDS_TRAINED_HEAD or is_fine_tuned(resolve(model)):
+        return model
+    if run is not None:
+        trials = [t for s in plan(run) if not s.dropped for t in attempts(run.trials, s)]
+        best = max(trials, key=lambda trial: trial.result.validation.auroc)
+        return str(run.trials.checkpoint(best.spec))
+    if explicit:
+        raise UsageError(
+            f"estimate: {method} needs a fine-tuned model and {model} has a fresh head; give the"
+            " sweep's RUN with --run, or a checkpoint of `genoslim prune`"
+        )
+    return None
+
+
+def is_fine_tuned(folder: Path) -> bool:
+    """Whether a checkpoint says that its classification head was trained here."""
+    record = read_training(folder) or {}
+    return "fine_tune_seconds" in record or "result" in record
+
+
+def _check_same_data(run: RunFolder, fingerprint: str, data: Path) -> None:
+    wanted = run.record["identity"]["data_fingerprint"]
+    if fingerprint != wanted:
+        raise GenoslimError(
+            f"{data}: fingerprint {fingerprint[:16]}, the run {run.folder} is of {wanted[:16]}"
+        )
+
+
+def _print_estimates(found: Sequence[Estimate], judgement: Judgement | None) -> None:
+    heads = ["method", "seconds", "least important first"]
+    rows = [[one.method, f"{one.seconds:.2f}", " ".join(map(str, one.order))] for one in found]
+    if judgement is not None:
+        heads += ["Spearman", "Kendall"]
+        for row, one in zip(rows, found, strict=True):
+            agreed = agreement(one.scores, importance_in(judgement))
+            values = (agreed.spearman, agreed.kendall)
+            row += ["none" if value is None else f"{value:+.2f}" for value in values]
+    _print_table(heads, rows)
+
+
 def show_run(folder: Path) -> None:
     """Print what a run folder holds and how far it is; raise GenoslimError if it is damaged."""
     run = RunFolder(folder)
@@ -130,12 +225,14 @@ def show_pruned(folder: Path) -> None:
     _print_table(["model", "layers kept", "test AUROC", "fine-tuning", "checkpoint"], rows)
     for note in content["notes"]:
         click.echo(f"note: {note}")
+    if missing := [row[0] for row in rows if row[-1] == "MISSING"]:
+        raise GateError(
+            f"{folder}: no checkpoint of {', '.join(missing)}: run `genoslim prune` again"
+        )
 
 
 def show_checkpoint(folder: Path) -> None:
     """Print what a checkpoint is and how it was made; GenoslimError if it does not load."""
-    from ..models import load
-
     model = load(folder)
     config = read_config(folder)
     count = sum(parameter.numel() for parameter in model.parameters())
@@ -158,16 +255,6 @@ def show_checkpoint(folder: Path) -> None:
         if isinstance(record.get(split), dict):
             values = ", ".join(f"{name} {record[split][name]:.4f}" for name in MEASURES)
             click.echo(f"{split}: {values}")
-
-
-def is_run(folder: Path) -> bool:
-    """Whether a folder is a sweep's."""
-    return (folder / RUN_FILE).is_file()
-
-
-def is_pruned(folder: Path) -> bool:
-    """Whether a folder is what `prune` leaves."""
-    return (folder / PRUNE_FILE).is_file()
 
 
 def _quieten_fresh_heads() -> None:

@@ -29,10 +29,10 @@ _EXIT_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Ended:
-    """A trial left its slot: `done`, `busy` (another process has it) or `failed` with a cause."""
+    """A trial left its slot: `failed` with a cause, or one of the outcomes of a runner."""
 
     spec: TrialSpec
-    outcome: Literal["done", "busy", "failed"]
+    outcome: Outcome | Literal["failed"]
     cause: str = ""
 
 

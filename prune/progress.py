@@ -74,11 +74,15 @@ class Monitor:
         """Note that one more trial is to be run."""
         self.total += 1
 
-    def ended(self, trial: Trial) -> None:
-        """Note a result."""
+    def ended(self, trial: Trial, *, here: bool) -> None:
+        """Note a result, made here or by another process that shares the folder."""
         _, since, _ = self._running.pop(trial.spec.hash)
-        self._paces.append(self._clock() - since)
         self.done += 1
+        if not here:
+            _log.info("%d/%d %s: done elsewhere", self.done, self.total, trial.spec.name)
+            self._tell()
+            return
+        self._paces.append(self._clock() - since)
         self._tell()
         left = self.seconds_left()
         result = trial.result

@@ -33,7 +33,7 @@ from .trial import Predictions, TrialResult, TrialSpec, collapse
 
 _log = logging.getLogger(__name__)
 
-Outcome = Literal["done", "busy"]
+Outcome = Literal["done", "found", "busy"]
 Progress = Callable[[TrialSpec, int, int], None]
 """Called with a running trial, the steps it has made and the most it can make."""
 
@@ -105,13 +105,17 @@ class TrialRunner:
     def run(
         self, spec: TrialSpec, *, keep_weights: bool, progress: Progress | None = None
     ) -> Outcome:
-        """Run one trial and write it, unless it is done; `busy` if another process has it."""
+        """Run one trial and write it.
+
+        `found` if it was done already, `busy` if another process has it now.
+        """
         with self.store.claim(spec) as mine:
             if not mine:
                 return "busy"
-            if not self.store.done(spec, with_weights=keep_weights):
-                self.store.begin(spec)
-                self._run(spec, keep_weights, progress)
+            if self.store.done(spec, with_weights=keep_weights):
+                return "found"
+            self.store.begin(spec)
+            self._run(spec, keep_weights, progress)
         return "done"
 
     def _run(self, spec: TrialSpec, keep_weights: bool, progress: Progress | None) -> None:

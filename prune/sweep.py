@@ -335,7 +335,7 @@ class _Driver:
             self.monitor.left(spec)
             self.failed.append(replace(ended, cause=cause))
             return
-        self.monitor.ended(trial)
+        self.monitor.ended(trial, here=ended.outcome == "done")
         if self._enqueue(self.origin[spec.hash]):
             self.monitor.retried()
 

@@ -1,0 +1,272 @@
+"""Cheap estimates of which layers matter, to be held against what a sweep found.
+
+Every method gives each block a score: the higher, the more the block matters. X_i is the hidden
+state that enters block i. DNABERT-2 re-normalises after each block and the Nucleotide
+Transformer does not, so scores by cosine do not compare across the two.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ..data.dataset import LabelledData
+from ..errors import UsageError
+from ..models.classifier import Classifier
+from ..models.tokenizer import SequenceTokenizer
+from ..stats.ranks import midranks
+from .finetune import EVALUATION_BATCH, Labelled
+from .verdicts import Judgement
+
+Method = Literal[
+    "block_influence", "angular", "cka", "frozen", "taylor", "fisher", "random", "last", "alternate"
+]
+METHODS: tuple[Method, ...] = get_args(Method)
+NEEDS_TRAINED_HEAD: frozenset[Method] = frozenset({"frozen", "taylor", "fisher"})
+"""Methods that look at the loss, which means nothing with a head drawn at random."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The scores of one method, a block each, the seconds it took, and who it is from."""
+
+    method: Method
+    scores: tuple[float, ...]
+    seconds: float
+    source: str
+
+    @property
+    def order(self) -> tuple[int, ...]:
+        """The blocks from the least to the most important."""
+        return tuple(int(i) for i in np.argsort(self.scores, kind="stable"))
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Spearman's rho and Kendall's tau-b of two rankings of the layers, None if constant."""
+
+    spearman: float | None
+    kendall: float | None
+
+
+def estimate(
+    model: Classifier,
+    tokenizer: SequenceTokenizer,
+    data: LabelledData,
+    method: Method,
+    *,
+    seed: int = 0,
+    device: torch.device | None = None,
+) -> Estimate:
+    """Score every block of `model` on the rows of `data` (all of them: take a subset before).
+
+    `frozen`, `taylor` and `fisher` use the labels and want a fine-tuned model. Raises UsageError
+    for an unknown method.
+    """
+    if method not in _FUNCTIONS:
+        raise UsageError(f"method {method!r} is not one of {', '.join(METHODS)}")
+    target = torch.device("cpu") if device is None else device
+    model.to(target).eval()
+    rows = Labelled.encode(tokenizer, data, device=target)
+    function, source = _FUNCTIONS[method]
+    started = time.perf_counter()
+    scores = function(model, rows, seed)
+    seconds = time.perf_counter() - started
+    return Estimate(method, tuple(map(float, scores)), seconds, source)
+
+
+def block_influence(model: Classifier, rows: Labelled, seed: int = 0) -> list[float]:
+    """1 - mean over tokens of cos(X_i, X_i+1): ShortGPT, arXiv 2403.03853."""
+    totals = torch.zeros(len(model.blocks), dtype=torch.float64)
+    count = 0
+    for states, mask in _states(model, rows):
+        kept = mask.bool()
+        count += int(kept.sum())
+        for i, (before, after) in enumerate(pairwise(states)):
+            totals[i] += (
+                functional.cosine_similarity(before, after, dim=-1)[kept].double().sum().cpu()
+            )
+    return [float(1 - total / count) for total in totals]
+
+
+def angular(model: Classifier, rows: Labelled, seed: int = 0) -> list[float]:
+    """arccos(cos(X_i, X_i+1)) / pi at `<cls>`, mean over rows: arXiv 2403.17887, runs of one."""
+    totals = torch.zeros(len(model.blocks), dtype=torch.float64)
+    for states, _ in _states(model, rows):
+        for i, (before, after) in enumerate(pairwise(states)):
+            cosine = functional.cosine_similarity(
+                before[:, 0].double(), after[:, 0].double(), dim=-1
+            )
+            totals[i] += (torch.arccos(cosine.clamp(-1, 1)) / math.pi).sum().cpu()
+    return [float(total / len(rows.labels)) for total in totals]
+
+
+def cka(model: Classifier, rows: Labelled, seed: int = 0) -> list[float]:
+    """1 - linear CKA of X_i and X_i+1 at `<cls>`, features centred over rows: arXiv 1905.00414."""
+    pooled: list[list[Tensor]] = []
+    for states, _ in _states(model, rows):
+        pooled.append([state[:, 0].double().cpu() for state in states])
+    features = [torch.cat(parts) for parts in zip(*pooled, strict=True)]
+    centred = [feature - feature.mean(0) for feature in features]
+    return [1 - linear_cka(before, after) for before, after in pairwise(centred)]
+
+
+def linear_cka(first: Tensor, second: Tensor) -> float:
+    """Return |Y'X|^2 / (|X'X| |Y'Y|) of centred features [n, H]; 1 if both are constant."""
+    scale = torch.linalg.norm(first.T @ first) * torch.linalg.norm(second.T @ second)
+    return float(torch.linalg.norm(second.T @ first) ** 2 / scale) if scale > 0 else 1.0
+
+
+def frozen(model: Classifier, rows: Labelled, seed: int = 0) -> list[float]:
+    """Return the rise of the loss without block i and without any training: arXiv 2402.02834."""
+    whole = _loss(model, rows)
+    scores: list[float] = []
+    for i in range(len(model.blocks)):
+        block = model.blocks[i]
+        del model.blocks[i]
+        try:
+            scores.append(_loss(model, rows) - whole)
+        finally:
+            model.blocks.insert(i, block)
+    return scores
+
+
+def taylor(model: Classifier, rows: Labelled, seed: int = 0) -> list[float]:
+    """Sum over a block's weights of |W dL/dW|, L the mean loss over the rows: arXiv 2402.02834."""
+    model.zero_grad(set_to_none=True)
+    for batch in rows.tokens.by_length(EVALUATION_BATCH):
+        loss = functional.cross_entropy(
+            model(*rows.tokens.batch(batch)), _labels(rows, batch), reduction="sum"
+        )
+        (loss / len(rows.labels)).backward()  # type: ignore[no-untyped-call]
+    scores = [
+        sum(
+            float((p.detach() * p.grad).abs().sum())
+            for p in block.parameters()
+            if p.grad is not None
+        )
+        for block in model.blocks
+    ]
+    model.zero_grad(set_to_none=True)
+    return scores
+
+
+def fisher(model: Classifier, rows: Labelled, seed: int = 0) -> list[float]:
+    """Sum over a block's weights of the mean over rows of (W dL/dW)^2, L the loss of a row."""
+    scores = [0.0] * len(model.blocks)
+    for batch in rows.tokens.by_length(1):
+        model.zero_grad(set_to_none=True)
+        logits = model(*rows.tokens.batch(batch))
+        functional.cross_entropy(logits, _labels(rows, batch)).backward()  # type: ignore[no-untyped-call]
+        for i, block in enumerate(model.blocks):
+            for p in block.parameters():
+                if p.grad is not None:
+                    scores[i] += float((p.detach() * p.grad).square().sum())
+    model.zero_grad(set_to_none=True)
+    return [score / len(rows.labels) for score in scores]
+
+
+def random_order(model: Classifier, rows: Labelled, seed: int = 0) -> list[float]:
+    """Rank at random from the seed: a control."""
+    return [float(rank) for rank in np.random.default_rng(seed).permutation(len(model.blocks))]
+
+
+def last_first(model: Classifier, rows: Labelled, seed: int = 0) -> list[float]:
+    """Rank so that the last k blocks are dropped: a control, arXiv 2004.03844."""
+    return [float(len(model.blocks) - i) for i in range(len(model.blocks))]
+
+
+def alternate(model: Classifier, rows: Labelled, seed: int = 0) -> list[float]:
+    """Rank so that every other block is dropped, late ones first: a control, arXiv 2004.03844."""
+    depth = len(model.blocks)
+    return [float((i % 2 == 0) * depth + depth - i) for i in range(depth)]
+
+
+def agreement(scores: Sequence[float], importance: Sequence[float]) -> Agreement:
+    """Return how a ranking by `scores` agrees with that by `importance` (ties share ranks)."""
+    first, second = (np.asarray(values, dtype=np.float64) for values in (scores, importance))
+    if len(first) != len(second):
+        raise UsageError(f"{len(first)} scores against {len(second)} layers: not the same model")
+    return Agreement(spearman(first, second), kendall(first, second))
+
+
+def spearman(first: np.ndarray, second: np.ndarray) -> float | None:
+    """Return the correlation of mid-ranks, None if one of them is constant."""
+    x, y = (midranks(values) - (len(values) + 1) / 2 for values in (first, second))
+    scale = math.sqrt(float(x @ x) * float(y @ y))
+    return float(x @ y) / scale if scale > 0 else None
+
+
+def kendall(first: np.ndarray, second: np.ndarray) -> float | None:
+    """Return tau-b: concordant less discordant pairs, corrected for ties; None if constant."""
+    x, y = (np.sign(values[:, None] - values[None, :]) for values in (first, second))
+    scale = math.sqrt(float((x * x).sum()) * float((y * y).sum()))
+    return float((x * y).sum()) / scale if scale > 0 else None
+
+
+def importance_in(judgement: Judgement) -> list[float]:
+    """Return how much AUROC each layer's removal cost in a sweep, on the split that selects."""
+    mean = judgement.baseline["auroc"].mean
+    return [mean - verdict.evidence.metrics["auroc"] for verdict in judgement.verdicts]
+
+
+def to_dict(
+    estimates: Sequence[Estimate], judgement: Judgement | None, rows: int
+) -> dict[str, Any]:
+    """Return scores, orders and, with a judgement, agreement with the sweep, JSON-ready."""
+    found: dict[str, Any] = {"rows": rows, "methods": {}}
+    if judgement is not None:
+        found["sweep"] = {"auroc_lost_without": importance_in(judgement)}
+    for one in estimates:
+        entry = {**asdict(one), "least_important_first": list(one.order)}
+        if judgement is not None:
+            entry["agreement"] = asdict(agreement(one.scores, importance_in(judgement)))
+        found["methods"][one.method] = entry
+    return found
+
+
+@torch.no_grad()
+def _loss(model: Classifier, rows: Labelled) -> float:
+    total = sum(
+        float(
+            functional.cross_entropy(
+                model(*rows.tokens.batch(batch)), _labels(rows, batch), reduction="sum"
+            )
+        )
+        for batch in rows.tokens.by_length(EVALUATION_BATCH)
+    )
+    return total / len(rows.labels)
+
+
+def _states(model: Classifier, rows: Labelled) -> Iterator[tuple[list[Tensor], Tensor]]:
+    """Yield the L + 1 hidden states [B, T, H] and the mask [B, T] of each batch."""
+    for batch in rows.tokens.by_length(EVALUATION_BATCH):
+        with torch.no_grad():
+            ids, mask = rows.tokens.batch(batch)
+            yield model.hidden_states(ids, mask), mask
+
+
+def _labels(rows: Labelled, batch: Tensor) -> Tensor:
+    return rows.labels[batch.to(rows.labels.device)]
+
+
+_FUNCTIONS: dict[Method, tuple[Callable[[Classifier, Labelled, int], list[float]], str]] = {
+    "block_influence": (block_influence, "ShortGPT, arXiv 2403.03853"),
+    "angular": (angular, "arXiv 2403.17887"),
+    "cka": (cka, "arXiv 1905.00414"),
+    "frozen": (frozen, "Shortened LLaMA, arXiv 2402.02834"),
+    "taylor": (taylor, "Shortened LLaMA, arXiv 2402.02834"),
+    "fisher": (fisher, "Fisher information of a row's loss"),
+    "random": (random_order, "control"),
+    "last": (last_first, "control, arXiv 2004.03844"),
+    "alternate": (alternate, "control, arXiv 2004.03844"),
+}

@@ -1,0 +1,40 @@
+"""Layers planted as identities come out unfavourable, and the one that works as cornerstone."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+
+import pytest
+from genoslim.prune.recipe import Recipe
+from genoslim.prune.report import conclude
+from genoslim.prune.sweep import Executor, SweepConfig, open_sweep, sweep
+from genoslim.prune.verdicts import Rules
+
+TINY = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "tiny_sweep.py"))
+LAYERS = 4
+
+
+@pytest.mark.parametrize(
+    ("family", "carrier", "epochs"), [("dnabert2", 1, 15), ("nt_v1", 2, 6), ("nt_v1", 0, 6)]
+)
+def test_the_sweep_finds_what_was_planted(
+    family: str, carrier: int, epochs: int, tmp_path: Path
+) -> None:
+    """Through the real sweep: only the carrier can bring tokens to `<cls>`."""
+    plant = TINY["plant_identities"](family, carrier=carrier, layers=LAYERS)
+    model = TINY["write_model"](tmp_path / "model", family, layers=LAYERS, hidden=32, change=plant)
+    data = TINY["write_data"](tmp_path / "data.parquet", train=192, held_out=96)
+    config = SweepConfig(
+        model=str(model), data=data, recipe=Recipe(epochs=epochs, learning_rate=3e-3)
+    )
+    run = open_sweep(tmp_path / "run", config)
+    sweep(run, executor=Executor(workers=1, threads=1), report=lambda status: None)
+    judgement = conclude(run, Rules())
+    roles = {verdict.layer: verdict.role for verdict in judgement.verdicts}
+    expected = dict.fromkeys(range(LAYERS), "unfavourable") | {carrier: "cornerstone"}
+    assert roles == expected
+    assert judgement.baseline["auroc"].mean > 0.95
+    evidence = judgement.verdicts[carrier].evidence
+    assert evidence.metrics["auroc"] == 0.5
+    assert "COLLAPSED" in evidence.reason

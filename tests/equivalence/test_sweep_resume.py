@@ -1,0 +1,155 @@
+"""A sweep that was killed, or shared by two processes, finds what an undisturbed one finds."""
+
+from __future__ import annotations
+
+import json
+import os
+import runpy
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+TINY = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "tiny_sweep.py"))
+OPTIONS = ("--epochs", "3", "--learning-rate", "0.01", "--batch-size", "8", "--device", "cpu")
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
+    """A post-LayerNorm model with dropout and its data, as options of `genoslim sweep`."""
+    folder = tmp_path_factory.mktemp("inputs")
+    model = TINY["write_model"](folder / "model", "dnabert2", layers=2, hidden=16, dropout=0.1)
+    data = TINY["write_data"](folder / "data.parquet", train=160, held_out=32)
+    return ("-m", str(model), "-d", str(data))
+
+
+def _command(run: Path, *options: str) -> list[str]:
+    main = "from genoslim.cli import main; main(prog_name='genoslim')"
+    return [sys.executable, "-c", main, "sweep", "-o", str(run), "--threads", "1", *options]
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+def _sweep(run: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        _command(run, *options), capture_output=True, text=True, env=_environment(), check=False
+    )
+
+
+def _start(run: Path, *options: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        _command(run, *options), stderr=subprocess.PIPE, text=True, env=_environment()
+    )
+
+
+def _done(run: Path) -> list[Path]:
+    return sorted(run.glob("trials/*/result.json"))
+
+
+def _wait_for(run: Path, count: int, process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 60
+    while len(_done(run)) < count and process.poll() is None:
+        assert time.monotonic() < deadline, "no trial ended within a minute"
+        time.sleep(0.02)
+
+
+def _findings(run: Path) -> dict[str, dict[str, Any]]:
+    """What every trial found, without its times, and all of its predictions."""
+    found: dict[str, dict[str, Any]] = {}
+    for path in _done(run):
+        result = json.loads(path.read_text())
+        timed = ("fine_tune_seconds", "evaluation_seconds", "predictions_sha256")
+        found[path.parent.name] = {k: v for k, v in result.items() if k not in timed}
+        with np.load(path.parent / "predictions.npz") as arrays:
+            found[path.parent.name] |= {name: arrays[name].tolist() for name in arrays}
+    return found
+
+
+@pytest.fixture(scope="module")
+def undisturbed(
+    inputs: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[dict[str, dict[str, Any]], Any]:
+    run = tmp_path_factory.mktemp("run") / "undisturbed"
+    ended = _sweep(run, *inputs, *OPTIONS, "--workers", "1")
+    assert ended.returncode == 0, ended.stderr
+    return _findings(run), json.loads((run / "layers.json").read_text())
+
+
+@pytest.mark.parametrize(("workers", "kills"), [("1", (1, 2)), ("2", (1,))])
+def test_killed_and_resumed_is_as_never_killed(
+    workers: str,
+    kills: tuple[int, ...],
+    inputs: tuple[str, ...],
+    undisturbed: Any,
+    tmp_path: Path,
+) -> None:
+    run = tmp_path / "run"
+    for count in kills:
+        process = _start(run, *inputs, *OPTIONS, "--workers", workers)
+        _wait_for(run, count, process)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    assert 1 <= len(_done(run)) < 5
+    ended = _sweep(run, "--workers", workers)  # without -m and -d: goes on as it was begun
+    assert ended.returncode == 0, ended.stderr
+    findings, layers = undisturbed
+    assert _findings(run) == findings
+    assert json.loads((run / "layers.json").read_text()) == layers
+
+
+def test_sigterm_ends_in_one_line(inputs: tuple[str, ...], tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    process = _start(run, *inputs, *OPTIONS, "--workers", "2")
+    _wait_for(run, 1, process)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert "the same command goes on from here" in errors.splitlines()[-1]
+    assert "Traceback" not in errors
+
+
+def test_two_sweeps_share_a_folder(
+    inputs: tuple[str, ...], undisturbed: Any, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    both = [_start(run, *inputs, *OPTIONS, "--workers", "1") for _ in range(2)]
+    errors = [process.communicate(timeout=120)[1] for process in both]
+    assert [process.returncode for process in both] == [0, 0], errors
+    assert _findings(run) == undisturbed[0]
+    trained = [line for text in errors for line in text.splitlines() if " steps, " in line]
+    assert len(trained) == len(_done(run)), "a trial was run twice"
+
+
+def test_a_job_array_makes_the_same_run(
+    inputs: tuple[str, ...], undisturbed: Any, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    listed = _sweep(run, *inputs, *OPTIONS, "--dry-run")
+    first, *_ = listed.stdout.splitlines()
+    name, layers, seed, state = first.split("\t")
+    assert (layers, seed, state) == ("-", "0", "to do")
+    assert _sweep(run, "--trial", name).returncode == 0
+    assert [path.parent.name for path in _done(run)] == [name]
+    assert _findings(run)[name] == undisturbed[0][name]
+    assert _sweep(run, "--dry-run").stdout.splitlines()[0].endswith("done")
+
+
+def test_other_data_is_refused_and_the_difference_named(
+    inputs: tuple[str, ...], tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    assert _sweep(run, *inputs, *OPTIONS, "--dry-run").returncode == 0
+    other = TINY["write_data"](tmp_path / "other.parquet", seed=5)
+    ended = _sweep(run, *inputs[:2], "-d", str(other), *OPTIONS)
+    assert ended.returncode == 1
+    assert "data fingerprint is" in ended.stderr
+    ended = _sweep(run, *inputs, *OPTIONS[2:], "--epochs", "9")
+    assert ended.returncode == 1
+    assert "recipe epochs is 3 there and 9 here" in ended.stderr
