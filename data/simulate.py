@@ -39,12 +39,14 @@ DEFAULT_WINDOW = 96
 LABEL_NOISE = 0.04
 
 # IUPAC patterns: 12 bases whose first and last two are weak. They were chosen, out of random
-# ones, for being cut alike wherever they lie by 6-mer and by byte-pair tokenizers.
+# ones, for being cut alike wherever they lie by 6-mer and by byte-pair tokenizers. Over the four
+# anchors every base stands once at the fixed core site and twice at the site of two bases, so
+# that the alternate base alone tells nothing.
 ANCHORS = {
-    "ANC1": "AATGCAKGGGTA",
-    "ANC2": "TAACCCMGCGCA",
-    "ANC3": "AACGGKCTCACT",
-    "ANC4": "CTGATWATAGTC",
+    "ANC1": "AAACGAKGCTGC",
+    "ANC2": "GACGTCMCGACG",
+    "ANC3": "GAAGTTSAGCGT",
+    "ANC4": "CGGAAGWAAATC",
 }
 PARTNERS = {
     "PAR1": "GATTGCRACTCA",
@@ -54,12 +56,12 @@ PARTNERS = {
 }
 # Share of the variants on each contig, and the split the contig belongs to.
 CONTIGS = {
-    "chr1": (0.22, "train"),
-    "chr2": (0.19, "train"),
-    "chr3": (0.16, "train"),
+    "chr1": (0.20, "train"),
+    "chr2": (0.17, "train"),
+    "chr3": (0.15, "train"),
     "chr4": (0.13, "train"),
     "chr5": (0.15, "validation"),
-    "chr6": (0.15, "test"),
+    "chr6": (0.20, "test"),
 }
 
 _IUPAC = {"A": "A", "C": "C", "G": "G", "T": "T"} | {
@@ -77,7 +79,7 @@ _CORE_SITES = (5, 6)  # where variants break an anchor; one of the two permits t
 _BESIDE_SITES = (-2, -1, 0, 1, 10, 11, 12, 13)  # where variants leave an anchor intact
 _GAPS = (3, 4, 5, 6, 7, 8)  # bases between anchor and partner
 _FUNCTIONAL, _LONE, _BESIDE = 0.5, 0.1, 0.2  # shares: of all; of the rest; of the rest
-_SEGMENT = 64  # bases an element in sequences for pretraining
+_SEGMENT = 96  # bases a planted element in sequences for pretraining
 _MARGIN = 48
 _LINE = 60
 
@@ -137,7 +139,7 @@ def simulate(
 def simulated_sequences(n: int, length: int, seed: int) -> list[str]:
     """Return `n` sequences of `length` bases from the same kind of genome, motifs intact.
 
-    One anchor, mostly with its partner, is planted at a random place of about every 64 bases.
+    One anchor, mostly with its partner, is planted at a random place of about every 96 bases.
     Background, motifs and spacings follow the same laws as `simulate`, so that this is material
     to pretrain on; a seed gives other sequences than the genome of the same seed.
     """
@@ -376,6 +378,8 @@ def _awkward_records(
     yield name, 1, bases[0], _other(bases[0]), "NOTE=first_base"
     for variant, note in zip(sites, _NOTES, strict=False):
         yield _awkward_record(bases, variant, note)
+        if note == "same_position":
+            yield _awkward_record(bases, variant, note)
     end = len(bases)
     yield name, end, bases[-1], _other(bases[-1]), "NOTE=last_base"
     yield name, end + 1000, "A", "C", "NOTE=beyond_the_contig"
@@ -397,7 +401,6 @@ _NOTES = (
     "monomorphic",
     "lower_case",
     "long_insertion",
-    "same_position",
     "same_position",
 )
 
