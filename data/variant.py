@@ -74,3 +74,11 @@ class Variant:
 
     def __str__(self) -> str:
         return self.key
+
+
+def variant_at(place: str, contig: str, position: int, reference: str, alternate: str) -> Variant:
+    """Return the Variant read at `place` (file and line), which a raised InvalidVariant names."""
+    try:
+        return Variant(contig, position, reference, alternate)
+    except InvalidVariant as error:
+        raise InvalidVariant(f"{place}: {error}") from None

@@ -1,0 +1,96 @@
+"""The causal eQTL table of InstaDeepAI's genomics long-range benchmark (hg38).
+
+A row is a variant in a tissue: one variant recurs over tissues, sometimes with both labels. Rows
+are kept; the variant key is the cluster. The windows are those of the benchmark's own loader.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import GenoslimError, UsageError
+from .assemble import Edges, LabelledVariant, assemble
+from .dataset import DataMetadata, LabelledData
+from .genome import Genome
+from .splits import check_leakage, split_by_chromosome
+from .table import Row, read_table
+from .variant import variant_at
+
+SOURCE = "InstaDeepAI/genomics-long-range-benchmark variant_effect_causal_eqtl"
+LICENCE = "CC-BY-NC-SA-4.0"
+LABEL_NAMES = ("not_causal", "causal")
+
+# Two middle-sized chromosomes: a tenth of the training rows or so, and, being whole
+# chromosomes, no window of theirs overlaps one that stays in training.
+VALIDATION_CHROMOSOMES = ("chr7", "chr8")
+
+_REQUIRED = ("CHROM", "POS", "REF", "ALT", "label", "split")
+_TISSUE, _DISTANCE = "tissue", "distance_to_nearest_TSS"
+
+
+def build_eqtl(
+    table: Path,
+    fasta: Path,
+    *,
+    window: int,
+    validation_chromosomes: Collection[str] = VALIDATION_CHROMOSOMES,
+    edges: Edges = "drop",
+    assembly: str = "hg38",
+) -> LabelledData:
+    """Return the labelled windows of an eQTL table (CSV or TSV, plain or gzip).
+
+    Columns: CHROM, POS (1-based), REF, ALT, label, split (train or test), and, where there,
+    tissue and distance_to_nearest_TSS. The rows of split `train` on `validation_chromosomes`
+    become `validation`. `edges="drop"` leaves out windows that leave their contig, as the
+    benchmark does; `"pad"` fills them with N.
+
+    Raises GenoslimError for a bad table, UsageError for validation chromosomes without training
+    rows, Leakage if splits share a variant or overlapping windows.
+    """
+    rows = [_labelled(row) for row in read_table(table, required=_REQUIRED)]
+    if not rows:
+        raise GenoslimError(f"{table}: a header but no rows; expected at least one variant")
+    rows = _with_validation(rows, validation_chromosomes)
+    metadata = DataMetadata(
+        window_length=window,
+        assembly=assembly,
+        source=SOURCE,
+        licence=LICENCE,
+        label_names=LABEL_NAMES,
+        options={"edges": edges, "validation_chromosomes": sorted(validation_chromosomes)},
+    )
+    with Genome(fasta) as genome:
+        data = assemble(rows, genome, metadata, edges=edges)
+    check_leakage(data)
+    return data
+
+
+def _labelled(row: Row) -> LabelledVariant:
+    names = ("CHROM", "REF", "ALT")
+    contig, reference, alternate = (row.text(name) for name in names)
+    return LabelledVariant(
+        variant=variant_at(row.place, contig, row.integer("POS"), reference, alternate),
+        label=row.label("label"),
+        split=row.choice("split", ("train", "test")),
+        tissue=row.cells.get(_TISSUE),
+        distance_to_tss=row.integer(_DISTANCE) if _DISTANCE in row.cells else None,
+        place=row.place,
+    )
+
+
+def _with_validation(
+    rows: list[LabelledVariant], chromosomes: Collection[str]
+) -> list[LabelledVariant]:
+    """Turn the training rows on some chromosomes into validation rows."""
+    training = np.array([r.variant.contig for r in rows if r.split == "train"], dtype=np.str_)
+    try:
+        splits = iter(split_by_chromosome(training, validation=chromosomes, test=()).tolist())
+    except UsageError as error:
+        raise UsageError(
+            f"{error}; name other --validation-chromosomes among those with training rows"
+        ) from None
+    return [replace(r, split=next(splits)) if r.split == "train" else r for r in rows]

@@ -1,0 +1,105 @@
+"""Saturation mutagenesis of regulatory elements (Kircher et al. 2019, GSE126550) as a data set.
+
+A contig is an element (locus) a few hundred bases long, so most windows meet its ends: they are
+padded with N, never dropped. The groups are the loci: quality is the macro mean of the AUROC over
+loci, since an element's share of functional variants alone confounds a pooled one.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+from numpy.random import PCG64, Generator
+
+from ..errors import GenoslimError, UsageError
+from .assemble import LabelledVariant, assemble
+from .dataset import DataMetadata, LabelledData
+from .genome import Genome
+from .splits import check_leakage
+from .table import Row, read_table
+from .variant import variant_at
+
+SOURCE = "kircherlab/MPRA_SaturationMutagenesis (Kircher et al. 2019, GSE126550)"
+LICENCE = "GPL-3.0"
+LABEL_NAMES = ("not_functional", "functional")
+
+_REQUIRED = ("locus", "offset0", "Ref", "Alt", "label", "split")
+_SPLITS = {"train": "train", "val": "validation", "validation": "validation", "test": "test"}
+
+
+def build_mpra(
+    table: Path,
+    fasta: Path,
+    *,
+    window: int,
+    negatives_per_positive: float | None = None,
+    seed: int = 0,
+    assembly: str = "GRCh38",
+) -> LabelledData:
+    """Return the labelled windows of an MPRA table (TSV or CSV, plain or gzip).
+
+    Columns: locus (a contig of the FASTA), offset0 (0-based in it), Ref, Alt, label (1, 0, or
+    blank: ambiguous, left out and counted as `ambiguous_label`), split (train, val, test).
+    `negatives_per_positive` keeps, of the training split alone, that many negatives for each
+    positive of a locus, drawn with `seed`; the others are counted as `negative_not_sampled`.
+
+    Raises GenoslimError for a bad table, Leakage if splits share a variant or overlapping windows.
+    """
+    if negatives_per_positive is not None and negatives_per_positive <= 0:
+        raise UsageError(f"negatives per positive {negatives_per_positive}: must be above 0")
+    table_rows = list(read_table(table, required=_REQUIRED))
+    if not table_rows:
+        raise GenoslimError(f"{table}: a header but no rows; expected at least one variant")
+    rows = [_labelled(row) for row in table_rows if row.cells["label"].strip()]
+    dropped = {"ambiguous_label": len(table_rows) - len(rows)}
+    if negatives_per_positive is not None:
+        labelled = len(rows)
+        rows = _sampled(rows, negatives_per_positive, seed)
+        dropped["negative_not_sampled"] = labelled - len(rows)
+    metadata = DataMetadata(
+        window_length=window,
+        assembly=assembly,
+        source=SOURCE,
+        licence=LICENCE,
+        label_names=LABEL_NAMES,
+        dropped={reason: count for reason, count in dropped.items() if count},
+        options={"negatives_per_positive": negatives_per_positive, "seed": seed},
+    )
+    with Genome(fasta) as genome:
+        data = assemble(rows, genome, metadata)
+    check_leakage(data)
+    return data
+
+
+def _labelled(row: Row) -> LabelledVariant:
+    locus = row.text("locus")
+    position = row.integer("offset0") + 1
+    return LabelledVariant(
+        variant=variant_at(row.place, locus, position, row.text("Ref"), row.text("Alt")),
+        label=row.label("label"),
+        split=_SPLITS[row.choice("split", tuple(_SPLITS))],
+        group=locus,
+        place=row.place,
+    )
+
+
+def _sampled(rows: list[LabelledVariant], ratio: float, seed: int) -> list[LabelledVariant]:
+    """Return the rows without the training negatives beyond `ratio` a positive of their locus."""
+    if seed < 0:
+        raise UsageError(f"seed {seed}: must be 0 or more")
+    generator = Generator(PCG64(seed))
+    positives: dict[str, int] = defaultdict(int)
+    negatives: dict[str, list[int]] = defaultdict(list)
+    for number, row in enumerate(rows):
+        if row.split == "train" and row.label:
+            positives[row.group] += 1
+        elif row.split == "train":
+            negatives[row.group].append(number)
+    surplus: set[int] = set()
+    for locus in sorted(negatives):
+        order = np.argsort(generator.random(len(negatives[locus])), kind="stable")
+        keep = int(ratio * positives[locus])
+        surplus.update(negatives[locus][i] for i in order[keep:].tolist())
+    return [row for number, row in enumerate(rows) if number not in surplus]
