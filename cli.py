@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from . import __version__
 from .errors import GateError, GenoslimError
+
+if TYPE_CHECKING:
+    from .data.dataset import LabelledData
 
 
 class _Group(click.Group):
@@ -508,3 +511,190 @@ def demo(output: Path, family: str, seed: int) -> None:
             main.invoke(context)
 
     run_demo(output, DemoOptions(family=family, seed=seed), run=run, say=click.echo)
+
+
+@main.group()
+def data() -> None:
+    """Make labelled windows: one Parquet file, splits checked for leakage."""
+
+
+def _source_options(metavar: str) -> Callable[[Any], Any]:
+    """Add what every builder of labelled windows takes: input, FASTA, output and length."""
+
+    def add(command: Any) -> Any:
+        existing = click.Path(exists=True, dir_okay=False, path_type=Path)
+        for option in (
+            click.option(
+                "--window",
+                metavar="L",
+                type=click.IntRange(min=1),
+                default=512,
+                show_default=True,
+                help="Bases a window; the variant is at index L // 2.",
+            ),
+            click.option(
+                "-o",
+                "--out",
+                metavar="OUT.parquet",
+                required=True,
+                type=click.Path(dir_okay=False, path_type=Path),
+            ),
+            click.option(
+                "-f",
+                "--fasta",
+                metavar="FASTA",
+                required=True,
+                type=existing,
+                help="Plain or bgzip.",
+            ),
+            click.option("-i", "--input", "source", metavar=metavar, required=True, type=existing),
+        ):
+            command = option(command)
+        return command
+
+    return add
+
+
+def _names(value: str | None) -> tuple[str, ...]:
+    """Split `chr1,chr2`; `none` and nothing are no names."""
+    if value is None or value == "none":
+        return ()
+    return tuple(name.strip() for name in value.split(",") if name.strip())
+
+
+def _write_windows(windows: LabelledData, out: Path) -> None:
+    """Write labelled windows and say on stdout what is in them."""
+    windows.write(out)
+    click.echo(f"{out}: {windows.summary()}")
+
+
+@data.command("simulate")
+@click.option(
+    "-o", "--out", metavar="DIR", required=True, type=click.Path(file_okay=False, path_type=Path)
+)
+@click.option("--variants", type=int, default=2000, show_default=True)
+@click.option("--window", metavar="L", type=int, default=96, show_default=True)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+def data_simulate(out: Path, variants: int, window: int, seed: int) -> None:
+    """Simulate a genome with motifs, variants that break or keep them, and their windows."""
+    from .data.simulate import simulate
+
+    windows = simulate(out, variants=variants, window=window, seed=seed)
+    click.echo(f"{out / 'dataset.parquet'}: {windows.summary()}")
+
+
+@data.command("eqtl")
+@_source_options("CSV")
+@click.option(
+    "--validation-chromosomes",
+    metavar="NAMES",
+    default="chr7,chr8",
+    show_default=True,
+    help="Training rows on these become validation; `none` for no validation split.",
+)
+@click.option(
+    "--edges",
+    type=click.Choice(["drop", "pad"]),
+    default="drop",
+    show_default=True,
+    help="Windows that leave their contig: drop (as the benchmark does) or pad with N.",
+)
+def data_eqtl(
+    source: Path,
+    fasta: Path,
+    out: Path,
+    window: int,
+    validation_chromosomes: str,
+    edges: Literal["drop", "pad"],
+) -> None:
+    """Cut the windows of the causal eQTL table (All_Tissues.csv) on hg38."""
+    from .data.eqtl import build_eqtl
+
+    chromosomes = _names(validation_chromosomes)
+    windows = build_eqtl(
+        source, fasta, window=window, validation_chromosomes=chromosomes, edges=edges
+    )
+    _write_windows(windows, out)
+
+
+@data.command("mpra")
+@_source_options("TSV")
+@click.option(
+    "--negatives-per-positive",
+    metavar="K",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Keep K training negatives for each positive of a locus.  [default: all]",
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+def data_mpra(
+    source: Path,
+    fasta: Path,
+    out: Path,
+    window: int,
+    negatives_per_positive: float | None,
+    seed: int,
+) -> None:
+    """Cut the windows of saturation mutagenesis: padded with N, grouped by locus."""
+    from .data.mpra import build_mpra
+
+    windows = build_mpra(
+        source, fasta, window=window, negatives_per_positive=negatives_per_positive, seed=seed
+    )
+    _write_windows(windows, out)
+
+
+@data.command("variants")
+@_source_options("VCF|TSV")
+@click.option("--label-info", metavar="KEY", default="LABEL", show_default=True, help="VCF: INFO.")
+@click.option("--validation-chromosomes", metavar="NAMES", help="Such as chr7,chr8.")
+@click.option("--test-chromosomes", metavar="NAMES")
+@click.option("--validation-fraction", type=float, default=0.0, help="By variant, not by row.")
+@click.option("--test-fraction", type=float, default=0.0, help="By variant, not by row.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--edges", type=click.Choice(["pad", "drop"]), default="pad", show_default=True)
+@click.option(
+    "--allow-overlap", is_flag=True, help="Do not refuse overlapping windows of different splits."
+)
+@click.option("--assembly", default="unknown", show_default=True)
+@click.option("--licence", default="unknown", show_default=True, help="Of the data.")
+def data_variants(
+    source: Path,
+    fasta: Path,
+    out: Path,
+    window: int,
+    label_info: str,
+    validation_chromosomes: str | None,
+    test_chromosomes: str | None,
+    validation_fraction: float,
+    test_fraction: float,
+    seed: int,
+    edges: Literal["drop", "pad"],
+    allow_overlap: bool,
+    assembly: str,
+    licence: str,
+) -> None:
+    """Cut the windows of your own variants: a VCF with the label in INFO, or a table.
+
+    The splits are those the input names (column or INFO key), or by chromosome, or by variant.
+    """
+    from .data.variants import SplitRule, build_variants
+
+    rule = SplitRule(
+        validation_chromosomes=_names(validation_chromosomes),
+        test_chromosomes=_names(test_chromosomes),
+        validation_fraction=validation_fraction,
+        test_fraction=test_fraction,
+        seed=seed,
+    )
+    windows = build_variants(
+        source,
+        fasta,
+        window=window,
+        rule=rule,
+        label_info=label_info,
+        edges=edges,
+        check_windows=not allow_overlap,
+        assembly=assembly,
+        licence=licence,
+    )
+    _write_windows(windows, out)

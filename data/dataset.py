@@ -214,6 +214,20 @@ class LabelledData:
             digest.update("\n".join(map(str, values)).encode())
         return digest.hexdigest()
 
+    def summary(self) -> str:
+        """Return a few lines for people: size, labels and variants a split, what was dropped."""
+        meta = self.metadata
+        lines = [f"{len(self)} windows of {meta.window_length} bases, assembly {meta.assembly}"]
+        for name in self.split_counts:
+            part = self.subset(self.splits == name)
+            positives = int(part.labels.sum())
+            lines.append(
+                f"  {name}: {positives} {meta.label_names[1]},"
+                f" {len(part) - positives} {meta.label_names[0]}, {len(set(part.keys))} variants"
+            )
+        lines += [f"  dropped: {count} {reason}" for reason, count in meta.dropped.items()]
+        return "\n".join([*lines, f"  fingerprint: {self.fingerprint}"])
+
     def write(self, path: Path) -> None:
         """Write one Parquet file, whole or not at all; the same data gives the same bytes."""
         types = _REQUIRED | _OPTIONAL
