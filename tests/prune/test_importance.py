@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from genoslim.cli import main
+from genoslim.data.dataset import LabelledData
+from genoslim.errors import UsageError
+from genoslim.models import load, load_tokenizer
+from genoslim.models.classifier import Classifier
+from genoslim.prune.finetune import Labelled
+from genoslim.prune.importance import (
+    METHODS,
+    agreement,
+    angular,
+    block_influence,
+    estimate,
+    fisher,
+    frozen,
+    kendall,
+    linear_cka,
+    spearman,
+    taylor,
+)
+from genoslim.prune.run_folder import RunFolder
+from genoslim.prune.sweep import plan
+from scipy import stats
+
+
+@pytest.fixture(scope="module")
+def rows(data: Path) -> LabelledData:
+    return LabelledData.read(data).split("validation").subset(np.arange(16))
+
+
+def _loaded(folder: Path, rows: LabelledData) -> tuple[Classifier, Labelled]:
+    return load(folder), Labelled.encode(load_tokenizer(folder), rows)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("family", ["model", "nt_model"])
+def test_every_method_scores_every_block_and_leaves_the_model_as_it_was(
+    family: str, method: str, rows: LabelledData, request: pytest.FixtureRequest
+) -> None:
+    folder = request.getfixturevalue(family)
+    network = load(folder)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    found = estimate(network, load_tokenizer(folder), rows, method)  # type: ignore[arg-type]
+    assert len(found.scores) == 3
+    assert all(math.isfinite(score) for score in found.scores)
+    assert sorted(found.order) == [0, 1, 2]
+    after = network.state_dict()
+    assert list(after) == list(before)
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert all(p.grad is None for p in network.parameters())
+
+
+def test_unknown_method(model: Path, rows: LabelledData) -> None:
+    with pytest.raises(UsageError, match="'astrology' is not one of block_influence"):
+        estimate(load(model), load_tokenizer(model), rows, "astrology")  # type: ignore[arg-type]
+
+
+def test_block_influence_and_angle_by_hand(model: Path, rows: LabelledData) -> None:
+    network, labelled = _loaded(model, rows)
+    ids, mask = labelled.tokens.batch(torch.arange(len(rows)))
+    with torch.no_grad():
+        states = network.hidden_states(ids, mask)
+    cosine = torch.nn.functional.cosine_similarity(states[1], states[2], dim=-1)
+    assert block_influence(network, labelled)[1] == pytest.approx(
+        float(1 - cosine[mask.bool()].mean()), abs=1e-6
+    )
+    angle = torch.arccos(cosine[:, 0].double().clamp(-1, 1)).mean() / math.pi
+    assert angular(network, labelled)[1] == pytest.approx(float(angle), abs=1e-4)
+
+
+def test_a_planted_identity_scores_nothing(rows: LabelledData, tmp_path: Path) -> None:
+    from runpy import run_path
+
+    tiny = run_path(str(Path(__file__).parents[1] / "fixtures" / "tiny_sweep.py"))
+    plant = tiny["plant_identities"]("nt_v1", carrier=1, layers=3)
+    folder = tiny["write_model"](tmp_path / "planted", "nt_v1", change=plant)
+    network, labelled = _loaded(folder, rows)
+    for method in (block_influence, frozen, taylor, fisher):
+        first, second, third = method(network, labelled)
+        assert first == pytest.approx(0, abs=1e-6)
+        assert third == pytest.approx(0, abs=1e-6)
+        if method is not frozen:
+            assert second > 1e-6
+
+
+def test_frozen_is_the_loss_without_the_block(nt_model: Path, rows: LabelledData) -> None:
+    from genoslim.models.layers import drop_layers
+
+    network, labelled = _loaded(nt_model, rows)
+    ids, mask = labelled.tokens.batch(torch.arange(len(rows)))
+
+    def loss(model: Classifier) -> float:
+        with torch.no_grad():
+            return float(torch.nn.functional.cross_entropy(model(ids, mask), labelled.labels))
+
+    without = loss(drop_layers(load(nt_model), [1]))
+    assert frozen(network, labelled)[1] == pytest.approx(without - loss(network), abs=1e-6)
+
+
+def test_fisher_and_taylor_of_one_row_agree(nt_model: Path, rows: LabelledData) -> None:
+    """For a single row both look at the same products: a sum of squares, a sum of moduli."""
+    network, labelled = _loaded(nt_model, rows.subset(np.arange(1)))
+    for squares, moduli in zip(fisher(network, labelled), taylor(network, labelled), strict=True):
+        assert 0 < squares <= moduli**2
+
+
+def test_linear_cka() -> None:
+    generator = torch.Generator().manual_seed(0)
+    features = torch.randn(50, 8, generator=generator, dtype=torch.float64)
+    features -= features.mean(0)
+    rotation, _ = torch.linalg.qr(torch.randn(8, 8, generator=generator, dtype=torch.float64))
+    assert linear_cka(features, 3 * features @ rotation) == pytest.approx(1)
+    other = torch.randn(50, 8, generator=generator, dtype=torch.float64)
+    assert linear_cka(features, other - other.mean(0)) < 0.5
+    assert linear_cka(torch.zeros(5, 2), torch.zeros(5, 2)) == 1
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_rank_correlations_are_those_of_scipy(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    first, second = generator.integers(0, 6, size=(2, 12)).astype(float)
+    assert spearman(first, second) == pytest.approx(stats.spearmanr(first, second).statistic)
+    assert kendall(first, second) == pytest.approx(stats.kendalltau(first, second).statistic)
+
+
+def test_rank_correlations_of_a_constant() -> None:
+    assert spearman(np.ones(4), np.arange(4.0)) is None
+    assert kendall(np.ones(4), np.arange(4.0)) is None
+    with pytest.raises(UsageError, match="3 scores against 4 layers"):
+        agreement([1, 2, 3], [1, 2, 3, 4])
+
+
+def test_command_compares_with_a_run(finished: RunFolder, tmp_path: Path) -> None:
+    record = finished.record
+    out = tmp_path / "estimate.json"
+    where = ["-m", record["model"], "-d", record["data"], "-o", str(out)]
+    compare = ["--run", str(finished.folder), "--rows", "16"]
+    result = CliRunner().invoke(main, ["estimate", *where, *compare])
+    assert result.exit_code == 0, result.stderr
+    found = json.loads(out.read_text())
+    assert set(found["methods"]) == set(METHODS)
+    assert set(found["methods"]["taylor"]["agreement"]) == {"spearman", "kendall"}
+    assert len(found["sweep"]["auroc_lost_without"]) == 3
+    assert "Spearman" in result.stdout
+
+
+def test_command_wants_a_trained_head_for_losses(finished: RunFolder, tmp_path: Path) -> None:
+    record = finished.record
+    base = ["estimate", "-d", record["data"], "-o", str(tmp_path / "e.json"), "--rows", "8"]
+    result = CliRunner().invoke(main, [*base, "-m", record["model"], "--method", "fisher"])
+    assert result.exit_code == 2
+    assert "fisher needs a fine-tuned model" in result.stderr
+    result = CliRunner().invoke(main, [*base, "-m", record["model"]])
+    assert result.exit_code == 0
+    assert "frozen is left out" in result.stderr
+    tuned = str(finished.trials.checkpoint(plan(finished)[0]))
+    result = CliRunner().invoke(main, [*base, "-m", tuned, "--method", "fisher"])
+    assert result.exit_code == 0, result.stderr

@@ -1,0 +1,330 @@
+from __future__ import annotations
+
+import json
+import logging
+import re
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from click.testing import CliRunner
+from genoslim.cli import main
+from genoslim.errors import GenoslimError, UsageError
+from genoslim.models import load
+from genoslim.models.checkpoint import read_training
+from genoslim.prune.report import chart, conclude, write_report
+from genoslim.prune.run_folder import RunFolder
+from genoslim.prune.slim import Pruned, caveats, choose, judge_run, prune
+from genoslim.prune.sweep import Executor, plan
+from genoslim.prune.verdicts import Evidence, Judgement, LayerVerdict, Role, Rules, Spread
+
+INLINE = Executor(workers=1, threads=1, device="cpu")
+MEASURES = ("accuracy", "auroc", "f1", "true_positive_rate")
+
+
+def _judged(*layers: tuple[Role, float]) -> Judgement:
+    """A judgement in which each layer has a role and the AUROC that is left without it."""
+    verdicts = []
+    for index, (role, auroc) in enumerate(layers):
+        metrics = dict.fromkeys(MEASURES, auroc)
+        evidence = Evidence(
+            reason="<because>",
+            finding="unclear",
+            metrics=metrics,
+            change=metrics,
+            worse=(),
+            held=(),
+            macro_auroc=None,
+            seeds=(0,),
+            collapsed_seeds=(),
+            test_metrics=metrics,
+        )
+        verdicts.append(LayerVerdict(index, role, evidence))
+    spread = dict.fromkeys(MEASURES, Spread(0.8, 0.01, (0.79, 0.8, 0.81)))
+    return Judgement(Rules(), spread, spread, None, (0, 1, 2), (), tuple(verdicts))
+
+
+@pytest.mark.parametrize(
+    ("roles", "aurocs", "removed", "others", "word"),
+    [
+        ("uncu", (0.8, 0.7, 0.5, 0.8), (0, 3), (0, 1, 3), ""),
+        ("nnnn", (0.8, 0.7, 0.6, 0.8), (), (0, 1, 3), "`dearest layer`"),
+        ("uuuu", (0.8, 0.9, 0.7, 0.8), (0, 1, 3), (0, 1, 3), "`never empty`"),
+        ("cccc", (0.5, 0.5, 0.5, 0.5), (), (), "nothing is removed"),
+        ("?c?u", (0.8, 0.5, 0.8, 0.8), (3,), (0, 2, 3), ""),
+    ],
+)
+def test_choice_of_layers(
+    roles: str, aurocs: Sequence[float], removed: object, others: object, word: str
+) -> None:
+    names: dict[str, Role] = {
+        "u": "unfavourable",
+        "n": "neutral",
+        "c": "cornerstone",
+        "?": "undecided",
+    }
+    judged = _judged(*((names[r], a) for r, a in zip(roles, aurocs, strict=True)))
+    first, second = choose(judged)
+    assert (first.dropped, second.dropped) == (removed, others)
+    assert word in first.reason + second.reason
+
+
+@pytest.fixture(scope="module")
+def pruned(finished: RunFolder, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Pruned]:
+    """Slim models of the shared sweep, by roles set by hand: 0 unfavourable, 1 cornerstone."""
+    out = tmp_path_factory.mktemp("slim") / "out"
+    judged = _judged(("unfavourable", 0.8), ("cornerstone", 0.5), ("neutral", 0.75))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("genoslim.prune.slim.judge_run", lambda run, rules: judged)
+        made = prune(finished, out, rules=Rules(), executor=INLINE, report=lambda status: None)
+    return out, made
+
+
+def test_the_three_models_load_with_the_layers_they_should_have(
+    pruned: tuple[Path, Pruned],
+) -> None:
+    out, made = pruned
+    expected = {
+        "baseline": (0, 1, 2),
+        "unfavourable_removed": (1, 2),
+        "cornerstone_only": (1,),
+    }
+    for model in made.models:
+        assert model.kept == expected[model.name]
+        loaded = load(out / model.name)
+        assert loaded.config.kept_layers == model.kept
+        assert sum(p.numel() for p in loaded.parameters()) == model.parameters
+
+
+def test_the_saved_seed_is_the_best_on_validation(pruned: tuple[Path, Pruned]) -> None:
+    out, made = pruned
+    for model in made.models:
+        best = max(model.seeds, key=lambda seed: (seed.validation["auroc"], -seed.seed))
+        assert model.best_seed == best.seed
+        record = read_training(out / model.name)
+        assert record is not None
+        assert record["seed"] == best.seed
+        assert record["test"] == best.test
+        assert record["fine_tune_seconds"] == best.fine_tune_seconds
+        assert len(record["seeds"]) == 3
+
+
+def test_the_baseline_is_the_sweeps_own_and_not_trained_again(
+    pruned: tuple[Path, Pruned], finished: RunFolder
+) -> None:
+    out, made = pruned
+    spec = next(s for s in plan(finished) if not s.dropped and s.seed == made.models[0].best_seed)
+    mine, theirs = load(out / "baseline"), load(finished.trials.checkpoint(spec))
+    for name, value in mine.state_dict().items():
+        assert torch.equal(value, theirs.state_dict()[name])
+    assert spec.hash not in {path.name for path in (out / "trials").iterdir()}
+
+
+def test_a_checkpoint_predicts_what_its_trial_predicted(
+    pruned: tuple[Path, Pruned], finished: RunFolder
+) -> None:
+    import numpy as np
+    from genoslim.data.dataset import LabelledData
+    from genoslim.models import load_tokenizer
+    from genoslim.prune.finetune import predict
+
+    out, _ = pruned
+    folder = out / "cornerstone_only"
+    test = LabelledData.read(Path(finished.record["data"])).split("test")
+    logits = predict(load(folder), load_tokenizer(folder), test.sequences)
+    record = read_training(folder)
+    assert record is not None
+    with np.load(out / "trials" / record["trial"] / "predictions.npz") as arrays:
+        np.testing.assert_array_equal(logits, arrays["test_logits"])
+
+
+def test_the_record_says_what_an_export_needs(pruned: tuple[Path, Pruned]) -> None:
+    record = read_training(pruned[0] / "unfavourable_removed")
+    assert record is not None
+    assert record["dropped_layers"] == [0]
+    assert record["kept_layers"] == [1, 2]
+    assert record["base_layers"] == 3
+    assert record["window_length"] == 48
+    assert record["assembly"] == "none"
+    assert record["licences"] == {"model": "CC-BY-NC-SA-4.0", "data": "CC0-1.0"}
+    assert record["licence"] == "CC-BY-NC-SA-4.0"
+    assert record["recipe"]["epochs"] == 3
+    assert len(record["data_fingerprint"]) == 64
+
+
+def test_pruning_again_trains_nothing(
+    pruned: tuple[Path, Pruned], finished: RunFolder, caplog: pytest.LogCaptureFixture
+) -> None:
+    out, made = pruned
+    judged = made.judgement
+    with pytest.MonkeyPatch.context() as patch, caplog.at_level(logging.INFO):
+        patch.setattr("genoslim.prune.slim.judge_run", lambda run, rules: judged)
+        again = prune(finished, out, rules=Rules(), executor=INLINE, report=lambda status: None)
+    assert again.models == made.models
+    assert "steps" not in caplog.text
+
+
+def test_identical_models_are_made_once_and_said(finished: RunFolder, tmp_path: Path) -> None:
+    judged = _judged(*[("cornerstone", 0.5)] * 3)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("genoslim.prune.slim.judge_run", lambda run, rules: judged)
+        made = prune(
+            finished, tmp_path / "out", rules=Rules(), executor=INLINE, report=lambda status: None
+        )
+    assert [model.same_as for model in made.models] == [None, "baseline", "baseline"]
+    for name in ("unfavourable_removed", "cornerstone_only"):
+        assert (tmp_path / "out" / name).is_symlink()
+        assert len(load(tmp_path / "out" / name).blocks) == 3
+    assert any("identical to baseline" in note for note in made.notes)
+    assert not (tmp_path / "out" / "trials").exists()
+
+
+def test_the_run_folder_itself_is_no_place_for_slim_models(finished: RunFolder) -> None:
+    with pytest.raises(UsageError, match="is the run folder itself"):
+        prune(
+            finished,
+            finished.folder,
+            rules=Rules(),
+            executor=INLINE,
+            report=lambda status: None,
+        )
+
+
+def test_an_unfinished_sweep_is_not_judged(finished: RunFolder, tmp_path: Path) -> None:
+    shutil.copytree(finished.folder, tmp_path / "run")
+    run = RunFolder(tmp_path / "run")
+    (run.trials.path(plan(run)[-1]) / "result.json").unlink()
+    with pytest.raises(GenoslimError, match=r"without layer 2, seed 0\) is not done; finish"):
+        judge_run(run, Rules())
+
+
+def test_lost_weights_are_an_error_that_says_what_to_do(
+    finished: RunFolder, tmp_path: Path
+) -> None:
+    shutil.copytree(finished.folder, tmp_path / "run")
+    run = RunFolder(tmp_path / "run")
+    for spec in plan(run)[:3]:
+        shutil.rmtree(run.trials.checkpoint(spec))
+    with pytest.MonkeyPatch.context() as patch:
+        judged = _judged(*[("cornerstone", 0.5)] * 3)
+        patch.setattr("genoslim.prune.slim.judge_run", lambda run, rules: judged)
+        with pytest.raises(GenoslimError, match=r"genoslim sweep -o .* makes them again"):
+            prune(run, tmp_path / "out", rules=Rules(), executor=INLINE, report=lambda status: None)
+
+
+def test_caveats(finished: RunFolder) -> None:
+    notes = " ".join(caveats(finished, Rules(split="test")))
+    assert "selected on the test split" in notes
+    assert "CC-BY-NC-SA-4.0: no commercial use" in notes
+    assert "not pathogenicity" in notes
+    assert "selected" not in " ".join(caveats(finished, Rules()))
+
+
+def test_conclude_leaves_layers_and_a_report(finished: RunFolder) -> None:
+    judgement = conclude(finished, Rules())
+    written = json.loads((finished.folder / "layers.json").read_text())
+    assert [row["layer"] for row in written["verdicts"]] == [0, 1, 2]
+    assert written["rules"]["split"] == "validation"
+    assert judgement.baseline_macro_auroc is not None
+    page = (finished.folder / "report.html").read_text()
+    assert page.count("<svg") == 4
+    assert page.count("<circle") == 12
+    assert "macro AUROC" in page
+    assert not re.search(r"""(src|href)=["']http""", page)
+
+
+def test_the_report_escapes_what_it_is_told(
+    finished: RunFolder, pruned: tuple[Path, Pruned], tmp_path: Path
+) -> None:
+    write_report(
+        tmp_path / "report.html",
+        finished,
+        pruned[1].judgement,
+        notes=["<script>alert(1)</script>"],
+        models=pruned[1].models,
+    )
+    page = (tmp_path / "report.html").read_text()
+    assert "<script>" not in page
+    assert "&lt;because&gt;" in page
+    assert "unfavourable removed" in page
+
+
+def test_chart_of_equal_values_is_finite() -> None:
+    drawn = chart(_judged(("neutral", 0.8), ("neutral", 0.8)), "auroc")
+    assert drawn.band_height >= 1
+    assert all(0 <= y <= drawn.height for _, y, *_ in drawn.points)
+
+
+def _invoke(*arguments: str) -> tuple[int, str, str]:
+    result = CliRunner().invoke(main, list(arguments))
+    return result.exit_code, result.stdout, result.stderr
+
+
+def test_show(pruned: tuple[Path, Pruned], finished: RunFolder) -> None:
+    out, _ = pruned
+    code, text, _ = _invoke("show", str(finished.folder))
+    assert code == 0
+    assert "trials: 6 of 6 done" in text
+    code, text, _ = _invoke("show", str(out))
+    assert code == 0
+    assert "cornerstone_only" in text
+    code, text, _ = _invoke("show", str(out / "cornerstone_only"))
+    assert code == 0
+    assert "layers kept: 1\n" in text
+
+
+def test_show_says_no_when_a_checkpoint_is_gone(
+    pruned: tuple[Path, Pruned], tmp_path: Path
+) -> None:
+    shutil.copytree(pruned[0], tmp_path / "out")
+    shutil.rmtree(tmp_path / "out" / "baseline")
+    code, _, errors = _invoke("show", str(tmp_path / "out"))
+    assert code == 3
+    assert "no checkpoint of baseline" in errors
+
+
+def test_prune_command(finished: RunFolder, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    code, text, errors = _invoke(
+        "prune", str(finished.folder), "-o", str(out), "--workers", "1", "--device", "cpu",
+        "--absolute", "--f1", "macro",
+    )  # fmt: skip
+    assert code == 0, errors
+    assert "test split, mean \u00b1 sd over 3 seeds" in text
+    assert "macro AUROC" in text
+    assert (out / "report.html").exists()
+    rules = json.loads((out / "prune.json").read_text())["judgement"]["rules"]
+    assert rules["relative"] is False
+    assert rules["measuring"]["f1"] == "macro"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "word"),
+    [
+        (("sweep", "-o", "RUN"), 2, "-m MODEL and -d DATA are needed"),
+        (("sweep", "-m", "x", "-o", "RUN"), 2, "give both -m and -d, or neither"),
+        (("prune", ".", "-o", "OUT"), 1, "is not a run folder"),
+    ],
+)
+def test_wrong_calls_end_in_one_line(
+    arguments: tuple[str, ...],
+    code: int,
+    word: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found, _, errors = _invoke(*arguments)
+    assert found == code
+    assert word in errors
+    assert len(errors.strip().splitlines()) == 1
+
+
+def test_epochs_exclude_patience(finished: RunFolder) -> None:
+    code, _, errors = _invoke(
+        "sweep", "-o", str(finished.folder), "--epochs", "3", "--patience", "2"
+    )
+    assert code == 2
+    assert "excludes --patience" in errors
