@@ -47,7 +47,7 @@ class Bundle:
     digest: str
 
     @classmethod
-    def open(cls, folder: Path) -> Bundle:
+    def open(cls, folder: str | Path) -> Bundle:
         """Open a bundle after checking the hash of every file.
 
         GateError: a file is missing, changed, cut short or not listed, or the manifest was edited.

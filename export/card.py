@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
 
 from .manifest import BundleManifest, ParityCase, ParityReport, SplitMetrics
+
+_T = TypeVar("_T")
 
 NOTICE = (
     "Not a clinical test and not an ACMG/AMP criterion: a score is no PP3 or BP4 evidence,"
@@ -20,8 +24,9 @@ def render_card(manifest: BundleManifest) -> str:
 
 
 def is_non_commercial(licence: str) -> bool:
-    """Say whether a licence's name forbids commercial use (the NC of Creative Commons)."""
-    return "NC" in licence.upper().replace("_", "-").split("-")
+    """Say whether a licence's name forbids commercial use (`NC` or `non-commercial` in it)."""
+    words = re.split(r"[^A-Z]+", licence.upper())
+    return "NC" in words or "NONCOMMERCIAL" in "".join(words)
 
 
 def _header(manifest: BundleManifest) -> str:
@@ -99,7 +104,7 @@ def data_rows(manifest: BundleManifest) -> list[tuple[str, str]]:
     data = manifest.data
     return [
         ("source", data.source),
-        ("windows", ", ".join(f"{name} {count:,}" for name, count in data.splits.items())),
+        ("windows", ", ".join(f"{name} {count:,}" for name, count in _in_order(data.splits))),
         ("fingerprint", data.fingerprint),
         ("trained on", data.trained_on or "unknown"),
         ("licence of the data", _licence(manifest.licences.data)),
@@ -117,9 +122,10 @@ def _metrics(manifest: BundleManifest) -> str:
 
 def metrics_table(manifest: BundleManifest) -> list[tuple[str, ...]]:
     """Return the metrics as rows of text: a head, then one metric a row and one split a column."""
-    columns = [_metric_cells(found) for found in manifest.metrics.values()]
+    names, found = zip(*_in_order(manifest.metrics), strict=True)
+    columns = [_metric_cells(metrics) for metrics in found]
     rows = [(label, *(column[label] for column in columns)) for label in columns[0]]
-    return [("", *manifest.metrics), *rows]
+    return [("", *names), *rows]
 
 
 def _metric_cells(found: SplitMetrics) -> dict[str, str]:
@@ -180,6 +186,12 @@ with onnxruntime alone. `bundle.json` has all of the above for machines, and eve
 `config.json` names the nearest architecture that transformers knows, so that `AutoConfig` reads
 it: the network is the one in `model.onnx`. Upper-case the sequence and write N for all but A, C, G
 and T."""
+
+
+def _in_order(by_split: Mapping[str, _T]) -> list[tuple[str, _T]]:
+    """Return the items of what was read from JSON with train, validation and test in this order."""
+    known = ("train", "validation", "test")
+    return sorted(by_split.items(), key=lambda item: (*known, item[0]).index(item[0]))
 
 
 def _licence(name: str) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..errors import GenoslimError
 from .bundle import Bundle
 from .card import NOTICE, data_rows, metrics_table, model_rows, parity_table
 
@@ -22,7 +23,12 @@ def export_on_console(
     checkpoint: Path, data: Path, bundle: Path, *, as_json: bool, **options: Any
 ) -> None:
     """Call `export_checkpoint`, then print the bundle, or all that is known of it as JSON."""
-    from .exporter import export_checkpoint
+    try:
+        from .exporter import export_checkpoint
+    except ModuleNotFoundError as error:
+        raise GenoslimError(
+            f"exporting needs {error.name}: pip install 'genoslim[train,cpu]'"
+        ) from error
 
     def progress(stage: str) -> None:
         click.echo(f"export: {stage}", err=True)

@@ -18,7 +18,7 @@ from .. import __version__
 from ..data.dataset import LabelledData
 from ..errors import GenoslimError, UsageError
 from ..files import atomic_folder, write_json
-from ..models import load, load_tokenizer
+from ..models import load, load_tokenizer, resolve
 from ..models.classifier import Classifier
 from ..models.families import licence
 from ..models.tokenizer import SequenceTokenizer
@@ -101,6 +101,7 @@ def export_checkpoint(
     check_opset(opset)
     _check_output(bundle)
     stages.begin("reading")
+    checkpoint = resolve(checkpoint)
     facts = TrainingFacts.read(checkpoint)
     labelled = LabelledData.read(data)
     facts.check(checkpoint, labelled)

@@ -70,7 +70,7 @@ class GraphRunner:
         self._session = _open_session(graph, device, self.threads)
         self.provider: str = self._session.get_providers()[0]
         self.num_labels: int = self._session.get_outputs()[0].shape[1]
-        _LOG.info("%s: %s, %d threads", graph.name, self.provider, self.threads)
+        _LOG.info("%s: %s, threads: %d", graph.name, self.provider, self.threads)
 
     def run(
         self, input_ids: NDArray[np.int64], attention_mask: NDArray[np.int64]

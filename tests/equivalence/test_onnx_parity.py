@@ -41,12 +41,14 @@ def data_file(data, tmp_path_factory) -> Path:
 
 
 def write_checkpoint(family: str, data, folder: Path) -> Path:
+    if family == "hf:bert":
+        return TINY["write_bert"](folder / "checkpoint", data)
     model, tokenizer = TINY["tiny_classifier"](family), TINY["tokenizer_of"](family)
     save(model, tokenizer, folder / "checkpoint", training=TINY["training_record"](data))
     return folder / "checkpoint"
 
 
-@pytest.fixture(scope="module", params=TINY["FAMILIES"])
+@pytest.fixture(scope="module", params=[*TINY["FAMILIES"], "hf:bert"])
 def pair(request, data, data_file, tmp_path_factory) -> tuple[Path, Bundle]:
     """A checkpoint of each family and its bundle."""
     folder = tmp_path_factory.mktemp("pair")

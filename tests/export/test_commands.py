@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 
 import pytest
 from click.testing import CliRunner
@@ -101,3 +102,27 @@ def test_show_refuses_what_genoslim_did_not_make(tmp_path):
     done = CliRunner().invoke(main, ["show", str(tmp_path)])
     assert done.exit_code == 1
     assert "or a bundle (bundle.json)" in done.stderr
+
+
+def test_export_names_the_checkpoint_that_is_not_there(data_file, tmp_path):
+    arguments = [
+        "export",
+        str(tmp_path / "absent"),
+        "-d",
+        str(data_file),
+        "-o",
+        str(tmp_path / "b"),
+    ]
+    done = CliRunner().invoke(main, arguments)
+    assert done.exit_code == 1
+    assert "absent: no such folder" in done.stderr
+    assert not (tmp_path / "b").exists()
+
+
+def test_export_without_torch_names_the_extra(data_file, tmp_path, monkeypatch):
+    monkeypatch.delitem(sys.modules, "genoslim.export.exporter", raising=False)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    arguments = ["export", str(tmp_path), "-d", str(data_file), "-o", str(tmp_path / "b")]
+    done = CliRunner().invoke(main, arguments)
+    assert done.exit_code == 1
+    assert "exporting needs torch: pip install 'genoslim[train,cpu]'" in done.stderr

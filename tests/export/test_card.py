@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from genoslim.export.card import is_non_commercial, render_card
+from genoslim.export.manifest import DataRecord, Licences
+
+
+@pytest.mark.parametrize(
+    ("licence", "expected"),
+    [
+        ("CC-BY-NC-SA-4.0", True),
+        ("cc-by-nc-sa-4.0", True),
+        ("CC0-1.0 and CC-BY-NC-4.0", True),
+        ("custom, non-commercial", True),
+        ("Apache-2.0", False),
+        ("CC-BY-4.0", False),
+        ("unknown", False),
+        ("NCSA", False),
+    ],
+)
+def test_non_commercial_licences_are_recognised(licence, expected):
+    assert is_non_commercial(licence) == expected
+
+
+def test_the_card_warns_of_whichever_licence_forbids_it(make_manifest):
+    assert "Non-commercial" not in render_card(make_manifest())
+    licences = Licences(base_model="Apache-2.0", data="CC-BY-NC-4.0")
+    card = render_card(make_manifest(licences=licences))
+    assert "so says the licence of the data (CC-BY-NC-4.0)" in card
+    assert 'license: "apache-2.0"' in card
+
+
+def test_the_card_says_what_is_not_known(make_manifest):
+    manifest = make_manifest()
+    tuning = dataclasses.replace(manifest.fine_tuning, base_model=None, seconds=None, seed=None)
+    data = DataRecord(fingerprint="a" * 64, source="x | y\nz", splits={"test": 10})
+    card = render_card(dataclasses.replace(manifest, fine_tuning=tuning, data=data))
+    assert "| fine-tuning | unknown, seed unknown |" in card
+    assert "| trained on | unknown |" in card
+    assert "leakage cannot be excluded" in card
+    assert "| source | x \\| y z |" in card
+
+
+def test_splits_come_in_their_order(make_manifest):
+    metrics = make_manifest().metrics
+    backwards = {"test": metrics["test"], "validation": metrics["validation"]}
+    assert "|  | validation | test |" in render_card(make_manifest(metrics=backwards))
