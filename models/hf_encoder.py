@@ -9,14 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import GenoslimError
 from .classifier import Classifier, ModelConfig, kept_layers
-from .families import family_name, token_limit
+from .families import CONFIG_FILE, family_name, token_limit
 from .weights import Weights, agreed_labels, fit, read_weights
 
 _STACK_KEY = "layer_stack"
@@ -43,9 +43,7 @@ class HFEncoder(Classifier):
     @property
     def blocks(self) -> nn.ModuleList:
         """See `Classifier.blocks`."""
-        blocks = self.network.get_submodule(self.stack)
-        assert isinstance(blocks, nn.ModuleList)
-        return blocks
+        return cast(nn.ModuleList, self.network.get_submodule(self.stack))
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Return logits [B, labels]."""
@@ -103,7 +101,7 @@ def load_hf_encoder(
     labels = agreed_labels(stated if saved else None, num_labels, folder)
     if labels != stated:
         network = _network(folder, settings, labels, seed)
-    stack = raw.get(_STACK_KEY) or find_stack(network, folder)
+    stack = _recorded_stack(raw, network) or find_stack(network, folder)
     _fill(network, weights, prefix, heads, folder)
     return HFEncoder(_config(raw, network, stack), network, stack=stack).eval()
 
@@ -124,6 +122,16 @@ def find_stack(network: nn.Module, folder: Path) -> str:
         f"{folder}: {type(network).__name__} has {len(found)} stacks of blocks, {len(equal)} of"
         " them of equal blocks; only a network with one stack of equal blocks can be used"
     )
+
+
+def _recorded_stack(raw: Mapping[str, Any], network: nn.Module) -> str | None:
+    """Return the name that we wrote: one block alone cannot be told from other lists."""
+    name = raw.get(_STACK_KEY)
+    if name is not None and not isinstance(dict(network.named_modules()).get(name), nn.ModuleList):
+        raise GenoslimError(
+            f"{CONFIG_FILE}: {_STACK_KEY} is {name!r}; {type(network).__name__} has no such stack"
+        )
+    return name
 
 
 def _settings(folder: Path, raw: Mapping[str, Any]) -> Any:

@@ -42,7 +42,7 @@ def _snapshot(repository: str, revision: str | None, patterns: tuple[str, ...]) 
     try:
         return Path(snapshot_download(repository, revision=revision, allow_patterns=patterns))
     except Exception as error:  # the hub library raises kinds of three HTTP libraries
-        reason = (str(error).strip().splitlines() or [""])[0]
+        reason = (str(error).strip().splitlines() or [""])[0].split(". ")[0]
         at = f" at revision {revision}" if revision else ""
         raise GenoslimError(
             f"{repository}{at}: no such folder, and not to be had from the Hugging Face hub"

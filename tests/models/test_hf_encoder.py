@@ -144,6 +144,7 @@ def test_lost_weights_are_never_drawn_afresh(tmp_path: Path) -> None:
     [
         ({"auto_map": {"AutoModel": "m.M"}}, "hf:bert needs code from its repository"),
         ({"layer_types": ["a", "b", "c"]}, "blocks of several kinds"),
+        ({"layer_stack": "bert.pooler"}, "layer_stack is 'bert.pooler'; Bert"),
         ({"model_type": "starship"}, "transformers does not read hf:starship"),
     ],
 )
@@ -169,6 +170,16 @@ def test_two_stacks(tmp_path: Path) -> None:
     )
     transformers.BartForSequenceClassification(config).save_pretrained(tmp_path)
     with pytest.raises(GenoslimError, match="has 2 stacks of blocks"):
+        models.load(tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore:.*script_method.* is deprecated:DeprecationWarning")
+def test_blocks_that_differ(tmp_path: Path) -> None:
+    """ModernBERT's first block has no LayerNorm, and its attention is wide or narrow in turns."""
+    sizes = {key: value for key, value in _SIZES.items() if "vocab" not in key}
+    config = transformers.ModernBertConfig(vocab_size=30, pad_token_id=1, cls_token_id=2, **sizes)
+    transformers.ModernBertForSequenceClassification(config).save_pretrained(tmp_path)
+    with pytest.raises(GenoslimError, match=r"0 of them of equal blocks|blocks of several kinds"):
         models.load(tmp_path)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -38,11 +41,11 @@ def test_unknown_shipped_model() -> None:
         models.load("shipped:nothing")
 
 
-@pytest.mark.parametrize("name", sorted(models.shipped()))
-def test_shipped(name: str) -> None:
-    model, tokenizer = models.load(f"shipped:{name}"), models.load_tokenizer(f"shipped:{name}")
-    assert model.family == {"nt": "nt_v1"}.get(name, name)
-    assert tokenizer.vocab_size <= model.config.vocab_size
+def test_shipped() -> None:
+    for name in models.shipped():
+        model, tokenizer = models.load(f"shipped:{name}"), models.load_tokenizer(f"shipped:{name}")
+        assert model.family == {"nt": "nt_v1"}.get(name, name)
+        assert tokenizer.vocab_size <= model.config.vocab_size
 
 
 def _fake_hub(
@@ -69,6 +72,29 @@ def test_hub_takes_one_kind_of_weights_and_no_code(
     assert len(asked) == rounds
     assert not any("py" in Path(pattern).suffix for round_ in asked for pattern in round_)
     assert not any(pattern.endswith(".bin") for pattern in asked[0])
+
+
+@pytest.mark.parametrize(
+    ("blocked", "source", "message"),
+    [
+        ("torch", "folder", "loading a model needs torch: pip install 'genoslim.train.'"),
+        ("huggingface_hub", "owner/name", "needs huggingface_hub: pip install 'genoslim.train.'"),
+    ],
+)
+def test_without_the_extra(tmp_path: Path, blocked: str, source: str, message: str) -> None:
+    """In a process of its own, where the module cannot be imported."""
+    (tmp_path / "folder").mkdir()
+    code = (
+        f"import sys; sys.modules[{blocked!r}] = None\n"
+        "from genoslim import models\n"
+        "from genoslim.errors import GenoslimError\n"
+        f"try: models.load({source!r})\n"
+        "except GenoslimError as error: print(error)"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=tmp_path
+    )
+    assert re.search(message, told.stdout)
 
 
 def test_hub_out_of_reach_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
