@@ -34,7 +34,7 @@ class ModelProcess:
             "w+", encoding="utf-8", errors="replace"
         )
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "genoslim.bench.worker"],
+            [sys.executable, "-P", "-m", "genoslim.bench.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,

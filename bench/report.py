@@ -44,8 +44,8 @@ def render(result: BenchResult, picture: bytes) -> str:
         result=result,
         picture=_embedded(picture),
         reliability=_embedded(draw_reliability(result)),
-        speed=_turned(*speed_table(result)),
-        quality=_turned(*quality_table(result)),
+        speed=speed_table(result),
+        quality=quality_table(result),
         restricted=_restricted(result),
         batches=" and ".join(map(str, BATCHES)),
         groups=_groups(result),
@@ -91,12 +91,6 @@ def _restricted(result: BenchResult) -> list[str]:
         if model.subject.non_commercial
     ]
     return found + [f"the data set ({result.data.licence})"] * result.data.non_commercial
-
-
-def _turned(header: list[str], rows: list[list[str]]) -> tuple[list[str], list[list[str]]]:
-    """Return a table with a column a model: its first column becomes the header."""
-    columns = [list(column) for column in zip(header, *rows, strict=True)]
-    return columns[0], columns[1:]
 
 
 def _embedded(picture: bytes) -> str:

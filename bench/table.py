@@ -8,6 +8,9 @@ from typing import Any
 from .measure import BATCHES
 from .result import BenchResult, ModelResult
 
+Table = tuple[list[str], list[list[str]]]
+"""Header and rows."""
+
 Value = str | int | float | bool | None
 
 _MEGA = 1e6
@@ -118,86 +121,101 @@ def _against_baseline(model: ModelResult) -> dict[str, Value]:
     return {name: None if found is None else get(found) for name, get in names.items()}
 
 
-def speed_table(result: BenchResult) -> tuple[list[str], list[list[str]]]:
-    """Return header and rows for people: latency, throughput, memory and cost."""
-    header = [
-        "model", "runs on", "layers", "p50, ms", "p90, ms", "p95, ms", "p99, ms", "runs",
-        "p50 of the network alone, ms", "speed-up (range over rounds)",
-        *(f"windows/s at batch {batch}, network alone" for batch in BATCHES),
-        "variants/s, windows and tokens included", "first call, ms", "peak memory, MB",
-        "size on disk, MB", "parameters, millions", "fine-tuning, s",
-    ]  # fmt: skip
-    return header, [_speed_row(model, result) for model in result.models]
+def speed_table(result: BenchResult) -> Table:
+    """Return latency, throughput, memory and cost for people: a column a model."""
+    return _beside(result, [_speed_figures(model, result) for model in result.models])
 
 
-def _speed_row(model: ModelResult, result: BenchResult) -> list[str]:
-    found = values(model, result)
-    measured = model.measurement
-    tail = found["p99_ms"]
-    fine_tuning = model.subject.fine_tune_seconds
-    return [
-        model.subject.name,
-        f"{model.subject.backend} ({measured.provider.removesuffix('ExecutionProvider')})",
-        str(model.subject.layers),
-        *(_ms(found[name]) for name in ("p50_ms", "p90_ms", "p95_ms")),
-        f"{measured.latency.p99_missing} runs missing" if tail is None else _ms(tail),
-        str(found["runs"]),
-        _ms(found["model_p50_ms"]),
-        f"{found['speed_up']:.2f}x ({found['speed_up_low']:.2f} to {found['speed_up_high']:.2f})",
-        *(_rate(measured.throughput(batch)) for batch in BATCHES),
-        _rate(measured.end_to_end),
-        _ms(found["first_call_ms"]),
-        f"{measured.memory.peak / _MEGA:.0f}",
-        f"{model.subject.size / _MEGA:.3g}",
-        f"{model.subject.parameters / _MEGA:.3g}",
-        "not recorded" if fine_tuning is None else f"{fine_tuning:.4g}",
-    ]
+def quality_table(result: BenchResult) -> Table:
+    """Return quality on test, and against the baseline, for people: a column a model."""
+    return _beside(
+        result,
+        [
+            _quality_figures(model) | _comparison_figures(model) | _use_figures(model)
+            for model in result.models
+        ],
+    )
 
 
-def quality_table(result: BenchResult) -> tuple[list[str], list[list[str]]]:
-    """Return header and rows for people: quality on test, and against the baseline."""
-    grouped = result.baseline.quality.by_group is not None
-    prevalence = result.settings.prevalence
-    header = [
-        "model", "AUROC (95 % interval)", *(["mean AUROC of groups"] if grouped else []),
-        "difference to baseline (95 % interval)", "p of no difference",
-        "one-sided 95 % lower bound", "non-inferior", "accuracy", "F1", "true-positive rate",
-        "threshold", "sensitivity at 90 % specificity", "sensitivity at 95 % specificity",
-        "Brier score", "expected calibration error", "calls flipped against the baseline",
-        *([] if prevalence is None else [f"PPV at {prevalence:g}", f"NPV at {prevalence:g}"]),
-    ]  # fmt: skip
-    return header, [_quality_row(model, grouped=grouped) for model in result.models]
+def _beside(result: BenchResult, columns: Sequence[dict[str, str]]) -> Table:
+    """Return header and rows: each figure's name, then its value for each model."""
+    header = ["", *(model.subject.name for model in result.models)]
+    return header, [[name, *(column.get(name, "-") for column in columns)] for name in columns[-1]]
 
 
-def _quality_row(model: ModelResult, *, grouped: bool) -> list[str]:
-    quality = model.quality
-    metrics, groups, predictive = quality.metrics, quality.by_group, quality.predictive
-    middle = [f"{groups.macro_mean:.4f}" if groups else "-"] if grouped else []
-    return [
-        model.subject.name,
-        f"{metrics.auroc:.4f} ({quality.interval.low:.4f} to {quality.interval.high:.4f})",
-        *middle,
-        *_comparison_cells(model),
-        *(f"{v:.4f}" for v in (metrics.accuracy, metrics.f1, metrics.true_positive_rate)),
-        f"{metrics.threshold:.4f}",
-        *(f"{point.sensitivity:.4f}" for point in quality.operating_points.values()),
-        f"{quality.brier:.4f}",
-        f"{quality.expected_calibration_error:.4f}",
-        str(model.comparison.flipped) if model.comparison else "-",
-        *([_share(predictive.ppv), _share(predictive.npv)] if predictive else []),
-    ]
+def _speed_figures(model: ModelResult, result: BenchResult) -> dict[str, str]:
+    measured, subject = model.measurement, model.subject
+    whole, tail = measured.latency, measured.latency.p99
+    ratio = measured.speed_up(result.baseline.measurement)
+    span = f"({ratio.low:.2f} to {ratio.high:.2f})"
+    seconds = subject.fine_tune_seconds
+    missing = f"{whole.p99_missing} runs missing"
+    return {
+        "runs on": f"{subject.backend} ({measured.provider.removesuffix('ExecutionProvider')})",
+        "layers": str(subject.layers),
+        "p50, ms": _ms(whole.p50),
+        "p90, ms": _ms(whole.p90),
+        "p95, ms": _ms(whole.p95),
+        "p99, ms": missing if tail is None else _ms(tail),
+        "runs": str(whole.n),
+        "p50 of the network alone, ms": _ms(measured.latency_model.p50),
+        "speed-up (range over rounds)": f"{ratio.median:.2f}x {span}",
+        **{
+            f"windows/s at batch {batch}, network alone": _rate(measured.throughput(batch))
+            for batch in BATCHES
+        },
+        "variants/s, windows and tokens included": _rate(measured.end_to_end),
+        "first call, ms": _ms(measured.first_seconds),
+        "peak memory, MB": f"{measured.memory.peak / _MEGA:.0f}",
+        "size on disk, MB": f"{subject.size / _MEGA:.3g}",
+        "parameters, millions": f"{subject.parameters / _MEGA:.3g}",
+        "fine-tuning, s": "not recorded" if seconds is None else f"{seconds:.4g}",
+    }
 
 
-def _comparison_cells(model: ModelResult) -> list[str]:
+def _quality_figures(model: ModelResult) -> dict[str, str]:
+    quality, metrics, groups = model.quality, model.quality.metrics, model.quality.by_group
+    return {
+        "AUROC": f"{metrics.auroc:.4f}",
+        "AUROC, 95 % interval": f"{quality.interval.low:.4f} to {quality.interval.high:.4f}",
+        **({"mean AUROC of groups": f"{groups.macro_mean:.4f}"} if groups else {}),
+        "accuracy": f"{metrics.accuracy:.4f}",
+        "F1": f"{metrics.f1:.4f}",
+        "true-positive rate": f"{metrics.true_positive_rate:.4f}",
+        "threshold": f"{metrics.threshold:.4f}",
+        **{
+            f"sensitivity at {float(name):.0%} specificity": f"{point.sensitivity:.4f}"
+            for name, point in quality.operating_points.items()
+        },
+        "Brier score": f"{quality.brier:.4f}",
+        "expected calibration error": f"{quality.expected_calibration_error:.4f}",
+    }
+
+
+def _comparison_figures(model: ModelResult) -> dict[str, str]:
     found = model.comparison
     if found is None:
-        return ["baseline", "-", "-", "-"]
-    return [
-        f"{found.difference:+.4f} ({found.low:+.4f} to {found.high:+.4f})",
-        f"{found.p_value:.2g}",
-        f"{found.noninferiority.lower_bound:+.4f}",
-        "yes" if found.noninferiority.passed else "not shown",
-    ]
+        return {}
+    macro = found.macro_difference
+    return {
+        "AUROC difference to baseline": f"{found.difference:+.4f}",
+        "difference, 95 % interval": f"{found.low:+.4f} to {found.high:+.4f}",
+        "p of no difference": f"{found.p_value:.2g}",
+        "one-sided 95 % lower bound": f"{found.noninferiority.lower_bound:+.4f}",
+        "non-inferior": "yes" if found.noninferiority.passed else "not shown",
+        **({} if macro is None else {"difference of the groups' mean AUROC": f"{macro:+.4f}"}),
+        "calls flipped against the baseline": str(found.flipped),
+    }
+
+
+def _use_figures(model: ModelResult) -> dict[str, str]:
+    found = model.quality.predictive
+    if found is None:
+        return {}
+    return {
+        f"PPV at a prevalence of {found.prevalence:g}": _share(found.ppv),
+        f"NPV at a prevalence of {found.prevalence:g}": _share(found.npv),
+    }
 
 
 def summary_table(result: BenchResult) -> str:
@@ -214,8 +232,8 @@ def _summary_row(model: ModelResult) -> list[str]:
     interval = f"{quality.interval.low:.4f}-{quality.interval.high:.4f}"
     return [
         model.subject.name,
-        _ms(measured.latency.p50 * 1000),
-        _ms(measured.latency.p95 * 1000),
+        _ms(measured.latency.p50),
+        _ms(measured.latency.p95),
         str(measured.latency.n),
         f"{model.speed_up:.2f}x",
         _rate(measured.end_to_end),
@@ -240,7 +258,8 @@ def _cell(value: Value) -> str:
     return f"{value:.10g}" if isinstance(value, float) else str(value).replace("\t", " ")
 
 
-def _ms(value: Any) -> str:
+def _ms(seconds: float) -> str:
+    value = seconds * 1000
     return f"{value:.3g}" if value < 1000 else f"{value:.0f}"
 
 
