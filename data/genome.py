@@ -58,8 +58,8 @@ class Genome:
     """Random access to a FASTA file, plain or bgzip-compressed.
 
     An index (`.fai`) beside the file is used if it describes the file. Otherwise one is made:
-    beside the FASTA where that folder can be written to, else in a temporary folder. A contig that
-    is asked for time after time is held in memory, one contig at a time.
+    beside the FASTA where that folder can be written to, else a temporary one. A contig that is
+    asked for time after time is held in memory, one contig at a time.
 
     Raises GenoslimError for a file that is no FASTA, has two contigs of one name, or is
     compressed with gzip rather than bgzip. Not safe to share between threads.
@@ -67,7 +67,6 @@ class Genome:
 
     def __init__(self, fasta: Path) -> None:
         self.path = Path(fasta)
-        self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._file = self._open()
         names, lengths = self._file.references, self._file.lengths
         self.contigs: dict[str, int] = dict(zip(names, lengths, strict=True))
@@ -86,10 +85,8 @@ class Genome:
         self.close()
 
     def close(self) -> None:
-        """Close the file and remove a temporary index."""
+        """Close the file."""
         self._file.close()
-        if self._temporary is not None:
-            self._temporary.cleanup()
 
     def resolve(self, contig: str) -> str | None:
         """Return this FASTA's name of `contig`: itself, else with or without `chr`, else None.
@@ -148,7 +145,8 @@ class Genome:
             if compressed or _describes(beside[0], self.path):
                 return self._opened(*beside)
             _log.warning("%s does not describe %s: indexing again", beside[0], self.path)
-        return self._opened(*self._index(compressed))
+        with tempfile.TemporaryDirectory(prefix="genoslim-") as folder:
+            return self._opened(*self._index(Path(folder), compressed))
 
     def _opened(self, fai: Path, gzi: Path | None = None) -> pysam.FastaFile:
         try:
@@ -160,17 +158,20 @@ class Genome:
         except (OSError, ValueError) as error:
             raise GenoslimError(f"{self.path}: cannot be read as FASTA: {error}") from None
 
-    def _index(self, compressed: bool) -> list[Path]:
-        """Index the FASTA in a temporary folder; move the index beside the FASTA if possible."""
-        self._temporary = tempfile.TemporaryDirectory(prefix="genoslim-")
-        fai = Path(self._temporary.name, "index.fai")
-        gzi = Path(self._temporary.name, "index.gzi")
+    def _index(self, folder: Path, compressed: bool) -> list[Path]:
+        """Index the FASTA in a folder, then move the index beside the FASTA if possible."""
         _refuse_what_is_not_fasta(self.path)
-        arguments = ["--fai-idx", str(fai), "--gzi-idx", str(gzi)]
+        fai, gzi = folder / "index.fai", folder / "index.gzi"
+        verbosity = pysam.set_verbosity(0)
         try:
-            pysam.faidx(*arguments, str(self.path), catch_stdout=False)
-        except pysam.SamtoolsError as error:
-            raise GenoslimError(f"{self.path}: cannot be indexed as FASTA: {error}") from None
+            pysam.faidx("--fai-idx", str(fai), "--gzi-idx", str(gzi), str(self.path))
+        except pysam.SamtoolsError:
+            raise GenoslimError(
+                f"{self.path}: cannot be indexed as FASTA: all lines of a contig but the last"
+                " must be of one length, and hold sequence alone"
+            ) from None
+        finally:
+            pysam.set_verbosity(verbosity)
         made = [(fai, ".fai")] + [(gzi, ".gzi")] * compressed
         return [_moved(index, Path(f"{self.path}{suffix}")) for index, suffix in made]
 
