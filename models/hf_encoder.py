@@ -102,7 +102,8 @@ def load_hf_encoder(
     if labels != stated:
         network = _network(folder, settings, labels, seed)
     stack = _recorded_stack(raw, network) or find_stack(network, folder)
-    _fill(network, weights, prefix, heads, folder)
+    optional = () if saved else (*heads, f"{prefix}.pooler.")
+    _fill(network, weights, prefix, optional, folder)
     return HFEncoder(_config(raw, network, stack), network, stack=stack).eval()
 
 
@@ -180,9 +181,9 @@ def _heads(network: nn.Module, prefix: str) -> tuple[str, ...]:
 
 
 def _fill(
-    network: nn.Module, weights: Weights, prefix: str, heads: tuple[str, ...], folder: Path
+    network: nn.Module, weights: Weights, prefix: str, optional: tuple[str, ...], folder: Path
 ) -> None:
-    """Load the weights; a head, or a pooler, that the checkpoint lacks stays as drawn."""
+    """Load the weights; what is optional and not in the checkpoint stays as drawn."""
     state = network.state_dict()
     used = fit(
         weights,
@@ -193,7 +194,7 @@ def _fill(
             r".*\.contact_head\..*",
             *(f".*{re.escape(ending)}" for ending in _COMPUTED),
         ),
-        optional=(*heads, f"{prefix}.pooler."),
+        optional=optional,
         source=str(folder),
     )
     network.load_state_dict(state | used)
@@ -205,8 +206,8 @@ def _config(raw: Mapping[str, Any], network: Any, stack: str) -> ModelConfig:
     depth_key = settings.attribute_map.get("num_hidden_layers", "num_hidden_layers")
     return ModelConfig(
         family=family_name(raw),
-        vocab_size=settings.vocab_size,
-        hidden_size=settings.hidden_size,
+        vocab_size=getattr(settings, "vocab_size", 0),
+        hidden_size=getattr(settings, "hidden_size", 0),
         num_hidden_layers=depth,
         num_labels=settings.num_labels,
         kept_layers=kept_layers(raw, depth),

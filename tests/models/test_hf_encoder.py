@@ -139,6 +139,15 @@ def test_lost_weights_are_never_drawn_afresh(tmp_path: Path) -> None:
         models.load(tmp_path)
 
 
+def test_half_a_head_is_refused(tmp_path: Path) -> None:
+    _write(tmp_path, "distilbert", "SequenceClassification")
+    weights = load_file(tmp_path / "model.safetensors")
+    kept = {key: tensor for key, tensor in weights.items() if "pre_classifier" not in key}
+    save_file(kept, tmp_path / "model.safetensors")
+    with pytest.raises(GenoslimError, match=r"2 missing .pre_classifier"):
+        models.load(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
