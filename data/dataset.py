@@ -336,32 +336,37 @@ def _canonical(value: Mapping[str, Any]) -> str:
 
 
 def _read_table(path: Path) -> pa.Table:
-    try:
-        with path.open("rb") as stream:
-            return pq.read_table(stream)
-    except pa.ArrowException as error:
-        reason = str(error).splitlines()[0]
-        raise GenoslimError(
-            f"{path}: not a whole Parquet file ({reason});"
-            " expected labelled windows made by `genoslim data ...`"
-        ) from None
+    with path.open("rb") as stream:  # an absent file is the system's error, not a damaged one
+        try:
+            table = pq.read_table(stream)
+            table.validate(full=True)
+        except (pa.ArrowException, OSError) as error:
+            reason = str(error).splitlines()[0]
+            raise GenoslimError(
+                f"{path}: not a whole Parquet file ({reason});"
+                " expected labelled windows made by `genoslim data ...`"
+            ) from None
+    return table
 
 
 def _checked_header(table: pa.Table) -> dict[str, Any]:
     raw = (table.schema.metadata or {}).get(_METADATA_KEY)
-    if raw is None:
+    try:
+        header = json.loads(raw or b"{}")
+    except ValueError:
+        header = {}
+    found = (header.get("format"), header.get("format_version"))
+    if found[0] != FORMAT or not {"metadata", "fingerprint"} <= set(header):
         raise GenoslimError(
             "a Parquet file without genoslim's metadata;"
             " expected labelled windows made by `genoslim data ...`"
         )
-    header: dict[str, Any] = json.loads(raw)
-    found = (header.get("format"), header.get("format_version"))
-    if found != (FORMAT, FORMAT_VERSION):
+    if found[1] != FORMAT_VERSION:
         raise GenoslimError(
-            f"format {found[0]} version {found[1]}; this genoslim reads {FORMAT}"
-            f" version {FORMAT_VERSION}: make the file again with `genoslim data ...`"
+            f"format version {found[1]}; this genoslim reads version {FORMAT_VERSION}:"
+            " make the file again with `genoslim data ...`"
         )
-    return header
+    return dict(header)
 
 
 def _check_columns(table: pa.Table) -> None:

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from genoslim.cli import main
+from genoslim.data.dataset import LabelledData
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(main, ["data", *map(str, arguments)])
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("simulated")
+    result = run("simulate", "-o", out, "--variants", 100, "--seed", 3)
+    assert result.exit_code == 0, result.stderr
+    assert "100 windows of 96 bases, assembly simulated" in result.stdout
+    return out
+
+
+def test_variants_from_the_simulated_vcf(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "v.parquet"
+    source = ("-i", folder / "variants.vcf", "-f", folder / "genome.fa", "-o", out)
+    chromosomes = ("--validation-chromosomes", "chr5", "--test-chromosomes", "chr6")
+    result = run("variants", *source, "--window", 96, *chromosomes, "--assembly", "simulated")
+    assert result.exit_code == 0, result.stderr
+    made, given = LabelledData.read(out), LabelledData.read(folder / "dataset.parquet")
+    assert made.sequences == given.sequences
+    assert made.splits.tolist() == given.splits.tolist()
+    assert made.fingerprint in result.stdout
+
+
+def test_exit_codes(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "v.parquet"
+    source = ("-i", folder / "variants.vcf", "-f", folder / "genome.fa", "-o", out)
+    assert run("variants", *source).exit_code == 2
+    leaking = run("variants", *source, "--window", 400, "--test-fraction", 0.3)
+    assert leaking.exit_code == 3
+    assert leaking.stderr.startswith("genoslim: ")
+    assert "overlap" in leaking.stderr
+    allowed = run("variants", *source, "--window", 400, "--test-fraction", 0.3, "--allow-overlap")
+    assert allowed.exit_code == 0, allowed.stderr
+    wrong = run("eqtl", "-i", folder / "labels.tsv", "-f", folder / "genome.fa", "-o", out)
+    assert wrong.exit_code == 1
+    assert "no column 'CHROM'" in wrong.stderr
+    assert "Traceback" not in wrong.stderr
+
+
+def test_eqtl(folder: Path, tmp_path: Path) -> None:
+    rows = [line.split("\t") for line in (folder / "labels.tsv").read_text().splitlines()[1:]]
+    table = tmp_path / "e.csv"
+    header = "CHROM,POS,REF,ALT,label,tissue,distance_to_nearest_TSS,split\n"
+    body = "".join(
+        f"{','.join(r[:5])},Liver,{i},{'test' if r[0] == 'chr6' else 'train'}\n"
+        for i, r in enumerate(rows)
+    )
+    table.write_text(header + body)
+    source = ("-i", table, "-f", folder / "genome.fa", "-o", tmp_path / "e.parquet")
+    missing = run("eqtl", *source, "--window", 96)
+    assert missing.exit_code == 2
+    assert "no variant on chr7, chr8" in missing.stderr
+    result = run("eqtl", *source, "--window", 96, "--validation-chromosomes", "chr5")
+    assert result.exit_code == 0, result.stderr
+    data = LabelledData.read(tmp_path / "e.parquet")
+    assert data.split_counts == LabelledData.read(folder / "dataset.parquet").split_counts
+    none = run("eqtl", *source, "--window", 96, "--validation-chromosomes", "none")
+    assert none.exit_code == 0, none.stderr
+    assert "validation" not in none.stdout
+
+
+def test_mpra(real_data: Path, tmp_path: Path) -> None:
+    folder = real_data / "mpra"
+    source = ("-i", folder / "labelled_snv.tsv.gz", "-f", folder / "loci.GRCh38.fa")
+    result = run("mpra", *source, "-o", tmp_path / "m.parquet", "--negatives-per-positive", 1)
+    assert result.exit_code == 0, result.stderr
+    assert "train: 1497 functional, 1497 not_functional" in result.stdout
+    assert "dropped: 13432 negative_not_sampled" in result.stdout

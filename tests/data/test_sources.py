@@ -1,0 +1,260 @@
+"""The builders: eQTL table, MPRA table, labelled VCFs and tables."""
+
+from __future__ import annotations
+
+import gzip
+import logging
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from genoslim.data.eqtl import build_eqtl
+from genoslim.data.genome import Genome
+from genoslim.data.mpra import build_mpra
+from genoslim.data.splits import Leakage
+from genoslim.data.variants import SplitRule, build_variants
+from genoslim.errors import GenoslimError, UsageError
+
+HEADER = "CHROM,POS,REF,ALT,label,tissue,distance_to_nearest_TSS,split"
+CONTIG = "ACGTTGCAAC" * 10
+OTHER = {"A": "C", "C": "G", "G": "T", "T": "A"}
+
+
+@pytest.fixture
+def fasta(tmp_path: Path) -> Path:
+    path = tmp_path / "g.fa"
+    path.write_text("".join(f">chr{i}\n{CONTIG}\n" for i in (1, 7, 8, 9)))
+    return path
+
+
+def row(chrom: str, position: int, split: str, label: int = 1, tissue: str = "Liver") -> str:
+    ref = CONTIG[position - 1] if position <= len(CONTIG) else "A"
+    return f"{chrom},{position},{ref},{OTHER[ref]},{label},{tissue},-250,{split}"
+
+
+ROWS = [
+    row("chr1", 50, "train", 1, "Liver"),
+    row("chr1", 50, "train", 0, "Lung"),
+    row("chr1", 51, "train", 0),
+    row("chr7", 60, "train"),
+    row("chr8", 40, "train", 0),
+    row("chr9", 33, "test"),
+]
+
+
+def write(path: Path, rows: list[str], header: str = HEADER) -> Path:
+    path.write_text("\n".join([header, *rows]) + "\n")
+    return path
+
+
+def test_eqtl_rows_windows_and_splits(tmp_path: Path, fasta: Path) -> None:
+    data = build_eqtl(write(tmp_path / "e.csv", ROWS), fasta, window=21)
+    assert data.split_counts == {"train": 3, "validation": 2, "test": 1}
+    assert data.keys[0] == data.keys[1]
+    assert data.labels[:2].tolist() == [1, 0]
+    assert data.tissues is not None
+    assert data.tissues[:2].tolist() == ["Liver", "Lung"]
+    assert data.distances_to_tss is not None
+    assert data.distances_to_tss[0] == -250
+    assert data.sequences[0] == CONTIG[39:49] + OTHER[CONTIG[49]] + CONTIG[50:60]
+    assert data.metadata.licence == "CC-BY-NC-SA-4.0"
+    assert data.metadata.options["validation_chromosomes"] == ["chr7", "chr8"]
+
+
+@pytest.mark.parametrize("length", [20, 21])
+def test_eqtl_edges_follow_the_benchmark(tmp_path: Path, fasta: Path, length: int) -> None:
+    """Its loader drops `start < 0 or end >= len(contig)`, one position more than needed."""
+    rows = [row("chr1", p, "train") for p in range(1, 101)] + ROWS[3:]
+    half = length // 2
+    kept = [
+        p for p in range(1, 101) if p - 1 - half >= 0 and p - 1 + half + length % 2 < len(CONTIG)
+    ]
+    table = write(tmp_path / "e.csv", rows)
+    data = build_eqtl(table, fasta, window=length)
+    found = data.variants.position[data.variants.contig == "chr1"]
+    assert found.tolist() == kept
+    assert data.metadata.dropped == {"window_leaves_contig": 100 - len(kept)}
+    padded = build_eqtl(table, fasta, window=length, edges="pad")
+    assert len(padded) == 103
+    assert padded.metadata.dropped == {}
+
+
+@pytest.mark.parametrize(
+    ("rows", "header", "named"),
+    [
+        ([], HEADER, "a header but no rows"),
+        (ROWS, HEADER.replace("POS", "Pos"), "no column 'POS'; is it 'Pos'"),
+        ([*ROWS, row("chr1", 9, "valid")], HEADER, "line 8: split is 'valid'; expected train or"),
+        ([*ROWS, row("chr1", 9, "test", 2)], HEADER, "line 8: label is '2'; expected 0 or 1"),
+        ([*ROWS, "chr1,x,A,C,1,L,1,test"], HEADER, "line 8: POS is 'x'; expected a whole"),
+        ([*ROWS, "chr1,0,A,C,1,L,1,test"], HEADER, "line 8: chr1: position 0"),
+        ([*ROWS, "chr1,5,A,-,1,L,1,test"], HEADER, "line 8: chr1:5: alternate allele '-'"),
+        ([*ROWS, "chr1,5"], HEADER, "line 8: 2 cells; the header has 8"),
+        (
+            [ROWS[3], ROWS[4], "chr1,50,G,T,1,L,1,train"],
+            HEADER,
+            "line 4: chr1:50:G:T: REF is G but .* has C: .* in 1 of 3 rows",
+        ),
+        (["1_alt,5,A,C,1,L,1,train"], HEADER, "no variant on chr7, chr8; the data has 1_alt"),
+    ],
+)
+def test_eqtl_faults(tmp_path: Path, fasta: Path, rows: list[str], header: str, named: str) -> None:
+    with pytest.raises(GenoslimError, match=named):
+        build_eqtl(write(tmp_path / "e.csv", rows, header), fasta, window=10)
+
+
+def test_eqtl_truncated_gzip(tmp_path: Path, fasta: Path) -> None:
+    path = tmp_path / "e.csv.gz"
+    rows = [row("chr1", 1 + i * 7 % 100, "train", i % 2, f"t{i * i}") for i in range(999)]
+    path.write_bytes(gzip.compress("\n".join([HEADER, *rows]).encode())[:-2000])
+    with pytest.raises(GenoslimError, match="truncated or damaged gzip after line"):
+        build_eqtl(path, fasta, window=10)
+
+
+def test_eqtl_leak_is_refused(tmp_path: Path, fasta: Path) -> None:
+    rows = [*ROWS, row("chr7", 65, "test")]
+    with pytest.raises(Leakage, match="windows of validation overlap windows of test"):
+        build_eqtl(write(tmp_path / "e.csv", rows), fasta, window=10)
+
+
+def test_few_mismatches_and_unknown_contigs_are_counted(
+    tmp_path: Path, fasta: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = ROWS + [row("chr1", 11 + i % 70, "train", i % 2) for i in range(200)]
+    rows += [row("chrUn", 5, "train"), "chr1,50,G,T,1,L,1,train"]
+    with caplog.at_level(logging.WARNING):
+        data = build_eqtl(write(tmp_path / "e.csv", rows), fasta, window=10)
+    assert data.metadata.dropped == {"reference_mismatch": 1, "unknown_contig": 1}
+    assert len(data) == 206
+    assert "left out: 1 reference_mismatch, 1 unknown_contig" in caplog.text
+
+
+def test_rows_come_out_in_their_order_and_with_the_names_of_the_fasta(
+    tmp_path: Path, fasta: Path
+) -> None:
+    rows = [ROWS[5], ROWS[4], ROWS[0].replace("chr1", "1"), ROWS[3], ROWS[2]]
+    data = build_eqtl(write(tmp_path / "e.csv", rows), fasta, window=10)
+    assert data.variants.contig.tolist() == ["chr9", "chr8", "chr1", "chr7", "chr1"]
+
+
+def test_mpra_real(real_data: Path) -> None:
+    folder = real_data / "mpra"
+    data = build_mpra(folder / "labelled_snv.tsv.gz", folder / "loci.GRCh38.fa", window=128)
+    counts = {
+        name: Counter(data.labels[data.splits == name].tolist()) for name in data.split_counts
+    }
+    assert counts == {
+        "train": {1: 1497, 0: 14929},
+        "validation": {1: 464, 0: 2839},
+        "test": {1: 1296, 0: 2455},
+    }
+    assert data.metadata.dropped == {"ambiguous_label": 5962}
+    assert len(set(data.groups.tolist())) == 21
+    assert (data.groups == data.variants.contig).all()
+    assert sum("N" in sequence for sequence in data.sequences) > 1000
+    assert {sequence[64] for sequence in data.sequences} == set("ACGT")
+    assert data.fingerprint.startswith("1f354591f7fa364a763e")
+
+
+def test_mpra_negatives_are_drawn_a_locus_of_training_alone(real_data: Path) -> None:
+    folder = real_data / "mpra"
+
+    def built(ratio: float | None, seed: int = 0) -> list[tuple[str, str, int]]:
+        data = build_mpra(
+            folder / "labelled_snv.tsv.gz",
+            folder / "loci.GRCh38.fa",
+            window=8,
+            negatives_per_positive=ratio,
+            seed=seed,
+        )
+        return list(zip(data.keys, data.splits, data.labels.tolist(), strict=True))
+
+    everything, drawn = built(None), built(2)
+    assert set(drawn) < set(everything)
+    assert [r for r in drawn if r[1] != "train"] == [r for r in everything if r[1] != "train"]
+    per_locus: dict[str, Counter[int]] = {}
+    available: dict[str, Counter[int]] = {}
+    for rows, counts in ((drawn, per_locus), (everything, available)):
+        for key, split, label in rows:
+            if split == "train":
+                counts.setdefault(key.split(":")[0], Counter())[label] += 1
+    for locus, found in available.items():
+        assert per_locus[locus][1] == found[1]
+        assert per_locus[locus][0] == min(found[0], 2 * found[1])
+    assert built(2) == drawn
+    assert built(2, seed=1) != drawn
+
+
+def test_mpra_keeps_na_and_pads(tmp_path: Path) -> None:
+    (tmp_path / "l.fa").write_text(">NA\nACGTACGT\n>HBB\nACGTACGT\n")
+    table = tmp_path / "t.tsv"
+    lines = ["NA\t0\tA\tC\t1\ttrain", "NA\t7\tT\tG\t\ttrain", "HBB\t7\tT\tG\t0\tval"]
+    table.write_text("locus\toffset0\tRef\tAlt\tlabel\tsplit\n" + "\n".join(lines) + "\n")
+    data = build_mpra(table, tmp_path / "l.fa", window=6)
+    assert data.sequences == ["NNNCCG", "ACGGNN"]
+    assert data.keys.tolist() == ["NA:1:A:C", "HBB:8:T:G"]
+    assert data.splits.tolist() == ["train", "validation"]
+    assert data.metadata.dropped == {"ambiguous_label": 1}
+
+
+VCF = """##fileformat=VCFv4.3
+#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO
+chr1\t50\t.\tC\tA,<DEL>,G\t.\t.\tLABEL=1,.,0
+chr7\t50\t.\tC\tA\t.\t.\tLABEL=0;GROUP=g
+chr8\t50\t.\tCA\tC\t.\t.\tLABEL=1
+chr9\t50\t.\tC\tA\t.\t.\tX=1
+chr9\t50\t.\tC\t*\t.\t.\tLABEL=1
+"""
+
+
+def test_vcf_with_labels(tmp_path: Path, fasta: Path) -> None:
+    path = tmp_path / "v.vcf"
+    path.write_text(VCF)
+    rule = SplitRule(validation_chromosomes=["chr7"], test_chromosomes=["chr8"])
+    data = build_variants(path, fasta, window=10, rule=rule, assembly="toy", licence="CC0-1.0")
+    assert data.keys.tolist() == ["chr1:50:C:A", "chr1:50:C:G", "chr7:50:C:A", "chr8:50:CA:C"]
+    assert data.labels.tolist() == [1, 0, 0, 1]
+    assert data.groups.tolist() == ["", "", "g", ""]
+    assert data.splits.tolist() == ["train", "train", "validation", "test"]
+    assert data.metadata.dropped == {"allele_star": 1, "allele_symbolic": 1, "no_label": 1}
+    with Genome(fasta) as genome:
+        deleted = genome.fetch("chr8", 44, 50) + genome.fetch("chr8", 51, 55)
+    assert data.sequences[3] == deleted
+
+
+def test_a_table_names_its_splits(tmp_path: Path, fasta: Path) -> None:
+    header = "contig\tposition\treference\talternate\tlabel\tsplit\tgroup\textra"
+    table = tmp_path / "t.tsv"
+    table.write_text(f"{header}\nchr1\t50\tC\tA\t1\ttrain\tg\tx\n7\t50\tC\tA\t0\tval\th\ty\n")
+    data = build_variants(table, fasta, window=8)
+    assert data.splits.tolist() == ["train", "validation"]
+    assert data.groups.tolist() == ["g", "h"]
+    assert data.metadata.options == {"edges": "pad", "split_by": "input"}
+
+
+def test_variants_refusals(tmp_path: Path, fasta: Path) -> None:
+    path = tmp_path / "v.vcf"
+    path.write_text(VCF)
+    with pytest.raises(UsageError, match="line 3: no split named"):
+        build_variants(path, fasta, window=10)
+    with pytest.raises(GenoslimError, match=r"no labelled variant .* 5 no_label"):
+        build_variants(path, fasta, window=10, label_info="Y")
+    bad = tmp_path / "w.vcf"
+    bad.write_text(VCF.replace("X=1", "X=1,2"))
+    with pytest.raises(GenoslimError, match="line 6: INFO X=1,2; expected 0 or 1"):
+        build_variants(bad, fasta, window=10, label_info="X")
+    with pytest.raises(UsageError, match="chromosomes or fractions, not both"):
+        SplitRule(test_chromosomes=["chr1"], test_fraction=0.1)
+
+
+def test_by_variant_windows_may_overlap_only_where_allowed(tmp_path: Path, fasta: Path) -> None:
+    header = "contig,position,reference,alternate,label"
+    lines = [f"chr1,{p},{CONTIG[p - 1]},{OTHER[CONTIG[p - 1]]},{p % 2}" for p in range(20, 80)]
+    table = write(tmp_path / "t.csv", lines, header)
+    rule = SplitRule(validation_fraction=0.2, test_fraction=0.2, seed=1)
+    with pytest.raises(Leakage, match="overlap"):
+        build_variants(table, fasta, window=10, rule=rule)
+    data = build_variants(table, fasta, window=10, rule=rule, check_windows=False)
+    assert set(data.split_counts) == {"train", "validation", "test"}
+    assert not np.isin(data.split("test").keys, data.split("train").keys).any()
