@@ -206,7 +206,6 @@ def _write(
         names = np.array([model.subject.name for model in result.models])
         np.savez_compressed(
             folder / "predictions.npz",
-            allow_pickle=False,
             models=names,
             test_labels=test.labels,
             test_keys=test.keys,
