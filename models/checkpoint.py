@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors.torch import save_file
-from torch import nn
 
 from ..errors import GenoslimError
 from ..files import atomic_folder, write_json, write_text
@@ -154,7 +153,7 @@ def _config(raw: Mapping[str, Any], family: Family, num_labels: int) -> NativeCo
 
 
 def _fill(
-    model: nn.Module,
+    model: Classifier | MaskedLM,
     weights: Weights,
     family: Family,
     *,
@@ -176,7 +175,7 @@ def _fill(
     fresh = initialise(
         {key: shape for key, shape in shapes.items() if key not in used},
         seed=seed,
-        deviation=_DEVIATION,
+        deviation=_deviation(model),
     )
     if fresh:
         _LOG.info("%s: no %s: drawn afresh from seed %d", at, ", ".join(fresh), seed)
@@ -184,10 +183,16 @@ def _fill(
     model.eval()
 
 
-def _initialise(model: nn.Module, *, seed: int) -> None:
+def _initialise(model: Classifier | MaskedLM, *, seed: int) -> None:
     shapes = {key: tensor.shape for key, tensor in model.state_dict().items()}
-    model.load_state_dict(initialise(shapes, seed=seed, deviation=_DEVIATION), assign=True)
+    fresh = initialise(shapes, seed=seed, deviation=_deviation(model))
+    model.load_state_dict(fresh, assign=True)
     model.eval()
+
+
+def _deviation(model: Classifier | MaskedLM) -> float:
+    """Return the standard deviation of fresh weights: what the config says, or BERT's 0.02."""
+    return float(model.config.raw.get("initializer_range", _DEVIATION))
 
 
 def _written_config(model: Classifier | MaskedLM) -> dict[str, Any]:
