@@ -171,8 +171,11 @@ def spec_of(run: RunFolder, dropped: Sequence[int], seed: int) -> TrialSpec:
 def sweep(run: RunFolder, *, executor: Executor, report: Report) -> None:
     """Run what is missing of a sweep; baseline trials keep their weights.
 
-    Raises GenoslimError naming the trial and the cause if one fails, or when interrupted.
+    Raises GenoslimError naming the trial and the cause if one fails, when interrupted, and as soon
+    as every seed of the baseline has collapsed: no layer could then be judged.
     """
+    if reason := hopeless(run):
+        raise GenoslimError(reason)
     run_trials(
         plan(run),
         store=run.trials,
@@ -180,6 +183,18 @@ def sweep(run: RunFolder, *, executor: Executor, report: Report) -> None:
         executor=executor,
         keeps=lambda spec: not spec.dropped,
         report=report,
+        stop=lambda: hopeless(run),
+    )
+
+
+def hopeless(run: RunFolder) -> str:
+    """Say why a sweep need not go on, if every attempt at every baseline seed has collapsed."""
+    tries = [attempts(run.trials, spec) for spec in plan(run) if not spec.dropped]
+    if not all(len(seed) == RETRIES + 1 and seed[-1].result.collapsed for seed in tries):
+        return ""
+    return (
+        f"every seed of the baseline collapsed ({tries[0][-1].result.collapsed}), so no layer can"
+        " be judged: give another recipe (more --epochs, another --learning-rate) and a new -o"
     )
 
 
@@ -245,13 +260,15 @@ def run_trials(
     executor: Executor,
     keeps: Callable[[TrialSpec], bool],
     report: Report,
+    stop: Callable[[], str] = str,
 ) -> None:
-    """Run all trials that are not done, and retries of those that collapse.
+    """Run all trials that are not done, and at once those again that collapse.
 
-    `keeps` tells which trials keep their weights. After a failure no new trial starts, those
-    that run are finished, and GenoslimError names the failed ones.
+    `keeps` tells which trials keep their weights. After a failure, or when `stop` (asked after a
+    collapse) gives a reason, no new trial starts, those that run are finished, and GenoslimError
+    says why.
     """
-    driver = _Driver(specs, store, keeps)
+    driver = _Driver(specs, store, keeps, stop)
     if not driver.todo:
         return
     settings = executor.settings(setting, len(driver.todo))
@@ -271,23 +288,30 @@ class _Driver:
     monitor: Monitor
 
     def __init__(
-        self, specs: Sequence[TrialSpec], store: TrialStore, keeps: Callable[[TrialSpec], bool]
+        self,
+        specs: Sequence[TrialSpec],
+        store: TrialStore,
+        keeps: Callable[[TrialSpec], bool],
+        stop: Callable[[], str],
     ) -> None:
         self.store = store
         self.keeps = keeps
+        self.stop = stop
+        self.reason = ""
         self.origin: dict[str, TrialSpec] = {}
         self.todo: list[tuple[float, TrialSpec]] = []
         self.running: set[str] = set()
         self.failed: list[Ended] = []
-        for spec in specs:
+        for spec in reversed(specs):
             self._enqueue(spec)
 
     def _enqueue(self, origin: TrialSpec) -> bool:
+        """Put the next attempt at a trial first in line, if it needs one."""
         attempt = next_attempt(self.store, origin, keep_weights=self.keeps(origin))
         if attempt is None:
             return False
         self.origin[attempt.hash] = origin
-        self.todo.append((0.0, attempt))
+        self.todo.insert(0, (0.0, attempt))
         return True
 
     def farewell(self) -> str:
@@ -297,13 +321,15 @@ class _Driver:
 
     def drive(self, pool: Pool) -> None:
         """Run until nothing is left to do or a failure has let the running trials end."""
-        while self.running or (self.todo and not self.failed):
+        while self.running or (self.todo and not self._ending):
             self._fill(pool)
             if not self.running:
                 time.sleep(_BUSY_SECONDS)
             for ended in pool.wait():
                 self.running.discard(ended.spec.hash)
                 self._take(ended)
+        if self.reason:
+            raise GenoslimError(self.reason)
         if self.failed:
             causes = "; ".join(
                 f"trial {ended.spec.hash} ({ended.spec.name}) failed: {ended.cause}"
@@ -311,8 +337,12 @@ class _Driver:
             )
             raise GenoslimError(f"{causes}. What is done stays done: run the command again")
 
+    @property
+    def _ending(self) -> bool:
+        return bool(self.failed or self.reason)
+
     def _fill(self, pool: Pool) -> None:
-        while not self.failed and len(self.running) < pool.slots:
+        while not self._ending and len(self.running) < pool.slots:
             ready = [item for item in self.todo if item[0] <= time.monotonic()]
             if not ready:
                 return
@@ -338,6 +368,8 @@ class _Driver:
         self.monitor.ended(trial, here=ended.outcome == "done")
         if self._enqueue(self.origin[spec.hash]):
             self.monitor.retried()
+        elif trial.result.collapsed:
+            self.reason = self.stop()
 
 
 @contextmanager

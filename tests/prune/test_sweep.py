@@ -161,6 +161,23 @@ def test_a_collapsed_trial_is_retried_with_another_seed(
     assert "COLLAPSED (stuck)" in caplog.text
 
 
+def test_a_baseline_that_always_collapses_ends_the_sweep_early(
+    config: SweepConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = runners.TrialRunner._result
+    monkeypatch.setattr(
+        runners.TrialRunner,
+        "_result",
+        lambda self, *args: replace(original(self, *args), collapsed="stuck at ln 2"),
+    )
+    quick = replace(config, seeds=2, recipe=replace(config.recipe, epochs=1))
+    run = open_sweep(tmp_path / "run", quick)
+    for _ in range(2):  # at once when asked again
+        with pytest.raises(GenoslimError, match=r"baseline collapsed \(stuck at ln 2\)"):
+            sweep(run, executor=INLINE, report=_quiet)
+        assert len(list(run.folder.glob("trials/*/result.json"))) == 6
+
+
 def test_a_failing_trial_is_named_with_its_cause(
     config: SweepConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
