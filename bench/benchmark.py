@@ -198,19 +198,14 @@ def _write(
 ) -> None:
     """Write every output into one folder that appears whole."""
     with atomic_folder(result.folder) as folder:
-        arrays = {
-            f"{split}_logits_{place}": found
-            for place, of_model in enumerate(logits)
-            for split, found in of_model.items()
+        arrays: dict[str, Any] = {
+            "models": np.array([model.subject.name for model in result.models]),
+            "test_labels": test.labels,
+            "test_keys": test.keys,
         }
-        names = np.array([model.subject.name for model in result.models])
-        np.savez_compressed(
-            folder / "predictions.npz",
-            models=names,
-            test_labels=test.labels,
-            test_keys=test.keys,
-            **arrays,
-        )
+        for place, of_model in enumerate(logits):
+            arrays |= {f"{split}_logits_{place}": found for split, found in of_model.items()}
+        np.savez_compressed(folder / "predictions.npz", **arrays)
         write_report(result, folder)
 
 
