@@ -213,7 +213,8 @@ class RayPool:
                 "the executor `ray` needs the extra `ray`: pip install 'genoslim[ray]'"
             ) from None
         self.slots = len(settings)
-        if not self._ray.is_initialized():
+        self._ours = not self._ray.is_initialized()
+        if self._ours:
             self._ray.init(log_to_driver=False, include_dashboard=False)
         self._idle = [self._actor(setting) for setting in settings]
         self._busy: dict[Any, tuple[Any, TrialSpec]] = {}
@@ -249,7 +250,8 @@ class RayPool:
         """End the actors, and Ray with them where we started it."""
         for actor in [*self._idle, *(actor for actor, _ in self._busy.values())]:
             self._ray.kill(actor)
-        self._ray.shutdown()
+        if self._ours:
+            self._ray.shutdown()
 
 
 class RayWorker:

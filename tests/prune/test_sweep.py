@@ -317,3 +317,14 @@ def test_time_left() -> None:
 )
 def test_durations(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+@pytest.mark.slow
+def test_ray_finds_what_one_process_finds(
+    finished: RunFolder, config: SweepConfig, tmp_path: Path
+) -> None:
+    pytest.importorskip("ray")
+    run = open_sweep(tmp_path / "run", config)
+    executor = Executor(kind="ray", workers=2, threads=1, device="cpu")
+    sweep(run, executor=executor, report=_quiet)
+    _same_results(finished, run)
