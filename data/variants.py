@@ -92,7 +92,10 @@ def build_variants(
     rows = list(_rows(source, label_info, dropped))
     if not rows:
         reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(dropped.items()))
-        raise GenoslimError(f"{source}: no labelled variant ({reasons or 'no records'})")
+        raise GenoslimError(
+            f"{source}: no labelled variant ({reasons or 'no records'}); labels are 0 or 1 in the"
+            f" column `label` of a table, or in INFO {label_info} of a VCF (--label-info)"
+        )
     metadata = DataMetadata(
         window_length=window,
         assembly=assembly,

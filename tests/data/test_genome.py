@@ -246,3 +246,23 @@ def test_real_loci_without_an_index(real_data: Path, tmp_path: Path) -> None:
         assert made.contigs == given.contigs
         assert len(given.contigs) == 21
         assert sum(given.contigs.values()) == 9841
+
+
+def test_truncated_bgzip(tmp_path: Path) -> None:
+    fasta = write_fasta(tmp_path / "g.fa", {"a": "".join(map("{:b}".format, range(90000)))})
+    fasta.write_text(fasta.read_text().replace("0", "A").replace("1", "C"))
+    pysam.tabix_compress(str(fasta), str(tmp_path / "g.fa.gz"))
+    Genome(tmp_path / "g.fa.gz").close()
+    whole = (tmp_path / "g.fa.gz").read_bytes()
+    (tmp_path / "g.fa.gz").write_bytes(whole[: len(whole) // 2])
+    with Genome(tmp_path / "g.fa.gz") as genome:
+        length = genome.contigs["a"]
+        with pytest.raises(GenoslimError, match="a:"):
+            genome.fetch("a", length - 50, length)
+
+
+def test_a_malformed_index_is_made_again(tmp_path: Path) -> None:
+    fasta = write_fasta(tmp_path / "g.fa", {"a": SEQUENCE})
+    Path(f"{fasta}.fai").write_text("no index\n")
+    with Genome(fasta) as genome:
+        assert genome.contigs == {"a": 72}

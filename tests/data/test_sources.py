@@ -258,3 +258,23 @@ def test_by_variant_windows_may_overlap_only_where_allowed(tmp_path: Path, fasta
     data = build_variants(table, fasta, window=10, rule=rule, check_windows=False)
     assert set(data.split_counts) == {"train", "validation", "test"}
     assert not np.isin(data.split("test").keys, data.split("train").keys).any()
+
+
+def test_nothing_left_is_an_error(tmp_path: Path, fasta: Path) -> None:
+    table = write(
+        tmp_path / "t.csv", ["z,1,A,C,1,train"], "contig,position,reference,alternate,label,split"
+    )
+    with pytest.raises(GenoslimError, match=r"none of 1 variants gave a window \(1 unknown_contig"):
+        build_variants(table, fasta, window=10)
+
+
+def test_mpra_refusals(tmp_path: Path, fasta: Path) -> None:
+    header = "locus\toffset0\tRef\tAlt\tlabel\tsplit"
+    empty = write(tmp_path / "t.tsv", [], header)
+    with pytest.raises(GenoslimError, match="a header but no rows"):
+        build_mpra(empty, fasta, window=10)
+    one = write(tmp_path / "u.tsv", ["chr1\t49\tC\tA\t1\ttrain"], header)
+    with pytest.raises(UsageError, match="negatives per positive -1: must be above 0"):
+        build_mpra(one, fasta, window=10, negatives_per_positive=-1)
+    with pytest.raises(UsageError, match="seed -1"):
+        build_mpra(one, fasta, window=10, negatives_per_positive=1, seed=-1)
