@@ -28,6 +28,12 @@ class Status:
     seconds_left: float | None
 
 
+_TELLING_SHARE = 0.05
+"""The share of its steps a first trial must have made before it tells a pace."""
+
+_BAR_COLUMNS = 46
+"""What the bar, the counts and the clock take of a terminal's width."""
+
 Report = Callable[[Status], None]
 
 
@@ -35,7 +41,8 @@ class Monitor:
     """Follows trials as they start, step and end; logs each end and reports every change.
 
     The time left is that of the work left, running trials by their share of steps, at the mean
-    pace of the trials that ended here (before the first: of those that run), over the slots.
+    pace of the trials that ended here (before the first: of those that run), over the slots. It
+    counts training and evaluation, not the start of a worker.
     """
 
     def __init__(
@@ -61,7 +68,8 @@ class Monitor:
 
     def stepped(self, spec: TrialSpec, step: int, total: int) -> None:
         """Note how far a running trial is."""
-        _, since, _ = self._running[spec.hash]
+        _, since, share = self._running[spec.hash]
+        since = since if share else self._clock()  # what came before the first step is not pace
         self._running[spec.hash] = spec, since, step / total
         self._tell()
 
@@ -76,16 +84,16 @@ class Monitor:
 
     def ended(self, trial: Trial, *, here: bool) -> None:
         """Note a result, made here or by another process that shares the folder."""
-        _, since, _ = self._running.pop(trial.spec.hash)
+        del self._running[trial.spec.hash]
         self.done += 1
         if not here:
             _log.info("%d/%d %s: done elsewhere", self.done, self.total, trial.spec.name)
             self._tell()
             return
-        self._paces.append(self._clock() - since)
+        result = trial.result
+        self._paces.append(result.fine_tune_seconds + result.evaluation_seconds)
         self._tell()
         left = self.seconds_left()
-        result = trial.result
         _log.info(
             "%d/%d %s: validation AUROC %.4f, %d steps, %.1f s%s%s",
             self.done,
@@ -105,7 +113,7 @@ class Monitor:
         paces = self._paces or [
             (self._clock() - since) / share
             for _, since, share in self._running.values()
-            if share > 0
+            if share >= _TELLING_SHARE
         ]
         if not paces:
             return None
@@ -139,14 +147,16 @@ def shown() -> Iterator[Report]:
         return
     columns = (
         TextColumn("trials"),
-        BarColumn(),
+        BarColumn(bar_width=16),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TextColumn("{task.description}"),
     )
     ours = logging.getLogger(__name__.partition(".")[0])
     handlers = ours.handlers[:]
-    ours.handlers = [RichHandler(console=console, show_path=False, show_level=False)]
+    ours.handlers = [
+        RichHandler(console=console, show_time=False, show_level=False, show_path=False)
+    ]
     try:
         with Progress(*columns, console=console, transient=True) as bars:
             bar = bars.add_task("", total=None)
@@ -154,6 +164,7 @@ def shown() -> Iterator[Report]:
             def report(status: Status) -> None:
                 left = "" if status.seconds_left is None else duration(status.seconds_left)
                 text = " | ".join([f"{left} left" if left else "", *status.running]).strip(" |")
+                text = text[: max(20, console.width - _BAR_COLUMNS)]
                 bars.update(bar, completed=status.done, total=status.total, description=text)
 
             yield report

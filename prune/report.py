@@ -27,7 +27,7 @@ _TITLES = {
     "true_positive_rate": "TP rate",
     "macro_auroc": "macro AUROC",
 }
-_WIDTH, _HEIGHT, _LEFT, _TOP, _BOTTOM = 480, 190, 40, 24, 22
+_WIDTH, _HEIGHT, _LEFT, _TOP, _BOTTOM = 480, 190, 48, 24, 22
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def chart(judgement: Judgement, name: str) -> Chart:
     step = (_WIDTH - _LEFT - 8) / len(values)
     return Chart(
         name=_TITLES[name],
-        ticks=tuple((y(v), f"{v:.3f}") for v in (low + margin, (low + high) / 2, high - margin)),
+        ticks=tuple((y(v), f"{v:.4f}") for v in (low + margin, (low + high) / 2, high - margin)),
         mean=y(base.mean),
         band_top=y(base.mean + sd),
         band_height=round(max(y(base.mean - sd) - y(base.mean + sd), 1.0), 1),

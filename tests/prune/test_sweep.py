@@ -305,6 +305,9 @@ def test_time_left() -> None:
     monitor.started(spec)
     assert seen[-1].seconds_left is None
     now[0] = 10.0
+    monitor.stepped(spec, 1, 1000)
+    assert seen[-1].seconds_left is None  # too early to tell
+    now[0] = 20.0
     monitor.stepped(spec, 1, 2)
     assert seen[-1].seconds_left == pytest.approx(20 * 3.5 / 2)
     assert seen[-1].running == ("baseline, seed 0 50%",)
