@@ -33,6 +33,13 @@ class _Group(click.Group):
         except OSError as error:
             click.echo(f"genoslim: {error.filename or 'input/output'}: {error.strerror}", err=True)
             sys.exit(1)
+        except ModuleNotFoundError as error:
+            click.echo(
+                f"genoslim: this needs the package {error.name}, which is not installed:"
+                " pip install 'genoslim[train]'",
+                err=True,
+            )
+            sys.exit(1)
         except Exception as error:
             click.echo(
                 f"genoslim: internal error: {type(error).__name__}: {error}"

@@ -1,6 +1,6 @@
 """Make the small models in `models/shipped/`: masked-token pretraining on simulated sequence.
 
-    python tools/pretrain_shipped.py dnabert2        # or nt, nt_v2; about ten minutes on one core
+    python tools/pretrain_shipped.py dnabert2        # or nt, nt_v2; about ten minutes each on one core
 
 Nothing is downloaded. The result is a function of the constants below and of torch's version.
 """
@@ -30,13 +30,13 @@ from tokenizers.trainers import BpeTrainer
 
 SHIPPED = Path(__file__).resolve().parents[1] / "models" / "shipped"
 WINDOWS, WINDOW_LENGTH, GENOME_SEED = 100_000, 96, 20_240
-RECIPE = PretrainingRecipe(steps=4000, batch_size=64, learning_rate=1e-3, warmup_steps=300, seed=1)
+RECIPE = PretrainingRecipe(steps=2500, batch_size=64, learning_rate=2e-3, warmup_steps=200, seed=1)
 BPE_VOCABULARY = 256
 
 _COMMON: dict[str, Any] = {
     "attention_probs_dropout_prob": 0.0,
     "hidden_size": 64,
-    "initializer_range": 0.1,
+    "initializer_range": 0.02,
     "intermediate_size": 128,
     "layer_norm_eps": 1e-12,
     "num_attention_heads": 4,
@@ -57,7 +57,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
         **_COMMON,
         "alibi_starting_size": 512,
         "hidden_act": "gelu",
-        "hidden_dropout_prob": 0.1,
+        "hidden_dropout_prob": 0.0,
         "max_position_embeddings": 512,
         "type_vocab_size": 2,
         "vocab_size": BPE_VOCABULARY,
