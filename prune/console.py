@@ -200,7 +200,7 @@ def show_run(folder: Path) -> None:
     left = [spec for spec in specs if next_attempt(run.trials, spec, keep_weights=False)]
     click.echo(f"trials: {len(specs) - len(left)} of {len(specs)} done")
     if not left:
-        _print_judgement(conclude(run, Rules()))
+        _print_judgement(judge_run(run, Rules()))
 
 
 def show_pruned(folder: Path) -> None:
