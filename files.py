@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from .errors import GenoslimError
+
 _BLOCK = 1 << 20
 
 
@@ -30,7 +32,10 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
     The temporary file keeps the suffixes of `path`, is flushed to disk before the rename and
     is removed if the body raises, so `path` is either absent, as it was, or complete.
+    GenoslimError if `path` is there and no file: a rename would put a file in a device's place.
     """
+    if path.exists() and not path.is_file():
+        raise GenoslimError(f"{path}: is no regular file; expected the name of a file to write")
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=".tmp-", suffix="-" + path.name, dir=path.parent)
     os.close(handle)
@@ -59,7 +64,11 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
         if folder.exists():
             retired = Path(tempfile.mkdtemp(prefix=f".old-{folder.name}-", dir=folder.parent))
             folder.replace(retired)
-            temporary.replace(folder)
+            try:
+                temporary.replace(folder)
+            except BaseException:
+                retired.replace(folder)
+                raise
             shutil.rmtree(retired)
         else:
             temporary.replace(folder)
