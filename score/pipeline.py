@@ -104,7 +104,7 @@ def run_pipeline(make: Iterable[_A], work: Callable[[_A], _B], take: Callable[[_
     stages.start("genoslim-read", lambda: made.fill(make))
     last = stages.start("genoslim-write", lambda: _each(take, done))
     try:
-        done.fill(map(work, made))
+        done.fill(work(item) for item in made)  # unlike map, no StopIteration ends it quietly
         last.join()
     except _Stopped:
         pass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import shlex
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -164,7 +165,7 @@ class _Worker:
         started = time.perf_counter()
         found = self.scorer.probabilities(windows, batch_tokens=self.batch_tokens)
         self.tally.model_seconds += time.perf_counter() - started
-        values = iter([float(value) for value in found])
+        values = iter(_checked(windows, found))
         scored = [_with_values(judged, values) for judged in chunk]
         for record in scored:
             self.tally.add(record)
@@ -172,6 +173,22 @@ class _Worker:
         if self.progress is not None:
             self.progress(self.done)
         return scored
+
+
+def _checked(windows: list[str], found: Iterable[float]) -> list[float]:
+    """Return the probabilities as floats; GenoslimError if one is missing or no number."""
+    values = [float(value) for value in found]
+    if len(values) != len(windows):
+        raise GenoslimError(
+            f"the model gave {len(values)} probabilities for {len(windows)} windows"
+        )
+    wrong = sum(not math.isfinite(value) for value in values)
+    if wrong:
+        raise GenoslimError(
+            f"the model gave no finite probability for {wrong} of {len(values)} windows:"
+            " the bundle is broken, or its precision overflows on these sequences"
+        )
+    return values
 
 
 def _with_values(judged: _Judged, values: Iterator[float]) -> ScoredRecord:

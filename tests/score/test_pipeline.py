@@ -19,6 +19,14 @@ def test_order_is_kept_and_nothing_is_lost() -> None:
     assert _no_threads_left()
 
 
+def test_a_worker_that_runs_dry_is_an_error_not_the_end() -> None:
+    taken: list[int] = []
+    values = iter([1, 2])
+    with pytest.raises(RuntimeError, match="StopIteration"):
+        run_pipeline(range(5), lambda _: next(values), taken.append)
+    assert _no_threads_left()
+
+
 def test_no_more_than_a_few_items_wait() -> None:
     made: list[int] = []
     most = 0

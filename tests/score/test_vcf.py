@@ -388,6 +388,29 @@ def test_another_assembly_is_a_warning(
     assert run.tally.warnings == []
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda found: found * np.nan, "no finite probability for 1 of 1 windows"),
+        (lambda found: found[:0], "gave 0 probabilities for 1 windows"),
+    ],
+)
+def test_a_probability_that_is_none_is_an_error_and_no_output(
+    change: Callable[[Any], Any],
+    message: str,
+    run: Run,
+    snv: Snv,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    original = Runtime.probabilities
+    monkeypatch.setattr(
+        Runtime, "probabilities", lambda self, *args, **more: change(original(self, *args, **more))
+    )
+    with pytest.raises(GenoslimError, match=message):
+        run(HEADER + snv("chr1", 500))
+    assert run.left_over() == set()
+
+
 def test_progress_counts_lines(run: Run, many: bytes) -> None:
     seen: list[int] = []
     run(many, progress=seen.append)
