@@ -103,17 +103,7 @@ def processor_name(cpuinfo: str) -> str | None:
 def processor_features(cpuinfo: str) -> tuple[str, ...]:
     """Return those of the processor's features that matrix products depend on."""
     found = set((_field(cpuinfo, "flags") or _field(cpuinfo, "Features") or "").split())
-    known = (
-        "avx2",
-        "fma",
-        "avx512f",
-        "avx512_vnni",
-        "avx_vnni",
-        "avx512_bf16",
-        "amx_int8",
-        "asimd",
-    )
-    return tuple(name for name in known if name in found)
+    return tuple(name for name in _FEATURES if name in found)
 
 
 def _field(text: str, name: str) -> str | None:
