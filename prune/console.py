@@ -217,13 +217,14 @@ def show_pruned(folder: Path) -> None:
             ]
             for model in content["models"]
         ]
-        click.echo(f"slim models of the run {content['run']}")
+        run, notes = content["run"], content["notes"]
     except (ValueError, KeyError, TypeError) as why:
         raise GenoslimError(
             f"{folder / PRUNE_FILE}: not what `genoslim prune` writes: {why!r}"
         ) from why
+    click.echo(f"slim models of the run {run}")
     _print_table(["model", "layers kept", "test AUROC", "fine-tuning", "checkpoint"], rows)
-    for note in content["notes"]:
+    for note in notes:
         click.echo(f"note: {note}")
     if missing := [row[0] for row in rows if row[-1] == "MISSING"]:
         raise GateError(
@@ -288,12 +289,13 @@ def _config(
 
 def _print_plan(run: RunFolder) -> None:
     for spec in plan(run):
-        tries = attempts(run.trials, spec)
-        state = "collapsed" if tries and tries[-1].result.collapsed else "done"
-        attempt = next_attempt(run.trials, spec, keep_weights=not spec.dropped) or tries[-1].spec
+        attempt = next_attempt(run.trials, spec, keep_weights=not spec.dropped)
+        state = "to do"
+        if attempt is None:
+            last = attempts(run.trials, spec)[-1]
+            attempt, state = last.spec, "collapsed" if last.result.collapsed else "done"
         layers = ",".join(map(str, attempt.dropped)) or "-"
-        is_done = attempt.hash in {trial.spec.hash for trial in tries}
-        click.echo(f"{attempt.hash}\t{layers}\t{attempt.seed}\t{state if is_done else 'to do'}")
+        click.echo(f"{attempt.hash}\t{layers}\t{attempt.seed}\t{state}")
 
 
 def _print_judgement(judgement: Judgement) -> None:

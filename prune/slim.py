@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from ..errors import GenoslimError, UsageError
 from ..files import write_json
@@ -14,8 +14,17 @@ from ..models import load, load_tokenizer
 from ..models.checkpoint import read_training, save
 from .measure import MEASURES, Measured, Split
 from .progress import Report
-from .run_folder import RunFolder, TrialStore
-from .sweep import Executor, attempts, config_of, plan, run_trials, setting_of, spec_of
+from .run_folder import RUN_FILE, RunFolder, TrialStore
+from .sweep import (
+    Executor,
+    attempts,
+    config_of,
+    next_attempt,
+    plan,
+    run_trials,
+    setting_of,
+    spec_of,
+)
 from .trial import Trial, TrialSpec
 from .verdicts import Judgement, Rules, Spread, judge
 
@@ -86,16 +95,19 @@ class Pruned:
 
 
 def judge_run(run: RunFolder, rules: Rules) -> Judgement:
-    """Judge the layers of a finished sweep; GenoslimError names a trial that is missing."""
+    """Judge the layers of a finished sweep.
+
+    GenoslimError names a trial that is missing, a collapsed one's retry included: until it is
+    done, a layer whose trial collapsed would pass for a cornerstone.
+    """
     found: dict[tuple[int, ...], list[list[Trial]]] = {}
     for spec in plan(run):
-        tries = attempts(run.trials, spec)
-        if not tries:
+        if missing := next_attempt(run.trials, spec, keep_weights=False):
             raise GenoslimError(
-                f"{run.folder}: trial {spec.hash} ({spec.name}) is not done; finish the sweep with"
-                f" `genoslim sweep -o {run.folder}`"
+                f"{run.folder}: trial {missing.hash} ({missing.name}) is not done; finish the sweep"
+                f" with `genoslim sweep -o {run.folder}`"
             )
-        found.setdefault(spec.dropped, []).append(tries)
+        found.setdefault(spec.dropped, []).append(attempts(run.trials, spec))
     baseline = found.pop(())
     layers = {dropped[0]: tries for dropped, tries in found.items()}
     return judge(baseline, layers, run.rows(), rules)
@@ -148,8 +160,7 @@ def prune(
     the run, where the sweep kept its weights. `data` replaces the run's data path if the file
     has moved; its fingerprint must be the same.
     """
-    if out.resolve() == run.folder.resolve():
-        raise UsageError(f"{out} is the run folder itself: give another one with -o")
+    _refuse_foreign(out)
     judgement = judge_run(run, rules)
     choices = (Choice("baseline", (), "the model as it was"), *choose(judgement))
     store = TrialStore(out / "trials")
@@ -296,6 +307,18 @@ def _seed_record(trial: Trial, measured: Measured) -> SeedRecord:
         evaluation_seconds=trial.result.evaluation_seconds,
         steps=trial.result.steps,
     )
+
+
+def _refuse_foreign(out: Path) -> None:
+    """Refuse a folder of something else: nothing but an older `prune` is ever written over."""
+    if (out / RUN_FILE).exists():
+        raise UsageError(f"{out} is a run folder: give another one for the slim models with -o")
+    for folder in (out / name for name in get_args(ModelName)):
+        if folder.exists() and read_training(folder) is None:
+            raise GenoslimError(
+                f"{folder} is no checkpoint of `genoslim prune` and would be replaced: move it, or"
+                " give another folder with -o"
+            )
 
 
 def _link(folder: Path, target: str) -> None:

@@ -5,6 +5,7 @@ import logging
 import re
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -181,15 +182,21 @@ def test_identical_models_are_made_once_and_said(finished: RunFolder, tmp_path: 
     assert not (tmp_path / "out" / "trials").exists()
 
 
-def test_the_run_folder_itself_is_no_place_for_slim_models(finished: RunFolder) -> None:
-    with pytest.raises(UsageError, match="is the run folder itself"):
-        prune(
-            finished,
-            finished.folder,
-            rules=Rules(),
-            executor=INLINE,
-            report=lambda status: None,
-        )
+def _prune_into(run: RunFolder, out: Path) -> None:
+    prune(run, out, rules=Rules(), executor=INLINE, report=lambda status: None)
+
+
+def test_a_run_folder_is_no_place_for_slim_models(finished: RunFolder) -> None:
+    with pytest.raises(UsageError, match="is a run folder"):
+        _prune_into(finished, finished.folder)
+
+
+def test_a_folder_of_something_else_is_never_replaced(finished: RunFolder, tmp_path: Path) -> None:
+    (tmp_path / "cornerstone_only").mkdir()
+    (tmp_path / "cornerstone_only" / "notes.txt").write_text("mine")
+    with pytest.raises(GenoslimError, match="cornerstone_only is no checkpoint of `genoslim prune`"):
+        _prune_into(finished, tmp_path)
+    assert (tmp_path / "cornerstone_only" / "notes.txt").read_text() == "mine"
 
 
 def test_an_unfinished_sweep_is_not_judged(finished: RunFolder, tmp_path: Path) -> None:
@@ -197,6 +204,19 @@ def test_an_unfinished_sweep_is_not_judged(finished: RunFolder, tmp_path: Path) 
     run = RunFolder(tmp_path / "run")
     (run.trials.path(plan(run)[-1]) / "result.json").unlink()
     with pytest.raises(GenoslimError, match=r"without layer 2, seed 0\) is not done; finish"):
+        judge_run(run, Rules())
+
+
+def test_a_collapsed_trial_is_not_judged_before_its_retry(
+    finished: RunFolder, tmp_path: Path
+) -> None:
+    shutil.copytree(finished.folder, tmp_path / "run")
+    run = RunFolder(tmp_path / "run")
+    trial = run.trials.read(plan(run)[-1])
+    assert trial is not None
+    lost = replace(trial.result, collapsed="stuck at ln 2")
+    run.trials.write_result(trial.spec, lost, trial.predictions)
+    with pytest.raises(GenoslimError, match=r"without layer 2, seed 1000\) is not done; finish"):
         judge_run(run, Rules())
 
 
