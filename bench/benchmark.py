@@ -22,7 +22,7 @@ from .environment import describe_environment
 from .measure import Measurement, Progress, measure
 from .process import ModelProcess
 from .quality import Scores, calibrated, compare, judge, recurring
-from .report import RESULT, write_report
+from .report import OUTPUTS, PREDICTIONS, RESULT, require_packages, write_report
 from .result import BenchResult, DataFacts, ModelResult, Settings
 from .subjects import Subject, open_subjects
 from .workload import write_workload
@@ -67,6 +67,7 @@ def run_bench(
         prevalence=prevalence,
         **(chosen | ({"seconds": seconds} if seconds is not None else {})),
     )
+    require_packages()
     _check_target(out)
     subjects = open_subjects(_baseline_first(models, baseline))
     labelled = LabelledData.read(data)
@@ -205,7 +206,7 @@ def _write(
         }
         for place, of_model in enumerate(logits):
             arrays |= {f"{split}_logits_{place}": found for split, found in of_model.items()}
-        np.savez_compressed(folder / "predictions.npz", **arrays)
+        np.savez_compressed(folder / PREDICTIONS, **arrays)
         write_report(result, folder)
 
 
@@ -253,11 +254,17 @@ def _baseline_first(models: Sequence[Path], baseline: Path | None) -> list[Path]
 
 def _check_target(out: Path) -> None:
     """Refuse to replace anything but an empty folder or a former benchmark."""
-    if not out.exists() or (out / RESULT).is_file():
+    if not out.exists():
         return
     if not out.is_dir():
         raise UsageError(f"{out}: is a file; name a folder for the results")
-    if any(out.iterdir()):
+    names = {path.name for path in out.iterdir()}
+    if names and RESULT not in names:
         raise UsageError(
             f"{out}: not empty and no former benchmark (no {RESULT}): name another folder"
+        )
+    if foreign := sorted(names - OUTPUTS):
+        raise UsageError(
+            f"{out}: holds {', '.join(foreign[:3])} beside a former benchmark, which would be lost:"
+            " name another folder"
         )

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from io import BytesIO
 from typing import Any
 
-from ..errors import GenoslimError
 from .result import BenchResult, ModelResult
 
 _CHOSEN, _PASSED, _FAILED, _BASELINE = "#1b7837", "#2c6fbb", "#b2402d", "#333333"
@@ -54,12 +53,8 @@ def draw_reliability(result: BenchResult) -> bytes:
 
 
 def _canvas(width: float, height: float) -> tuple[Any, Any]:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise GenoslimError(
-            "the picture needs the extra `train` (matplotlib): pip install 'genoslim[train]'"
-        ) from None
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(width, height), dpi=150, layout="constrained")
     axes = figure.subplots()
     for side in ("top", "right"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,15 @@ from .result import BenchResult, to_record
 from .table import quality_table, speed_table, tsv
 
 RESULT, TABLE, PICTURE, REPORT_FILE = "bench.json", "bench.tsv", "latency_auroc.png", "report.html"
+PREDICTIONS = "predictions.npz"
+OUTPUTS = {RESULT, TABLE, PICTURE, REPORT_FILE, PREDICTIONS}
+
+
+def require_packages() -> None:
+    """Raise GenoslimError unless what draws and renders is installed: ask before measuring."""
+    for name in ("matplotlib", "jinja2"):
+        if find_spec(name) is None:
+            raise GenoslimError(f"the report needs {name}: pip install 'genoslim[train]'")
 
 
 def write_report(result: BenchResult, folder: Path) -> None:
@@ -30,12 +40,8 @@ def write_report(result: BenchResult, folder: Path) -> None:
 
 def render(result: BenchResult, picture: bytes) -> str:
     """Return the report as one HTML page that needs no other file; all values are escaped."""
-    try:
-        from jinja2 import Environment, StrictUndefined
-    except ImportError:
-        raise GenoslimError(
-            "the report needs the extra `train` (jinja2): pip install 'genoslim[train]'"
-        ) from None
+    from jinja2 import Environment, StrictUndefined
+
     template = files(__package__).joinpath("report.html.j2").read_text(encoding="utf-8")
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True

@@ -27,6 +27,8 @@ from .card import render_card
 from .evaluate import Calibration, calibrate, evaluate, split_metrics
 from .manifest import (
     GRAPH,
+    MANIFEST,
+    REQUIRED_FILES,
     BundleManifest,
     DataRecord,
     FineTuning,
@@ -155,11 +157,17 @@ class _Stages:
 
 
 def _check_output(bundle: Path) -> None:
-    """Refuse to replace anything but an older bundle or an empty folder."""
-    if bundle.is_dir() and not any(bundle.iterdir()):
+    """Refuse to replace anything but an older bundle, with nothing else in it, or nothing."""
+    if not bundle.exists() or (bundle.is_dir() and not any(bundle.iterdir())):
         return
-    if bundle.exists() and not is_bundle(bundle):
+    if not is_bundle(bundle):
         raise UsageError(f"{bundle}: exists and is not a bundle: choose another name")
+    ours = {*REQUIRED_FILES, MANIFEST, f"{GRAPH}.data"}
+    if foreign := sorted({path.name for path in bundle.iterdir()} - ours):
+        raise UsageError(
+            f"{bundle}: holds {', '.join(foreign[:3])}, no part of a bundle, which would be lost:"
+            " choose another name"
+        )
 
 
 def _load_trained(checkpoint: Path) -> Classifier:

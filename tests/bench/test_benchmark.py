@@ -147,11 +147,22 @@ def test_a_second_run_replaces_the_first_and_nothing_else(
     (out / "mine.txt").write_text("precious")
     with pytest.raises(UsageError, match="not empty and no former benchmark"):
         run_bench([bundle], data_file, out, quick=True)
-    assert (out / "mine.txt").read_text() == "precious"
     (out / "bench.json").write_text("{}")
+    with pytest.raises(UsageError, match=r"holds mine.txt beside a former benchmark"):
+        run_bench([bundle], data_file, out, quick=True)
+    assert (out / "mine.txt").read_text() == "precious"
+    (out / "mine.txt").unlink()
     found = run_bench([bundle], data_file, out, quick=True, seconds=0.01, threads=1)
     assert {path.name for path in out.iterdir()} == FILES
     assert (found.decision.deploy, found.decision.passed) == ("slim", True)
+
+
+def test_a_package_of_the_report_is_missed_before_anything_is_timed(
+    bundle: Path, data_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("genoslim.bench.report.find_spec", lambda _: None)
+    with pytest.raises(GenoslimError, match="the report needs matplotlib"):
+        run_bench([bundle], data_file, tmp_path / "out", progress=pytest.fail)
 
 
 def test_a_failed_run_leaves_the_former_one(

@@ -254,6 +254,15 @@ def test_only_a_bundle_is_ever_replaced(make_checkpoint, data_file, tmp_path):
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
 
 
+def test_what_is_beside_a_bundle_is_never_lost(exported, make_checkpoint, data_file, tmp_path):
+    clone = Path(shutil.copytree(exported[1].bundle.folder, tmp_path / "clone"))
+    (clone / ".git").mkdir()
+    Bundle.open(clone)
+    with pytest.raises(UsageError, match=r"clone: holds \.git, no part of a bundle"):
+        export_checkpoint(make_checkpoint(), data_file, clone)
+    assert (clone / ".git").is_dir()
+
+
 @pytest.mark.usefixtures("quick")
 def test_variants_with_several_rows_are_resampled_as_one(
     make_checkpoint, make_data, tmp_path, monkeypatch
