@@ -54,13 +54,17 @@ def atomic_path(path: Path) -> Iterator[Path]:
 def atomic_folder(folder: Path) -> Iterator[Path]:
     """Yield a temporary folder beside `folder`; rename it to `folder` if the body succeeds.
 
-    An existing `folder` is replaced only once the new one is complete.
+    An existing `folder` is replaced only once the new one is complete. Files get the permissions
+    of ordinary new files, whatever the library that wrote them chose.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".tmp-{folder.name}-", dir=folder.parent))
     try:
         yield temporary
         temporary.chmod(0o777 & ~_umask())
+        for path in temporary.rglob("*"):
+            if path.is_file() and not path.is_symlink():
+                _set_default_mode(path)
         if folder.exists():
             retired = Path(tempfile.mkdtemp(prefix=f".old-{folder.name}-", dir=folder.parent))
             folder.replace(retired)

@@ -1,55 +1,67 @@
+"""Files appear whole or not at all."""
+
 from __future__ import annotations
 
+import hashlib
+import json
 import os
+import stat
 from pathlib import Path
 
 import pytest
-from genoslim.errors import GenoslimError
-from genoslim.files import atomic_folder, atomic_path, write_text
+from genoslim.files import atomic_folder, atomic_path, sha256, write_json
 
 
-def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
-    path = tmp_path / "a" / "file.txt"
-    write_text(path, "one")
-    with pytest.raises(UnicodeEncodeError), atomic_path(path) as temporary:
-        temporary.write_text("half\N{SNOWMAN}", encoding="ascii")
-    assert path.read_text() == "one"
-    assert list(path.parent.iterdir()) == [path]
+def test_sha256_is_that_of_the_content(tmp_path: Path) -> None:
+    content = os.urandom((1 << 20) + 17)
+    path = tmp_path / "file"
+    path.write_bytes(content)
+    assert sha256(path) == hashlib.sha256(content).hexdigest()
 
 
-@pytest.mark.parametrize("kind", ["pipe", "folder"])
-def test_what_is_no_file_is_never_replaced(kind: str, tmp_path: Path) -> None:
-    path = tmp_path / "there"
-    os.mkfifo(path) if kind == "pipe" else path.mkdir()
-    with pytest.raises(GenoslimError, match="there: is no regular file"):
-        write_text(path, "text")
-    assert not path.is_file()
-    assert list(tmp_path.iterdir()) == [path]
+def test_a_file_that_fails_leaves_the_old_one(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "result.json"
+    write_json(path, {"b": 1, "a": [2]})
+    with pytest.raises(RuntimeError), atomic_path(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert json.loads(path.read_text()) == {"a": [2], "b": 1}
+    assert [p.name for p in path.parent.iterdir()] == ["result.json"]
+
+
+def test_json_has_no_nan(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="JSON compliant"):
+        write_json(tmp_path / "x.json", float("nan"))
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_is_replaced_whole(tmp_path: Path) -> None:
-    folder = tmp_path / "out"
-    for content in ("old", "new"):
-        with atomic_folder(folder) as temporary:
-            (temporary / content).write_text(content)
-    assert [path.name for path in folder.iterdir()] == ["new"]
-    assert list(tmp_path.iterdir()) == [folder]
+    folder = tmp_path / "folder"
+    with atomic_folder(folder) as temporary:
+        (temporary / "old").write_text("1")
+    with atomic_folder(folder) as temporary:
+        (temporary / "new").write_text("2")
+    assert [p.name for p in folder.iterdir()] == ["new"]
+    assert [p.name for p in tmp_path.iterdir()] == ["folder"]
 
 
-def test_the_old_folder_comes_back_if_the_new_one_cannot_take_its_place(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = tmp_path / "out"
-    folder.mkdir()
-    (folder / "old").write_text("old")
-    replace = Path.replace
+def test_a_folder_that_fails_leaves_the_old_one(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    with atomic_folder(folder) as temporary:
+        (temporary / "old").write_text("1")
+    with pytest.raises(RuntimeError), atomic_folder(folder) as temporary:
+        raise RuntimeError
+    assert [p.name for p in folder.iterdir()] == ["old"]
+    assert [p.name for p in tmp_path.iterdir()] == ["folder"]
 
-    def fail_for_new(self: Path, target: Path) -> Path:
-        if self.name.startswith(".tmp-"):
-            raise OSError("no")
-        return replace(self, target)
 
-    with pytest.raises(OSError, match="no"), atomic_folder(folder):
-        monkeypatch.setattr(Path, "replace", fail_for_new)
-    assert (folder / "old").read_text() == "old"
-    assert list(tmp_path.iterdir()) == [folder]
+def test_permissions_are_those_of_ordinary_files(tmp_path: Path) -> None:
+    ordinary = tmp_path / "ordinary"
+    ordinary.touch()
+    with atomic_folder(tmp_path / "folder") as temporary:
+        (temporary / "secretive").touch(mode=0o600)
+    with atomic_path(tmp_path / "file") as temporary:
+        temporary.write_text("1")
+    expected = stat.S_IMODE(ordinary.stat().st_mode)
+    for path in (tmp_path / "folder" / "secretive", tmp_path / "file"):
+        assert stat.S_IMODE(path.stat().st_mode) == expected

@@ -1,0 +1,113 @@
+"""The demo, as a user runs it, and every other command on what it leaves."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROGRAM = "from genoslim.cli import main; main(prog_name='genoslim')"
+
+
+def genoslim(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", PROGRAM, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module", params=["dnabert2", "nt"])
+def demo(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("demo") / request.param
+    done = genoslim("demo", "-o", folder, "--family", request.param)
+    assert done.returncode == 0, done.stderr
+    assert "Verdict: deploy" in done.stdout
+    for path in (folder / name for name in ("run/report.html", "bench/latency_auroc.png")):
+        assert str(path) in done.stdout
+        assert path.is_file()
+    return folder
+
+
+@pytest.mark.slow
+class TestDemo:
+    def test_the_models_have_learnt(self, demo: Path) -> None:
+        bench = json.loads((demo / "bench" / "bench.json").read_text())
+        baseline = bench["models"][0]
+        assert baseline["quality"]["auroc"]["auroc"] > 0.75
+
+    def test_slim_models_are_smaller(self, demo: Path) -> None:
+        pruned = json.loads((demo / "slim" / "prune.json").read_text())
+        kept = {model["name"]: len(model["kept"]) for model in pruned["models"]}
+        assert kept["baseline"] == 12
+        assert kept["cornerstone_only"] < 12
+
+    def test_everything_left_is_intact(self, demo: Path) -> None:
+        for place in ("run", "slim", "slim/baseline", "bundles/baseline"):
+            shown = genoslim("show", demo / place)
+            assert (shown.returncode, shown.stderr) == (0, "")
+            assert shown.stdout
+
+    def test_every_variant_is_scored(self, demo: Path) -> None:
+        records = [
+            line.split("\t")
+            for line in gzip.open(demo / "scored.vcf.gz", "rt").read().splitlines()
+            if not line.startswith("#")
+        ]
+        given = (demo / "data" / "variants.vcf").read_text().splitlines()
+        assert [r[:5] for r in records] == [
+            line.split("\t")[:5] for line in given if not line.startswith("#")
+        ]
+        assert all("GS_STATUS=OK" in r[7] for r in records)
+
+    def test_awkward_records_come_through(self, demo: Path) -> None:
+        scored = genoslim(
+            *("score", "-m", demo / "bundles" / "baseline", "-f", demo / "data" / "genome.fa"),
+            *("-i", demo / "data" / "awkward.vcf", "-o", "-", "--check-ref", "warn"),
+        )
+        assert scored.returncode == 0, scored.stderr
+        assert {"SYMBOLIC", "NOT_SNV", "STAR", "REF_MISMATCH"} <= {
+            status
+            for line in scored.stdout.splitlines()
+            if not line.startswith("#")
+            for field in line.split("\t")[7].split(";")
+            if field.startswith("GS_STATUS=")
+            for status in field.removeprefix("GS_STATUS=").split(",")
+        }
+
+    def test_estimate_compares_with_the_sweep(self, demo: Path, tmp_path: Path) -> None:
+        out = tmp_path / "importance.json"
+        done = genoslim(
+            *("estimate", "-m", demo / "slim" / "baseline"),
+            *("-d", demo / "data" / "dataset.parquet", "-o", out),
+        )
+        assert done.returncode == 0, done.stderr
+        assert out.is_file()
+
+    def test_a_second_run_trains_nothing_again(self, demo: Path) -> None:
+        results = sorted((demo / "run" / "trials").glob("*/result.json"))
+        before = [path.stat().st_mtime_ns for path in results]
+        done = genoslim(
+            *("sweep", "-m", f"shipped:{demo.name}", "-d", demo / "data" / "dataset.parquet"),
+            *("-o", demo / "run", "--epochs", "3", "--learning-rate", "0.001"),
+        )
+        assert done.returncode == 0, done.stderr
+        assert [path.stat().st_mtime_ns for path in results] == before
+
+    def test_other_options_are_refused(self, demo: Path) -> None:
+        done = genoslim("demo", "-o", demo, "--family", demo.name, "--seed", "7")
+        assert done.returncode == 1
+        assert "demo.json" in done.stderr
+
+
+def test_a_folder_that_is_no_demo_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("keep")
+    done = genoslim("demo", "-o", tmp_path)
+    assert done.returncode == 1
+    assert "not a demo folder" in done.stderr
+    assert (tmp_path / "mine.txt").read_text() == "keep"
