@@ -24,14 +24,16 @@ def load(
     *,
     num_labels: int | None = None,
     seed: int = 0,
+    fresh_head: bool = False,
     revision: str | None = None,
 ) -> Classifier:
     """Load a classifier on the CPU, in float32 and evaluation mode.
 
     `source` is a checkpoint folder, the id of a repository on the Hugging Face hub (`revision`
     optional), or `shipped:NAME`. A saved classification head is loaded; a pretrained checkpoint
-    gets a fresh one of `num_labels` (default 2) labels from `seed`. Raises GenoslimError, one line,
-    for whatever cannot be loaded, a saved head of another number of labels included.
+    gets a fresh one of `num_labels` (default 2) labels from `seed`, and with `fresh_head` so does
+    any other. Raises GenoslimError, one line, for whatever cannot be loaded, a saved head of
+    another number of labels included.
     """
     folder = resolve(source, revision=revision)
     try:
@@ -40,7 +42,7 @@ def load(
         raise GenoslimError(
             f"loading a model needs {error.name}: pip install 'genoslim[train]'"
         ) from error
-    return load_classifier(folder, num_labels=num_labels, seed=seed)
+    return load_classifier(folder, num_labels=num_labels, seed=seed, fresh_head=fresh_head)
 
 
 def load_tokenizer(source: str | Path, *, revision: str | None = None) -> SequenceTokenizer:

@@ -22,7 +22,15 @@ from .card import CARD_FILE, model_card
 from .classifier import Classifier, NativeConfig
 from .families import CONFIG_FILE, RECORD_FILE, Family, detect, family_name, read_config, read_json
 from .tokenizer import SequenceTokenizer
-from .weights import DEFAULT_LABELS, Weights, agreed_labels, fit, initialise, read_weights
+from .weights import (
+    DEFAULT_LABELS,
+    Weights,
+    agreed_labels,
+    fit,
+    initialise,
+    read_weights,
+    without,
+)
 
 if TYPE_CHECKING:
     from .masked_lm import MaskedLM
@@ -33,16 +41,21 @@ _DEVIATION = 0.02
 _LOG = logging.getLogger(__name__)
 
 
-def load_classifier(folder: Path, *, num_labels: int | None = None, seed: int = 0) -> Classifier:
+def load_classifier(
+    folder: Path, *, num_labels: int | None = None, seed: int = 0, fresh_head: bool = False
+) -> Classifier:
     """Load a classifier from a checkpoint folder: see `genoslim.models.load`."""
     raw = read_config(folder)
     family = detect(raw)
     with _naming(folder):
         if family is not None:
-            return _load_native(folder, raw, family, num_labels=num_labels, seed=seed)
+            weights = read_weights(folder)
+            if fresh_head:
+                weights = without(weights, family.heads)
+            return _native(folder, raw, family, weights, num_labels=num_labels, seed=seed)
         from .hf_encoder import load_hf_encoder
 
-        return load_hf_encoder(folder, raw, num_labels=num_labels, seed=seed)
+        return load_hf_encoder(folder, raw, num_labels=num_labels, seed=seed, fresh_head=fresh_head)
 
 
 def load_masked_lm(folder: Path) -> MaskedLM:
@@ -114,10 +127,15 @@ def read_training(folder: Path) -> dict[str, Any] | None:
     return read_json(folder / RECORD_FILE)
 
 
-def _load_native(
-    folder: Path, raw: Mapping[str, Any], family: Family, *, num_labels: int | None, seed: int
+def _native(
+    folder: Path,
+    raw: Mapping[str, Any],
+    family: Family,
+    weights: Weights,
+    *,
+    num_labels: int | None,
+    seed: int,
 ) -> Classifier:
-    weights = read_weights(folder)
     saved = weights[family.logits].shape[0] if family.logits in weights else None
     config = _config(raw, family, agreed_labels(saved, num_labels, folder))
     with torch.device("meta"):
@@ -165,7 +183,7 @@ def _fill(
     """Give a model on the meta device its weights; `foreign` heads are those of the other task."""
     shapes = {key: tensor.shape for key, tensor in model.state_dict().items()}
     used = fit(
-        {key: tensor for key, tensor in weights.items() if not key.startswith(tuple(foreign))},
+        without(weights, foreign),
         shapes,
         prefix=family.prefix,
         ignored=family.ignored,

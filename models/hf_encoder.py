@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ..errors import GenoslimError
 from .classifier import Classifier, ModelConfig, kept_layers
 from .families import CONFIG_FILE, family_name, token_limit
-from .weights import Weights, agreed_labels, fit, read_weights
+from .weights import Weights, agreed_labels, fit, read_weights, without
 
 _STACK_KEY = "layer_stack"
 _NETWORK = "network."
@@ -84,7 +84,12 @@ class HFEncoder(Classifier):
 
 
 def load_hf_encoder(
-    folder: Path, raw: Mapping[str, Any], *, num_labels: int | None, seed: int
+    folder: Path,
+    raw: Mapping[str, Any],
+    *,
+    num_labels: int | None,
+    seed: int,
+    fresh_head: bool = False,
 ) -> HFEncoder:
     """Load a classifier of another architecture; `raw` is the content of its `config.json`.
 
@@ -97,6 +102,8 @@ def load_hf_encoder(
     network = _network(folder, settings, stated, seed)
     prefix = str(network.base_model_prefix)
     heads = _heads(network, prefix)
+    if fresh_head:
+        weights = without(weights, heads)
     saved = any(key.startswith(heads) for key in weights)
     labels = agreed_labels(stated if saved else None, num_labels, folder)
     if labels != stated:

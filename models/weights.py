@@ -87,6 +87,11 @@ def initialise(shapes: Mapping[str, torch.Size], *, seed: int, deviation: float)
     return fresh
 
 
+def without(weights: Mapping[str, Tensor], heads: Iterable[str]) -> Weights:
+    """Return the tensors whose keys start with none of `heads`."""
+    return {key: tensor for key, tensor in weights.items() if not key.startswith(tuple(heads))}
+
+
 def agreed_labels(saved: int | None, asked: int | None, folder: Path) -> int:
     """Return the number of labels: the saved head's, else the one asked for, else 2."""
     if saved is not None and asked is not None and saved != asked:

@@ -46,6 +46,7 @@ class Setting:
     """
 
     model: str
+    model_fingerprint: str
     data: Path
     data_fingerprint: str
     trials: Path
@@ -66,13 +67,19 @@ class TrialRunner:
 
     @cached_property
     def folder(self) -> Path:
-        """The folder of the pretrained model."""
-        return resolve(self.setting.model)
+        """The folder of the pretrained model, which must still be the one that was planned for."""
+        folder = resolve(self.setting.model)
+        if (found := fingerprint_model(folder)) != self.setting.model_fingerprint:
+            raise GenoslimError(
+                f"{self.setting.model}: fingerprint {found[:16]}, the trials are for"
+                f" {self.setting.model_fingerprint[:16]}: the model was changed"
+            )
+        return folder
 
     @cached_property
     def tokenizer(self) -> SequenceTokenizer:
         """The tokenizer of the pretrained model."""
-        return load_tokenizer(str(self.folder))
+        return load_tokenizer(self.folder)
 
     @cached_property
     def data(self) -> LabelledData:
@@ -142,8 +149,8 @@ class TrialRunner:
         self.store.write_result(spec, result, predictions)
 
     def _model(self, spec: TrialSpec) -> Classifier:
-        """Load the pretrained weights with a head drawn from the seed, and drop the layers."""
-        model = load(str(self.folder), num_labels=2, seed=spec.seed)
+        """Load the weights with a head drawn from the seed, saved or not, and drop the layers."""
+        model = load(self.folder, num_labels=2, seed=spec.seed, fresh_head=True)
         return drop_layers(model, spec.dropped) if spec.dropped else model
 
     def _predict(self, model: Classifier) -> tuple[Predictions, float]:

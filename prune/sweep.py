@@ -221,6 +221,7 @@ def setting_of(run: RunFolder, *, trials: Path | None = None) -> Setting:
     """Return what trials of a run read, and where they are written (default: the run itself)."""
     return Setting(
         model=run.record["model"],
+        model_fingerprint=run.record["identity"]["model_fingerprint"],
         data=Path(run.record["data"]),
         data_fingerprint=run.record["identity"]["data_fingerprint"],
         trials=(trials or run.trials.folder).absolute(),

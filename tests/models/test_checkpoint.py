@@ -154,6 +154,21 @@ def test_saved_head_of_another_size(
     assert models.load(tmp_path, num_labels=3).config.num_labels == 3
 
 
+def test_a_fresh_head_instead_of_the_saved_one(
+    model: Classifier, tokenizer: SequenceTokenizer, tmp_path: Path
+) -> None:
+    save(model, tokenizer, tmp_path)
+    saved = model.state_dict()
+    first, other = (models.load(tmp_path, num_labels=2, seed=s, fresh_head=True) for s in (1, 2))
+    assert first.config.num_labels == 2
+    drawn = other.state_dict()
+    for key, tensor in first.state_dict().items():
+        if not key.startswith(("bert.pooler.", "classifier.")):
+            assert torch.equal(tensor, saved[key])
+        elif key.endswith("weight"):
+            assert not torch.equal(tensor, drawn[key])
+
+
 def test_half_a_head_is_refused(
     model: Classifier, tokenizer: SequenceTokenizer, tmp_path: Path
 ) -> None:

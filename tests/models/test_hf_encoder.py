@@ -128,6 +128,10 @@ def test_saved_head_of_another_size(tmp_path: Path) -> None:
     _write(tmp_path, "bert", "SequenceClassification", num_labels=3)
     with pytest.raises(GenoslimError, match="head has 3 labels, 2 were asked for"):
         models.load(tmp_path, num_labels=2)
+    fresh = models.load(tmp_path, num_labels=2, seed=1, fresh_head=True).state_dict()
+    assert fresh["classifier.weight"].shape[0] == 2
+    saved = models.load(tmp_path).state_dict()
+    assert all(torch.equal(fresh[key], saved[key]) for key in saved if "classifier" not in key)
 
 
 def test_lost_weights_are_never_drawn_afresh(tmp_path: Path) -> None:

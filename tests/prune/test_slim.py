@@ -194,7 +194,9 @@ def test_a_run_folder_is_no_place_for_slim_models(finished: RunFolder) -> None:
 def test_a_folder_of_something_else_is_never_replaced(finished: RunFolder, tmp_path: Path) -> None:
     (tmp_path / "cornerstone_only").mkdir()
     (tmp_path / "cornerstone_only" / "notes.txt").write_text("mine")
-    with pytest.raises(GenoslimError, match="cornerstone_only is no checkpoint of `genoslim prune`"):
+    with pytest.raises(
+        GenoslimError, match="cornerstone_only is no checkpoint of `genoslim prune`"
+    ):
         _prune_into(finished, tmp_path)
     assert (tmp_path / "cornerstone_only" / "notes.txt").read_text() == "mine"
 

@@ -13,13 +13,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from genoslim.errors import GenoslimError, UsageError
+from genoslim.models import load
 from genoslim.prune import pool as pools
 from genoslim.prune import runner as runners
 from genoslim.prune.pool import Ended, InlinePool
 from genoslim.prune.progress import Monitor, Status, duration
 from genoslim.prune.run_folder import RunFolder
-from genoslim.prune.runner import Setting, fingerprint_model, resolve_devices
+from genoslim.prune.runner import fingerprint_model, resolve_devices
 from genoslim.prune.sweep import (
     Executor,
     SweepConfig,
@@ -65,8 +67,6 @@ def test_a_finished_sweep_runs_nothing(
 
 
 def test_baseline_weights_are_kept_and_load(finished: RunFolder) -> None:
-    from genoslim.models import load
-
     for spec in plan(finished):
         kept = finished.trials.checkpoint(spec).exists()
         assert kept == (not spec.dropped)
@@ -235,18 +235,37 @@ def test_sigterm_ends_in_one_line_and_leaves_no_result(config: SweepConfig, tmp_
     assert not list(run.folder.glob("trials/*/result.json"))
 
 
-def test_changed_data_stops_a_trial(finished: RunFolder, tmp_path: Path) -> None:
-    setting = Setting(
-        model=finished.record["model"],
-        data=Path(finished.record["data"]),
-        data_fingerprint="0" * 64,
-        trials=tmp_path,
-    )
+@pytest.mark.parametrize(
+    ("field", "words"),
+    [
+        ("data_fingerprint", "the file was changed"),
+        ("model_fingerprint", "the model was changed"),
+    ],
+)
+def test_changed_data_or_weights_stop_a_trial(
+    finished: RunFolder, tmp_path: Path, field: str, words: str
+) -> None:
+    setting = replace(setting_of(finished, trials=tmp_path), **{field: "0" * 64})  # type: ignore[arg-type]
     pool = InlinePool(setting, lambda *args: None)
     pool.submit(plan(finished)[0], keep_weights=False)
     (ended,) = pool.wait()
     assert ended.outcome == "failed"
-    assert "the file was changed" in ended.cause
+    assert words in ended.cause
+
+
+def test_a_trial_of_a_fine_tuned_checkpoint_starts_from_a_fresh_head(
+    finished: RunFolder, config: SweepConfig, tmp_path: Path
+) -> None:
+    tuned = finished.trials.checkpoint(plan(finished)[0])
+    run = open_sweep(tmp_path / "run", replace(config, model=str(tuned)))
+    runner = runners.TrialRunner(setting_of(run))
+    first, second = (runner._model(spec).state_dict() for spec in plan(run)[:2])
+    fresh = load(config.model, seed=0).state_dict()
+    saved = load(tuned).state_dict()
+    for key, value in first.items():
+        head = key.startswith("classifier.")
+        assert torch.equal(value, (fresh if head else saved)[key]), key
+    assert not torch.equal(first["classifier.dense.weight"], second["classifier.dense.weight"])
 
 
 def test_ray_without_ray_names_the_extra(
