@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from types import FrameType
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import click
 
 from . import __version__
 from .errors import GateError, GenoslimError
+from .files import refuse_overwriting
 
 if TYPE_CHECKING:
     from .data.dataset import LabelledData
+
+_Decorator = Callable[[Any], Any]
+
+_PATH = click.Path(path_type=Path)
+_FOLDER = click.Path(file_okay=False, path_type=Path)
+_OLD_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+_FILE = click.Path(dir_okay=False, path_type=Path)
+_OLD_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 class _Group(click.Group):
@@ -27,26 +39,30 @@ class _Group(click.Group):
             return super().invoke(ctx)
         except (click.ClickException, click.Abort, click.exceptions.Exit):
             raise
+        except KeyboardInterrupt:
+            _end("interrupted", 128 + signal.SIGINT)
         except GenoslimError as error:
-            click.echo(f"genoslim: {error}", err=True)
-            sys.exit(error.exit_code)
+            _end(str(error), error.exit_code)
         except OSError as error:
-            click.echo(f"genoslim: {error.filename or 'input/output'}: {error.strerror}", err=True)
-            sys.exit(1)
+            where = error.filename or "input/output"
+            _end(f"{where}: {error.strerror}" if error.strerror else str(error), 1)
         except ModuleNotFoundError as error:
-            click.echo(
-                f"genoslim: this needs the package {error.name}, which is not installed:"
+            _end(
+                f"this needs the package {error.name}, which is not installed:"
                 " pip install 'genoslim[train]'",
-                err=True,
+                1,
             )
-            sys.exit(1)
         except Exception as error:
-            click.echo(
-                f"genoslim: internal error: {type(error).__name__}: {error}"
+            _end(
+                f"internal error: {type(error).__name__}: {error}"
                 " (run again with `genoslim --debug ...` for the traceback)",
-                err=True,
+                1,
             )
-            sys.exit(1)
+
+
+def _end(message: str, code: int) -> NoReturn:
+    click.echo(f"genoslim: {message}", err=True)
+    sys.exit(code)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -66,12 +82,58 @@ def _log_to_stderr() -> None:
     logger.setLevel(logging.INFO)
 
 
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM end the run as an interrupt does, so that nothing temporary stays behind."""
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    previous = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _model_option(required: bool) -> _Decorator:
+    about = "Folder, hub id or shipped:NAME."
+    return click.option("-m", "--model", metavar="MODEL", required=required, help=about)
+
+
+def _data_option(about: str, *, required: bool = True) -> _Decorator:
+    return click.option(
+        "-d", "--data", metavar="DATA", required=required, type=_OLD_FILE, help=about
+    )
+
+
+def _output_option(metavar: str, kind: click.Path, about: str, name: str = "output") -> _Decorator:
+    return click.option(
+        "-o", "--output", name, metavar=metavar, required=True, type=kind, help=about
+    )
+
+
+def _seed_option(about: str | None = None) -> _Decorator:
+    kind = click.IntRange(min=0)
+    return click.option("--seed", type=kind, default=0, show_default=True, help=about)
+
+
+_any_device = click.option(
+    "--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N."
+)
+_one_device = click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="Where to compute.",
+)
+
+
 def _executor_options(command: Any) -> Any:
     """Add the options that say where trials run."""
     for option in (
-        click.option(
-            "--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N."
-        ),
+        _any_device,
         click.option("--threads", type=click.IntRange(min=1), help="Threads a worker (CPU)."),
         click.option(
             "--workers",
@@ -111,17 +173,9 @@ def _recipe_options(command: Any) -> Any:
 
 
 @main.command()
-@click.option("-m", "--model", metavar="MODEL", help="Folder, hub id or shipped:NAME.")
-@click.option(
-    "-d",
-    "--data",
-    metavar="DATA",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Labelled windows (Parquet).",
-)
-@click.option(
-    "-o", "--out", metavar="RUN", required=True, type=click.Path(file_okay=False, path_type=Path)
-)
+@_model_option(required=False)
+@_data_option("Labelled windows (Parquet).", required=False)
+@_output_option("RUN", _FOLDER, "The run folder; a sweep there goes on.", "out")
 @click.option("--seeds", type=int, help="Seeds of the baseline.  [default: 3]")
 @click.option("--layer-seeds", type=int, help="Seeds of each layer's trial.  [default: 1]")
 @click.option("--seed", type=int, help="The first seed.  [default: 0]")
@@ -164,29 +218,10 @@ def sweep(
 
 
 @main.command()
-@click.option("-m", "--model", metavar="MODEL", required=True, help="Folder, hub id, shipped:NAME.")
-@click.option(
-    "-d",
-    "--data",
-    metavar="DATA",
-    required=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Labelled windows (Parquet); validation rows are used.",
-)
-@click.option(
-    "-o",
-    "--out",
-    metavar="FILE",
-    required=True,
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Where scores and rankings are written (JSON).",
-)
-@click.option(
-    "--run",
-    metavar="RUN",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="A finished sweep to compare with.",
-)
+@_model_option(required=True)
+@_data_option("Labelled windows (Parquet); validation rows are used.")
+@_output_option("FILE", _FILE, "Where scores and rankings are written (JSON).", "out")
+@click.option("--run", metavar="RUN", type=_OLD_FOLDER, help="A finished sweep to compare with.")
 @click.option(
     "--method",
     "methods",
@@ -198,27 +233,20 @@ def sweep(
 @click.option(
     "--rows", type=click.IntRange(min=2), default=256, show_default=True, help="Rows to look at."
 )
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N.")
+@_seed_option("Of the rows looked at, and of what is random.")
+@_any_device
 def estimate(model: str, data: Path, out: Path, **options: Any) -> None:
     """Estimate cheaply which layers matter, and how that agrees with a sweep."""
     from .prune.console import estimate_on_console
 
+    refuse_overwriting(out, [data])
     estimate_on_console(model, data, out, **options)
 
 
 @main.command()
-@click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option(
-    "-o", "--out", metavar="DIR", required=True, type=click.Path(file_okay=False, path_type=Path)
-)
-@click.option(
-    "-d",
-    "--data",
-    metavar="DATA",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="The run's data, if the file has moved.",
-)
+@click.argument("run", type=_OLD_FOLDER)
+@_output_option("DIR", _FOLDER, "The folder for the slim models and their report.", "out")
+@_data_option("The run's data, if the file has moved.", required=False)
 @click.option("--rule", type=click.Choice(["paper", "tested"]), default="paper", show_default=True)
 @click.option(
     "--split",
@@ -277,24 +305,9 @@ def prune(
 
 
 @main.command()
-@click.argument("checkpoint", type=click.Path(path_type=Path))
-@click.option(
-    "-d",
-    "--data",
-    required=True,
-    metavar="DATA",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="The labelled windows it was trained on: validation calibrates, test measures.",
-)
-@click.option(
-    "-o",
-    "--output",
-    "bundle",
-    required=True,
-    metavar="BUNDLE",
-    type=click.Path(path_type=Path),
-    help="The folder to write; an older bundle there is replaced.",
-)
+@click.argument("checkpoint", type=_PATH)
+@_data_option("The labelled windows it was trained on: validation calibrates, test measures.")
+@_output_option("BUNDLE", _PATH, "The folder to write; an older bundle is replaced.", "bundle")
 @click.option(
     "--precision",
     type=click.Choice(["fp32"]),
@@ -319,7 +332,8 @@ def export(checkpoint: Path, data: Path, bundle: Path, **options: Any) -> None:
     """
     from .export.console import export_on_console
 
-    export_on_console(checkpoint, data, bundle, **options)
+    with _ended_by_sigterm():
+        export_on_console(checkpoint, data, bundle, **options)
 
 
 @main.command()
@@ -329,7 +343,7 @@ def export(checkpoint: Path, data: Path, bundle: Path, **options: Any) -> None:
     "bundle",
     required=True,
     metavar="BUNDLE",
-    type=click.Path(path_type=Path),
+    type=_PATH,
     help="The bundle to score with.",
 )
 @click.option(
@@ -337,7 +351,7 @@ def export(checkpoint: Path, data: Path, bundle: Path, **options: Any) -> None:
     "--fasta",
     required=True,
     metavar="FASTA",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=_OLD_FILE,
     help="The reference genome of the VCF, plain or bgzip-compressed.",
 )
 @click.option(
@@ -375,16 +389,10 @@ def export(checkpoint: Path, data: Path, bundle: Path, **options: Any) -> None:
 @click.option(
     "--summary",
     metavar="FILE.json",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=_FILE,
     help="Write the closing tally here too.",
 )
-@click.option(
-    "--device",
-    type=click.Choice(["auto", "cpu", "cuda"]),
-    default="auto",
-    show_default=True,
-    help="Where to compute.",
-)
+@_one_device
 @click.option("--threads", type=click.IntRange(min=1), help="Threads of the model.  [default: all]")
 @click.option(
     "--batch-tokens",
@@ -400,38 +408,16 @@ def score(bundle: Path, fasta: Path, input_: str, output: str, **options: Any) -
     """
     from .score.console import score_on_console
 
-    score_on_console(bundle, fasta, input_, output, **options)
+    with _ended_by_sigterm():
+        score_on_console(bundle, fasta, input_, output, **options)
 
 
 @main.command()
-@click.argument(
-    "models",
-    nargs=-1,
-    required=True,
-    metavar="BUNDLE|CHECKPOINT...",
-    type=click.Path(path_type=Path),
-)
+@click.argument("models", nargs=-1, required=True, metavar="BUNDLE|CHECKPOINT...", type=_PATH)
+@_data_option("Labelled windows (Parquet); the test split gives the quality.")
+@_output_option("DIR", _PATH, "The folder of results; a former benchmark is replaced.")
 @click.option(
-    "-d",
-    "--data",
-    required=True,
-    metavar="DATA",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Labelled windows (Parquet); the test split gives the quality.",
-)
-@click.option(
-    "-o",
-    "--output",
-    required=True,
-    metavar="DIR",
-    type=click.Path(path_type=Path),
-    help="The folder of results; a former benchmark there is replaced.",
-)
-@click.option(
-    "--baseline",
-    type=click.Path(path_type=Path),
-    metavar="PATH",
-    help="What to compare with.  [default: first named]",
+    "--baseline", metavar="PATH", type=_PATH, help="What to compare with.  [default: first named]"
 )
 @click.option(
     "--margin",
@@ -441,13 +427,7 @@ def score(bundle: Path, fasta: Path, input_: str, output: str, **options: Any) -
     help="How much AUROC may be lost; fix it before you look.",
 )
 @click.option("--max-p95-ms", type=float, metavar="X", help="Limit on the p95 of latency.")
-@click.option(
-    "--device",
-    type=click.Choice(["auto", "cpu", "cuda"]),
-    default="auto",
-    show_default=True,
-    help="Where to compute.",
-)
+@_one_device
 @click.option("--threads", type=click.IntRange(min=1), help="Threads a model.  [default: all]")
 @click.option("--seconds", type=float, help="Time for the timings of a model.  [default: 20]")
 @click.option("--quick", is_flag=True, help="Fewer rounds and 3 seconds a model: a first look.")
@@ -464,7 +444,8 @@ def bench(models: tuple[Path, ...], data: Path, output: Path, **options: Any) ->
     def tell(message: str) -> None:
         click.echo(f"bench: {message}", err=True)
 
-    result = run_bench(models, data, output, progress=tell, **options)
+    with _ended_by_sigterm():
+        result = run_bench(models, data, output, progress=tell, **options)
     click.echo(summary_table(result))
     click.echo(f"{result.decision.summary}; see {output / 'report.html'}")
     if not result.decision.passed:
@@ -472,7 +453,7 @@ def bench(models: tuple[Path, ...], data: Path, output: Path, **options: Any) ->
 
 
 @main.command()
-@click.argument("folder", metavar="RUN|CHECKPOINT|BUNDLE", type=click.Path(path_type=Path))
+@click.argument("folder", metavar="RUN|CHECKPOINT|BUNDLE", type=_PATH)
 def show(folder: Path) -> None:
     """Say what a folder holds and whether it is intact (exit code 3 if not)."""
     if (folder / "bundle.json").is_file():
@@ -498,13 +479,13 @@ def show(folder: Path) -> None:
     default="genoslim-demo",
     show_default=True,
     metavar="DIR",
-    type=click.Path(path_type=Path),
+    type=_PATH,
     help="Where everything is left; an interrupted demo goes on from there.",
 )
 @click.option(
     "--family", type=click.Choice(["dnabert2", "nt"]), default="dnabert2", show_default=True
 )
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@_seed_option()
 def demo(output: Path, family: str, seed: int) -> None:
     """Walk the whole road on simulated variants and a small shipped model.
 
@@ -525,11 +506,10 @@ def data() -> None:
     """Make labelled windows: one Parquet file, splits checked for leakage."""
 
 
-def _source_options(metavar: str) -> Callable[[Any], Any]:
+def _source_options(metavar: str) -> _Decorator:
     """Add what every builder of labelled windows takes: input, FASTA, output and length."""
 
     def add(command: Any) -> Any:
-        existing = click.Path(exists=True, dir_okay=False, path_type=Path)
         for option in (
             click.option(
                 "--window",
@@ -539,22 +519,16 @@ def _source_options(metavar: str) -> Callable[[Any], Any]:
                 show_default=True,
                 help="Bases a window; the variant is at index L // 2.",
             ),
-            click.option(
-                "-o",
-                "--out",
-                metavar="OUT.parquet",
-                required=True,
-                type=click.Path(dir_okay=False, path_type=Path),
-            ),
+            _output_option("OUT.parquet", _FILE, "The labelled windows.", "out"),
             click.option(
                 "-f",
                 "--fasta",
                 metavar="FASTA",
                 required=True,
-                type=existing,
+                type=_OLD_FILE,
                 help="Plain or bgzip.",
             ),
-            click.option("-i", "--input", "source", metavar=metavar, required=True, type=existing),
+            click.option("-i", "--input", "source", metavar=metavar, required=True, type=_OLD_FILE),
         ):
             command = option(command)
         return command
@@ -576,12 +550,10 @@ def _write_windows(windows: LabelledData, out: Path) -> None:
 
 
 @data.command("simulate")
-@click.option(
-    "-o", "--out", metavar="DIR", required=True, type=click.Path(file_okay=False, path_type=Path)
-)
+@_output_option("DIR", _FOLDER, "The folder for genome, variants and windows.", "out")
 @click.option("--variants", type=int, default=2000, show_default=True)
 @click.option("--window", metavar="L", type=int, default=96, show_default=True)
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@_seed_option()
 def data_simulate(out: Path, variants: int, window: int, seed: int) -> None:
     """Simulate a genome with motifs, variants that break or keep them, and their windows."""
     from .data.simulate import simulate
@@ -617,6 +589,7 @@ def data_eqtl(
     """Cut the windows of the causal eQTL table (All_Tissues.csv) on hg38."""
     from .data.eqtl import build_eqtl
 
+    refuse_overwriting(out, [source, fasta])
     chromosomes = _names(validation_chromosomes)
     windows = build_eqtl(
         source, fasta, window=window, validation_chromosomes=chromosomes, edges=edges
@@ -632,7 +605,7 @@ def data_eqtl(
     type=click.FloatRange(min=0, min_open=True),
     help="Keep K training negatives for each positive of a locus.  [default: all]",
 )
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@_seed_option()
 def data_mpra(
     source: Path,
     fasta: Path,
@@ -644,6 +617,7 @@ def data_mpra(
     """Cut the windows of saturation mutagenesis: padded with N, grouped by locus."""
     from .data.mpra import build_mpra
 
+    refuse_overwriting(out, [source, fasta])
     windows = build_mpra(
         source, fasta, window=window, negatives_per_positive=negatives_per_positive, seed=seed
     )
@@ -657,7 +631,7 @@ def data_mpra(
 @click.option("--test-chromosomes", metavar="NAMES")
 @click.option("--validation-fraction", type=float, default=0.0, help="By variant, not by row.")
 @click.option("--test-fraction", type=float, default=0.0, help="By variant, not by row.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@_seed_option()
 @click.option("--edges", type=click.Choice(["pad", "drop"]), default="pad", show_default=True)
 @click.option(
     "--allow-overlap", is_flag=True, help="Do not refuse overlapping windows of different splits."
@@ -686,6 +660,7 @@ def data_variants(
     """
     from .data.variants import SplitRule, build_variants
 
+    refuse_overwriting(out, [source, fasta])
     rule = SplitRule(
         validation_chromosomes=_names(validation_chromosomes),
         test_chromosomes=_names(test_chromosomes),

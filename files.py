@@ -7,12 +7,12 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from .errors import GenoslimError
+from .errors import GenoslimError, UsageError
 
 _BLOCK = 1 << 20
 
@@ -78,6 +78,14 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
             temporary.replace(folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def refuse_overwriting(output: Path, inputs: Iterable[Path]) -> None:
+    """Raise UsageError where `output` is one of the inputs, under this name or another."""
+    for path in inputs:
+        linked = output.exists() and path.exists() and output.samefile(path)
+        if linked or output.resolve() == path.resolve():
+            raise UsageError(f"{output}: is an input too ({path}); write to another file")
 
 
 def write_text(path: Path, text: str) -> None:

@@ -1,14 +1,12 @@
-"""Scoring as seen from a terminal: the command line, progress, signals and the closing account."""
+"""Scoring as seen from a terminal: the command line, progress and the closing account."""
 
 from __future__ import annotations
 
 import shlex
-import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import click
@@ -19,7 +17,7 @@ from .vcf import score_vcf
 
 def score_on_console(bundle: Path, fasta: Path, input: str, output: str, **options: Any) -> Tally:
     """Call `score_vcf`; progress (on a terminal only) and the tally go to stderr."""
-    with _ended_by_sigterm(), _progress() as progress:
+    with _progress() as progress:
         command = shlex.join(["genoslim", *sys.argv[1:]])
         tally = score_vcf(
             bundle, fasta, input, output, command=command, progress=progress, **options
@@ -38,17 +36,3 @@ def _progress() -> Iterator[Callable[[int], None] | None]:
         yield lambda done: click.echo(f"\r{done:,} lines scored", err=True, nl=False)
     finally:
         click.echo(err=True)
-
-
-@contextmanager
-def _ended_by_sigterm() -> Iterator[None]:
-    """Let SIGTERM end the run as an interrupt does, so that no temporary file stays behind."""
-    previous = signal.signal(signal.SIGTERM, _exit)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)
-
-
-def _exit(number: int, _frame: FrameType | None) -> None:
-    raise SystemExit(128 + number)

@@ -16,7 +16,7 @@ from ..data.genome import Genome
 from ..errors import GenoslimError, UsageError
 from ..export.bundle import Bundle
 from ..export.runtime import BATCH_TOKENS, Runtime
-from ..files import write_json
+from ..files import refuse_overwriting, write_json
 from . import assembly as assemblies
 from .header import Header
 from .judge import Judge, Verdict
@@ -225,14 +225,9 @@ def _refuse_overwriting(output: str, summary: Path | None, inputs: list[Path]) -
     for path in outputs:
         if path.is_dir():
             raise UsageError(f"{path}: is a folder; expected the name of a file to write")
-        for other in inputs:
-            inside = path.parent == other.resolve()
-            if inside or other.resolve() == path or _same_file(path, other):
-                raise UsageError(f"{path}: is an input too ({other}); write to another file")
-
-
-def _same_file(path: Path, other: Path) -> bool:
-    return path.exists() and other.exists() and path.samefile(other)
+        if path.parent in [other.resolve() for other in inputs]:
+            raise UsageError(f"{path}: lies in an input ({path.parent}); write to another folder")
+        refuse_overwriting(path, inputs)
 
 
 def _new_tally(bundle: Bundle, scorer: Scorer, input: str, output: str, check_ref: str) -> Tally:

@@ -179,6 +179,9 @@ def test_a_signal_leaves_nothing(
     assert list(folder.iterdir()) == []
     assert b"Traceback" not in stderr
     assert b"Fatal" not in stderr
+    if number == signal.SIGINT:
+        assert process.returncode == 130
+        assert stderr.splitlines()[-1] == b"genoslim: interrupted"
 
 
 @pytest.mark.parametrize(

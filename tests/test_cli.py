@@ -1,0 +1,68 @@
+"""What all commands have in common: names of options, one line an error, inputs kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+from genoslim.cli import main
+
+
+def _commands(group: click.Group = main) -> Iterator[tuple[str, click.Command]]:
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from _commands(command)
+        else:
+            yield name, command
+
+
+def test_an_option_has_one_long_name_everywhere() -> None:
+    found: dict[str, set[tuple[str, ...]]] = {}
+    for _, command in _commands():
+        for parameter in command.params:
+            for short in (name for name in parameter.opts if not name.startswith("--")):
+                if isinstance(parameter, click.Option):
+                    found.setdefault(short, set()).add(tuple(parameter.opts))
+    assert {short: len(names) for short, names in found.items()} == dict.fromkeys(found, 1)
+    assert found["-o"] == {("-o", "--output")}
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (KeyboardInterrupt(), 130, "genoslim: interrupted"),
+        (OSError("no thrift here"), 1, "genoslim: no thrift here"),
+        (FileNotFoundError(2, "No such file", "a.txt"), 1, "genoslim: a.txt: No such file"),
+        (ModuleNotFoundError(name="onnx"), 1, "genoslim: this needs the package onnx"),
+        (ZeroDivisionError("by 0"), 1, "genoslim: internal error: ZeroDivisionError: by 0"),
+    ],
+)
+def test_every_error_is_one_line_on_stderr(
+    error: BaseException, code: int, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: Path) -> None:
+        raise error
+
+    monkeypatch.setattr("genoslim.export.console.show_bundle", fail)
+    (tmp_path / "bundle.json").touch()
+    done = CliRunner().invoke(main, ["show", str(tmp_path)])
+    assert (done.exit_code, done.stdout) == (code, "")
+    assert done.stderr.startswith(line)
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("output", ["table.tsv", "genome.fa", "link.fa"])
+def test_data_never_writes_over_its_input(output: str, tmp_path: Path) -> None:
+    (tmp_path / "table.tsv").write_text("precious")
+    (tmp_path / "genome.fa").write_text(">chr1\nACGT\n")
+    (tmp_path / "link.fa").hardlink_to(tmp_path / "genome.fa")
+    for verb in ("eqtl", "mpra", "variants"):
+        arguments = ["data", verb, "-i", "table.tsv", "-f", "genome.fa", "-o", output]
+        paths = [str(tmp_path / word) if "." in word else word for word in arguments]
+        done = CliRunner().invoke(main, paths)
+        assert done.exit_code == 2
+        assert "is an input too" in done.stderr
+    assert (tmp_path / "table.tsv").read_text() == "precious"
