@@ -459,11 +459,11 @@ def show(folder: Path) -> None:
     if (folder / "bundle.json").is_file():
         from .export.console import show_bundle as show_it
     elif (folder / "prune.json").is_file():
-        from .prune.console import show_pruned as show_it
+        from .prune.show import show_pruned as show_it
     elif (folder / "run.json").is_file():
-        from .prune.console import show_run as show_it
+        from .prune.show import show_run as show_it
     elif (folder / "config.json").is_file():
-        from .prune.console import show_checkpoint as show_it
+        from .prune.show import show_checkpoint as show_it
     else:
         raise GenoslimError(
             f"{folder}: not a run (run.json), the result of prune (prune.json), a checkpoint"

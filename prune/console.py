@@ -1,8 +1,7 @@
-"""What the verbs `sweep`, `prune` and `show` do: call one function, print what it found."""
+"""What the verbs `sweep`, `estimate` and `prune` do: call one function, print what it found."""
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -14,11 +13,10 @@ import numpy as np
 import torch
 
 from ..data.dataset import LabelledData
-from ..errors import GateError, GenoslimError, UsageError
+from ..errors import GenoslimError, UsageError
 from ..files import write_json
 from ..models import checkpoint, load, load_tokenizer, resolve
 from ..models.checkpoint import read_training
-from ..models.families import family_name, licence, read_config
 from .importance import (
     METHODS,
     NEEDS_TRAINED_HEAD,
@@ -32,10 +30,10 @@ from .importance import (
 from .measure import MEASURES, Measuring
 from .progress import shown
 from .recipe import Recipe
-from .report import REPORT_FILE, conclude, spread, write_report
+from .report import REPORT_FILE, conclude, write_report
 from .run_folder import RUN_FILE, RunFolder
 from .runner import resolve_devices
-from .slim import PRUNE_FILE, Pruned, judge_run, prune
+from .slim import Pruned, judge_run, prune
 from .sweep import (
     Executor,
     SweepConfig,
@@ -47,6 +45,7 @@ from .sweep import (
     run_one,
     sweep,
 )
+from .tables import print_judgement, print_table, spread
 from .verdicts import Judgement, Rules
 
 _log = logging.getLogger(__name__)
@@ -77,7 +76,7 @@ def sweep_on_console(
         return
     with shown() as report:
         sweep(run, executor=executor, report=report)
-    _print_judgement(conclude(run, Rules()))
+    print_judgement(conclude(run, Rules()))
     _log.info("report: %s", out / REPORT_FILE)
 
 
@@ -100,7 +99,7 @@ def prune_on_console(
     write_report(
         out / REPORT_FILE, folder, pruned.judgement, notes=pruned.notes, models=pruned.models
     )
-    _print_judgement(pruned.judgement)
+    print_judgement(pruned.judgement)
     click.echo()
     _print_models(pruned)
     for note in pruned.notes:
@@ -185,77 +184,7 @@ def _print_estimates(found: Sequence[Estimate], judgement: Judgement | None) -> 
             agreed = agreement(one.scores, importance_in(judgement))
             values = (agreed.spearman, agreed.kendall)
             row += ["none" if value is None else f"{value:+.2f}" for value in values]
-    _print_table(heads, rows)
-
-
-def show_run(folder: Path) -> None:
-    """Print what a run folder holds and how far it is; raise GenoslimError if it is damaged."""
-    run = RunFolder(folder)
-    run.rows()
-    config = config_of(run)
-    click.echo(f"sweep of {run.record['family']}, {run.record['layers']} layers: {config.model}")
-    click.echo(f"data: {config.data} ({run.record['data_metadata']['source']})")
-    click.echo(f"recipe: {json.dumps(config.recipe.to_dict())}")
-    specs = plan(run)
-    left = [spec for spec in specs if next_attempt(run.trials, spec, keep_weights=False)]
-    click.echo(f"trials: {len(specs) - len(left)} of {len(specs)} done")
-    if not left:
-        _print_judgement(judge_run(run, Rules()))
-
-
-def show_pruned(folder: Path) -> None:
-    """Print what `prune` left in a folder."""
-    try:
-        content = json.loads((folder / PRUNE_FILE).read_text(encoding="utf-8"))
-        rows = [
-            [
-                model["name"],
-                " ".join(map(str, model["kept"])),
-                f"{model['test']['auroc']['mean']:.4f}",
-                f"{model['fine_tune_seconds']['mean']:.1f} s",
-                _state(folder / model["name"]),
-            ]
-            for model in content["models"]
-        ]
-        run, notes = content["run"], content["notes"]
-    except (ValueError, KeyError, TypeError) as why:
-        raise GenoslimError(
-            f"{folder / PRUNE_FILE}: not what `genoslim prune` writes: {why!r}"
-        ) from why
-    click.echo(f"slim models of the run {run}")
-    _print_table(["model", "layers kept", "test AUROC", "fine-tuning", "checkpoint"], rows)
-    for note in notes:
-        click.echo(f"note: {note}")
-    if missing := [row[0] for row in rows if row[-1] == "MISSING"]:
-        raise GateError(
-            f"{folder}: no checkpoint of {', '.join(missing)}: run `genoslim prune` again"
-        )
-
-
-def show_checkpoint(folder: Path) -> None:
-    """Print what a checkpoint is and how it was made; GenoslimError if it does not load."""
-    model = load(folder)
-    config = read_config(folder)
-    count = sum(parameter.numel() for parameter in model.parameters())
-    click.echo(f"checkpoint of {family_name(config)}: {model.config.num_hidden_layers} layers")
-    click.echo(f"layers kept: {' '.join(map(str, model.config.kept_layers))}")
-    click.echo(f"parameters: {count:,}")
-    click.echo(f"licence: {licence(folder)}")
-    record = read_training(folder) or {}
-    for name in (
-        "base_model",
-        "dropped_layers",
-        "seed",
-        "window_length",
-        "assembly",
-        "data_licence",
-    ):
-        if record.get(name) is not None:
-            click.echo(f"{name.replace('_', ' ')}: {record[name]}")
-    for split in ("validation", "test"):
-        if isinstance(record.get(split), dict):
-            values = ", ".join(f"{name} {record[split][name]:.4f}" for name in MEASURES)
-            click.echo(f"{split}: {values}")
+    print_table(heads, rows)
 
 
 def _quieten_fresh_heads() -> None:
@@ -298,24 +227,6 @@ def _print_plan(run: RunFolder) -> None:
         click.echo(f"{attempt.hash}\t{layers}\t{attempt.seed}\t{state}")
 
 
-def _print_judgement(judgement: Judgement) -> None:
-    """Print one line a layer."""
-    rows = [["baseline", "", *(spread(judgement.baseline[name]) for name in MEASURES), ""]]
-    for verdict in judgement.verdicts:
-        found = verdict.evidence
-        values = [f"{found.metrics[name]:.4f}" for name in MEASURES]
-        rows.append([str(verdict.layer), verdict.role, *values, found.finding])
-    heads = ["layer", "role", "accuracy", "AUROC", "F1", "TP rate", "tested"]
-    if judgement.baseline_macro_auroc is not None:
-        heads.append("macro AUROC")
-        rows[0].append(f"{judgement.baseline_macro_auroc:.4f}")
-        for row, verdict in zip(rows[1:], judgement.verdicts, strict=True):
-            macro = verdict.evidence.macro_auroc
-            row.append("" if macro is None else f"{macro:.4f}")
-    click.echo(f"without each layer, {judgement.rules.split} split, rule {judgement.rules.rule}:")
-    _print_table(heads, rows)
-
-
 def _print_models(pruned: Pruned) -> None:
     """Print one line a model: quality on test over the seeds, and times against the baseline."""
     base = pruned.models[0]
@@ -336,17 +247,4 @@ def _print_models(pruned: Pruned) -> None:
     heads = ["model", "layers", "accuracy", "AUROC", "F1", "TP rate"]
     heads += ["macro AUROC"] if grouped else []
     click.echo(f"test split, mean \u00b1 sd over {len(base.test['auroc'].values)} seeds:")
-    _print_table([*heads, "fine-tuning", "evaluation"], rows)
-
-
-def _print_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    widths = [max(len(row[i]) for row in [heads, *rows]) for i in range(len(heads))]
-    for row in [heads, *rows]:
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        click.echo("  ".join(cells).rstrip())
-
-
-def _state(folder: Path) -> str:
-    if not (folder / "config.json").exists():
-        return "MISSING"
-    return "link" if folder.is_symlink() else "present"
+    print_table([*heads, "fine-tuning", "evaluation"], rows)

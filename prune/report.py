@@ -15,6 +15,7 @@ from .measure import MEASURES, SPLITS
 from .progress import duration
 from .run_folder import RunFolder
 from .slim import SlimModel, caveats, judge_run
+from .tables import spread
 from .verdicts import Judgement, Role, Rules, Spread
 
 REPORT_FILE = "report.html"
@@ -85,11 +86,6 @@ def write_report(
         facts=_facts(run, judgement),
     )
     write_text(path, page)
-
-
-def spread(value: Spread) -> str:
-    """Return `0.7123 ± 0.0045`, or the mean alone for a single seed."""
-    return f"{value.mean:.4f}" + ("" if value.sd is None else f" \u00b1 {value.sd:.4f}")
 
 
 def chart(judgement: Judgement, name: str) -> Chart:

@@ -4,6 +4,8 @@ import json
 import logging
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -295,6 +297,34 @@ def test_show(pruned: tuple[Path, Pruned], finished: RunFolder) -> None:
     code, text, _ = _invoke("show", str(out / "cornerstone_only"))
     assert code == 0
     assert "layers kept: 1\n" in text
+
+
+_WITHOUT_TORCH = """
+import sys
+for name in ("torch", "transformers", "safetensors", "sklearn", "pyarrow", "jinja2", "matplotlib"):
+    sys.modules[name] = None
+from genoslim.cli import main
+main(prog_name="genoslim")
+"""
+
+
+def test_show_without_torch_says_what_it_can(
+    pruned: tuple[Path, Pruned], finished: RunFolder
+) -> None:
+    for folder, expected in (
+        (finished.folder, "trials: 6 have a result"),
+        (pruned[0], "cornerstone_only"),
+        (pruned[0] / "cornerstone_only", "layers kept: 1\n"),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-c", _WITHOUT_TORCH, "show", str(folder)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert expected in done.stdout
+        assert ("torch" in done.stderr) == (folder != pruned[0])
 
 
 def test_show_says_no_when_a_checkpoint_is_gone(

@@ -1,0 +1,117 @@
+"""What the verb `show` prints of a run, of slim models and of a checkpoint.
+
+What it holds is said without torch; whether the weights load and what the trials of a run add up to
+is added where the extra `train` is installed.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from importlib.util import find_spec
+from pathlib import Path
+
+import click
+
+from ..errors import GateError, GenoslimError
+from ..models import load
+from ..models.families import RECORD_FILE, family_name, licence, read_config, read_json
+from .measure import MEASURES
+from .run_folder import RunFolder
+from .tables import print_judgement, print_table
+from .verdicts import Rules
+
+PRUNE_FILE = "prune.json"
+_FACTS = ("base_model", "dropped_layers", "seed", "window_length", "assembly", "data_licence")
+
+_log = logging.getLogger(__name__)
+
+
+def show_run(folder: Path) -> None:
+    """Print what a run folder holds and how far it is; raise GenoslimError if it is damaged."""
+    run = RunFolder(folder)
+    run.rows()
+    record, identity = run.record, run.record["identity"]
+    click.echo(f"sweep of {record['family']}, {record['layers']} layers: {record['model']}")
+    click.echo(f"data: {record['data']} ({record['data_metadata']['source']})")
+    click.echo(f"recipe: {json.dumps(identity['recipe'])}")
+    if _without_torch("what its trials add up to"):
+        results = list(run.trials.folder.glob("*/result.json"))
+        click.echo(f"trials: {len(results)} have a result")
+        return
+    from .slim import judge_run
+    from .sweep import next_attempt, plan
+
+    specs = plan(run)
+    left = [spec for spec in specs if next_attempt(run.trials, spec, keep_weights=False)]
+    click.echo(f"trials: {len(specs) - len(left)} of {len(specs)} done")
+    if not left:
+        print_judgement(judge_run(run, Rules()))
+
+
+def show_pruned(folder: Path) -> None:
+    """Print what `prune` left in a folder."""
+    try:
+        content = json.loads((folder / PRUNE_FILE).read_text(encoding="utf-8"))
+        rows = [
+            [
+                model["name"],
+                " ".join(map(str, model["kept"])),
+                f"{model['test']['auroc']['mean']:.4f}",
+                f"{model['fine_tune_seconds']['mean']:.1f} s",
+                _state(folder / model["name"]),
+            ]
+            for model in content["models"]
+        ]
+        run, notes = content["run"], content["notes"]
+    except (ValueError, KeyError, TypeError) as why:
+        raise GenoslimError(
+            f"{folder / PRUNE_FILE}: not what `genoslim prune` writes: {why!r}"
+        ) from why
+    click.echo(f"slim models of the run {run}")
+    print_table(["model", "layers kept", "test AUROC", "fine-tuning", "checkpoint"], rows)
+    for note in notes:
+        click.echo(f"note: {note}")
+    if missing := [row[0] for row in rows if row[-1] == "MISSING"]:
+        raise GateError(
+            f"{folder}: no checkpoint of {', '.join(missing)}: run `genoslim prune` again"
+        )
+
+
+def show_checkpoint(folder: Path) -> None:
+    """Print what a checkpoint is and how it was made; GenoslimError if it does not load."""
+    config = read_config(folder)
+    depth = config.get("num_hidden_layers")
+    kept = config.get("kept_layers") or range(depth if isinstance(depth, int) else 0)
+    count = None
+    if not _without_torch("whether its weights load"):
+        model = load(folder)
+        depth, kept = model.config.num_hidden_layers, model.config.kept_layers
+        count = sum(parameter.numel() for parameter in model.parameters())
+    click.echo(f"checkpoint of {family_name(config)}: {depth} layers")
+    click.echo(f"layers kept: {' '.join(map(str, kept))}")
+    if count is not None:
+        click.echo(f"parameters: {count:,}")
+    click.echo(f"licence: {licence(folder)}")
+    record = read_json(folder / RECORD_FILE) or {}
+    for name in _FACTS:
+        if record.get(name) is not None:
+            click.echo(f"{name.replace('_', ' ')}: {record[name]}")
+    for split in ("validation", "test"):
+        if isinstance(record.get(split), dict):
+            values = ", ".join(f"{name} {record[split][name]:.4f}" for name in MEASURES)
+            click.echo(f"{split}: {values}")
+
+
+def _without_torch(untold: str) -> bool:
+    """Say whether torch is missing and, if so, what cannot be told."""
+    if find_spec("torch") is not None:
+        return False
+    _log.warning("%s is not told: that needs torch: pip install 'genoslim[train]'", untold)
+    return True
+
+
+def _state(folder: Path) -> str:
+    if not (folder / "config.json").exists():
+        return "MISSING"
+    return "link" if folder.is_symlink() else "present"
