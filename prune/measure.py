@@ -52,6 +52,11 @@ class Rows:
         """Whether any row has a group."""
         return bool(np.any(self.groups != ""))
 
+    @property
+    def recurring(self) -> bool:
+        """Whether a variant has several rows, which are then not independent."""
+        return len(np.unique(self.keys)) < len(self.keys)
+
 
 @dataclass(frozen=True)
 class Measured:

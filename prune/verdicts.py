@@ -7,17 +7,19 @@ lists its options. Every verdict carries the figures it rests on.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 import numpy as np
+from scipy.special import stdtr, stdtrit
 
 from ..errors import GenoslimError, UsageError
+from ..stats.checks import binary_labels
 from ..stats.delong import paired_auroc
-from ..stats.metrics import compute_metrics
+from ..stats.metrics import Counts
 from ..stats.multiplicity import holm
-from ..stats.ranks import auroc
+from ..stats.ranks import auroc, auroc_of_ranks, dense_ranks
 from ..stats.resampling import clustered_bootstrap
 from .measure import MEASURES, SPLITS, Measured, Measuring, Rows, Split
 from .trial import Trial
@@ -28,6 +30,8 @@ Finding = Literal["better", "equivalent", "worse", "unclear"]
 _FEWEST_BASELINES = 2
 _UNFAVOURABLE_OF_FOUR = 3
 _ROUNDING = 1e-12
+_NORMAL = 1e6
+"""Degrees of freedom from which on Student's t is the normal distribution."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,12 +95,14 @@ class Comparison:
     """A trial against the baseline by a paired test of AUROC (trial less baseline).
 
     `p_different` is two-sided, `p_inferior` one-sided of H0 "worse by the margin or more"; both
-    Holm-adjusted over the layers. `intervals` are 95 % bootstrap intervals of the differences of
-    the other metrics, clustered by variant, unadjusted.
+    are of Student's t with `degrees_of_freedom` and Holm-adjusted over the layers. `low` and
+    `high` are the 95 % interval of the same t, unadjusted. `intervals` are 95 % bootstrap
+    intervals of the differences of the other metrics, clustered by variant, unadjusted.
     """
 
     difference: float
     standard_error: float
+    degrees_of_freedom: float
     low: float
     high: float
     p_different: float
@@ -366,61 +372,94 @@ def _compare(
     if not reference.sound or len(reference.trials) < _FEWEST_BASELINES:
         return {}
     raw = {layer: _difference(reference, group, rows, rules) for layer, group in layers.items()}
-    different = holm([_two_sided(d, se) for d, se, _ in raw.values()])
-    inferior = holm([_upper_tail(d + rules.margin, se) for d, se, _ in raw.values()])
-    found: dict[int, Comparison] = {}
-    for index, (layer, (difference, error, method)) in enumerate(raw.items()):
-        found[layer] = Comparison(
-            difference=difference,
-            standard_error=error,
-            low=difference - 1.96 * error,
-            high=difference + 1.96 * error,
+    different = holm([found.two_sided for found in raw.values()])
+    inferior = holm([found.not_above(-rules.margin) for found in raw.values()])
+    return {
+        layer: Comparison(
+            difference=found.value,
+            standard_error=found.error,
+            degrees_of_freedom=found.freedom,
+            low=found.value - found.reach,
+            high=found.value + found.reach,
             p_different=float(different[index]),
             p_inferior=float(inferior[index]),
-            method=method,
+            method="clustered bootstrap" if rows.recurring else "DeLong",
             intervals=_intervals(reference, layers[layer], rows, rules)
             if rules.rule == "tested"
             else {},
         )
-    return found
+        for index, (layer, found) in enumerate(raw.items())
+    }
 
 
-def _difference(
-    reference: _Group, group: _Group, rows: Rows, rules: Rules
-) -> tuple[float, float, Literal["DeLong", "clustered bootstrap"]]:
-    """Return the mean AUROC difference over all pairs of seeds, and its standard error.
+@dataclass(frozen=True)
+class _Difference:
+    """A difference whose standard error is known to some degrees of freedom: Student's t."""
 
-    Its variance has two parts: that of the sample, the mean over pairs of the paired variance
-    (DeLong's; by bootstrap over variants where they recur), and that of the seeds, the variance
-    s2 of the baseline's AUROC over its n seeds, as s2 / n + s2 / m for m seeds without the layer.
+    value: float
+    error: float
+    freedom: float
+
+    @property
+    def reach(self) -> float:
+        """Half the width of the 95 % interval."""
+        return float(stdtrit(self.freedom, 0.975)) * self.error
+
+    @property
+    def two_sided(self) -> float:
+        """The p-value of "there is no difference"."""
+        if self.error == 0:
+            return 1.0 if self.value == 0 else 0.0
+        return float(2 * stdtr(self.freedom, -abs(self.value) / self.error))
+
+    def not_above(self, bound: float) -> float:
+        """Return the one-sided p-value of "the difference is not above `bound`"."""
+        if self.error == 0:
+            return 0.0 if self.value > bound else 1.0
+        return float(stdtr(self.freedom, (bound - self.value) / self.error))
+
+
+def _difference(reference: _Group, group: _Group, rows: Rows, rules: Rules) -> _Difference:
+    """Return the mean AUROC difference over all pairs of seeds, with its standard error.
+
+    Its variance has two parts: that of the sample (DeLong's paired variance, mean over pairs; by
+    bootstrap over variants, first seeds, where they recur), and that of the seeds, s2 / n + s2 / m
+    for n seeds of the baseline and m without the layer, s2 pooled over the two. The degrees of
+    freedom are Satterthwaite's (1946, Biometrics Bulletin 2:110), the sample's part taken as known.
     """
-    pairs = [
-        (first, second)
-        for first in reference.probabilities(rules.split)
-        for second in group.probabilities(rules.split)
-    ]
-    recurring = len(np.unique(rows.keys)) < len(rows.keys)
-    if recurring:
-        variance = _bootstrap_variance(pairs[0], rows, rules.repeats)
+    before, after = (one.probabilities(rules.split) for one in (reference, group))
+    if rows.recurring:
+        sample = _bootstrap_variance(before[0], after[0], rows, rules.repeats)
     else:
-        tests = [paired_auroc(rows.labels, *pair) for pair in pairs]
-        variance = float(np.mean([test.standard_error**2 for test in tests]))
-    own = np.var([auroc(rows.labels, p) for p in reference.probabilities(rules.split)], ddof=1)
-    seeds = float(own) * (1 / len(reference.trials) + 1 / len(group.trials))
-    difference = float(
-        np.mean([auroc(rows.labels, second) - auroc(rows.labels, first) for first, second in pairs])
+        tests = [paired_auroc(rows.labels, a, b) for a in before for b in after]
+        sample = float(np.mean([test.standard_error**2 for test in tests]))
+    first, second = ([auroc(rows.labels, p) for p in side] for side in (before, after))
+    s2, freedom = _seed_variance(first, second)
+    of_seeds = s2 * (1 / len(first) + 1 / len(second))
+    variance = sample + of_seeds
+    return _Difference(
+        float(np.mean(second) - np.mean(first)),
+        math.sqrt(variance),
+        min(freedom * (variance / of_seeds) ** 2, _NORMAL) if of_seeds else _NORMAL,
     )
-    method: Literal["DeLong", "clustered bootstrap"] = (
-        "clustered bootstrap" if recurring else "DeLong"
-    )
-    return difference, math.sqrt(variance + seeds), method
 
 
-def _bootstrap_variance(pair: tuple[np.ndarray, np.ndarray], rows: Rows, repeats: int) -> float:
+def _seed_variance(*groups: Sequence[float]) -> tuple[float, int]:
+    """Return the variance within groups of AUROCs over seeds, pooled, and its degrees of freedom.
+
+    A group of one seed tells nothing; the baseline has several.
+    """
+    freedom = sum(len(group) - 1 for group in groups)
+    squares = sum(float(np.var(group)) * len(group) for group in groups)
+    return squares / freedom, freedom
+
+
+def _bootstrap_variance(before: np.ndarray, after: np.ndarray, rows: Rows, repeats: int) -> float:
     interval = clustered_bootstrap(
-        lambda labels, first, second: auroc(labels, second) - auroc(labels, first),
+        lambda labels, a, b: auroc_of_ranks(labels, b) - auroc_of_ranks(labels, a),
         rows.labels,
-        *pair,
+        dense_ranks(before),
+        dense_ranks(after),
         clusters=rows.keys,
         repeats=repeats,
     )
@@ -431,34 +470,33 @@ def _intervals(
     reference: _Group, group: _Group, rows: Rows, rules: Rules
 ) -> dict[str, tuple[float, float]]:
     """Return 95 % intervals of the differences of the metrics other than AUROC, first seeds."""
-    first, second = reference.measured[0].on(rules.split), group.measured[0].on(rules.split)
-    pair = (reference.probabilities(rules.split)[0], group.probabilities(rules.split)[0])
+    calls = [
+        one.probabilities(rules.split)[0] >= one.measured[0].on(rules.split).threshold
+        for one in (reference, group)
+    ]
     found: dict[str, tuple[float, float]] = {}
-    for name in MEASURES:
-        if name == "auroc":
-            continue
+    for name, metric in _of_counts(rules.measuring).items():
 
-        def statistic(labels: np.ndarray, a: np.ndarray, b: np.ndarray, name: str = name) -> float:
-            how = rules.measuring.f1
-            before = compute_metrics(labels, a, threshold=first.threshold, f1=how)
-            after = compute_metrics(labels, b, threshold=second.threshold, f1=how)
-            return float(getattr(after, name) - getattr(before, name))
+        def change(
+            labels: np.ndarray,
+            before: np.ndarray,
+            after: np.ndarray,
+            metric: Callable[[Counts], float] = metric,
+        ) -> float:
+            positive = binary_labels(labels, each_class=1)
+            return metric(Counts.of(positive, after)) - metric(Counts.of(positive, before))
 
         interval = clustered_bootstrap(
-            statistic, rows.labels, *pair, clusters=rows.keys, repeats=rules.repeats
+            change, rows.labels, *calls, clusters=rows.keys, repeats=rules.repeats
         )
         found[name] = interval.low, interval.high
     return found
 
 
-def _two_sided(difference: float, error: float) -> float:
-    if error == 0:
-        return 1.0 if difference == 0 else 0.0
-    return math.erfc(abs(difference) / error / math.sqrt(2))
-
-
-def _upper_tail(excess: float, error: float) -> float:
-    """Return the one-sided p-value of "the excess is not above zero"."""
-    if error == 0:
-        return 0.0 if excess > 0 else 1.0
-    return 0.5 * math.erfc(excess / error / math.sqrt(2))
+def _of_counts(how: Measuring) -> dict[str, Callable[[Counts], float]]:
+    """Return the metrics that follow from counts alone, by name."""
+    return {
+        "accuracy": lambda counts: counts.accuracy,
+        "f1": lambda counts: counts.f1(how.f1),
+        "true_positive_rate": lambda counts: counts.true_positive_rate,
+    }

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..errors import GenoslimError, UsageError
-from .checks import aligned, binary_labels, finite_scores, probabilities_of
+from .checks import Bools, aligned, binary_labels, finite_scores, probabilities_of
 from .ranks import auroc_of
 
 F1Mean = Literal["binary", "macro"]
@@ -60,6 +60,42 @@ class Metrics:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Counts:
+    """True and false positive and negative calls, and what follows from these four alone."""
+
+    tp: int
+    fp: int
+    tn: int
+    fn: int
+
+    @classmethod
+    def of(cls, positive: Bools, called: Bools) -> Counts:
+        """Count calls (shape [n]) against labels (shape [n]) that are checked already."""
+        tp, calls = int((called & positive).sum()), int(called.sum())
+        fn = int(positive.sum()) - tp
+        return cls(tp=tp, fp=calls - tp, tn=positive.size - calls - fn, fn=fn)
+
+    @property
+    def accuracy(self) -> float:
+        """The share of right calls."""
+        return (self.tp + self.tn) / (self.tp + self.fp + self.tn + self.fn)
+
+    @property
+    def true_positive_rate(self) -> float:
+        """The share of positives that are called positive; there must be one."""
+        return self.tp / (self.tp + self.fn)
+
+    def f1(self, mean: F1Mean) -> float:
+        """Return F1 of the positive class, or the mean over both classes."""
+        of_positives = _f1(self.tp, self.fp, self.fn)
+        return (
+            of_positives
+            if mean == "binary"
+            else (of_positives + _f1(self.tn, self.fn, self.fp)) / 2
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class GroupedAuroc:
     """The AUROC within each group, and its unweighted mean; `skipped` groups had a single class."""
 
@@ -87,19 +123,13 @@ def compute_metrics(
         raise UsageError(f"threshold must be finite, found {threshold}")
     positive = binary_labels(labels, each_class=1)
     scores = probabilities_of(probabilities, positive.size)
-    called = scores >= threshold
-    tp, fp = int((called & positive).sum()), int((called & ~positive).sum())
-    tn, fn = int((~called & ~positive).sum()), int((~called & positive).sum())
-    by_class = (_f1(tp, fp, fn), _f1(tn, fn, fp))
+    counts = Counts.of(positive, scores >= threshold)
     return Metrics(
-        accuracy=(tp + tn) / positive.size,
+        accuracy=counts.accuracy,
         auroc=auroc_of(positive, scores),
-        f1=by_class[0] if f1 == "binary" else sum(by_class) / 2,
-        true_positive_rate=tp / (tp + fn),
-        tp=tp,
-        fp=fp,
-        tn=tn,
-        fn=fn,
+        f1=counts.f1(f1),
+        true_positive_rate=counts.true_positive_rate,
+        **asdict(counts),
         n=positive.size,
         threshold=float(threshold),
     )

@@ -18,6 +18,7 @@ from genoslim.prune.verdicts import (
     by_test,
     judge,
 )
+from scipy.stats import t as student
 
 ALL = ("accuracy", "auroc", "f1", "true_positive_rate")
 NONE: tuple[str, ...] = ()
@@ -87,6 +88,7 @@ def _comparison(difference: float, different: float, inferior: float) -> Compari
     return Comparison(
         difference=difference,
         standard_error=0.01,
+        degrees_of_freedom=1e6,
         low=difference - 0.02,
         high=difference + 0.02,
         p_different=different,
@@ -192,10 +194,10 @@ def test_judges_by_the_paper() -> None:
 
 @pytest.mark.parametrize("recurring", [False, True])
 def test_judges_by_tests(recurring: bool) -> None:
+    quality = {0: 3.0, 1: 0.2, 2: 1.44}
     layers = {
-        0: [[_trial((0,), 0, 3.0, noise=0)]],
-        1: [[_trial((1,), 0, 0.2, noise=0)]],
-        2: [[_trial((2,), 0, 1.47, noise=5)]],
+        layer: [[_trial((layer,), seed, value, noise=seed)] for seed in range(3)]
+        for layer, value in quality.items()
     }
     rules = Rules(rule="tested", repeats=200)
     judgement = judge(_baseline(), layers, _rows(recurring=recurring), rules)
@@ -206,6 +208,29 @@ def test_judges_by_tests(recurring: bool) -> None:
     assert comparison is not None
     assert comparison.method == ("clustered bootstrap" if recurring else "DeLong")
     assert set(comparison.intervals) == {"accuracy", "f1", "true_positive_rate"}
+
+
+def test_three_seeds_are_few() -> None:
+    """Where seeds vary much more than the sample tells, the p-value is that of t with 2 degrees."""
+    baseline = [[_trial((), seed, quality)] for seed, quality in enumerate((0.9, 1.5, 2.4))]
+    judgement = judge(baseline, {0: [[_trial((0,), 0, 0.45)]]}, _rows(), Rules(rule="tested"))
+    found = judgement.verdicts[0].evidence.comparison
+    assert found is not None
+    assert found.degrees_of_freedom == pytest.approx(2.4, abs=0.1)
+    ratio = -found.difference / found.standard_error
+    assert found.p_different == pytest.approx(2 * student.sf(ratio, found.degrees_of_freedom))
+    assert found.high == pytest.approx(
+        found.difference + student.ppf(0.975, found.degrees_of_freedom) * found.standard_error
+    )
+    assert ratio > 2
+    assert judgement.verdicts[0].role == "undecided"
+
+
+def test_seeds_without_a_layer_tell_how_much_seeds_vary() -> None:
+    layers = {0: [[_trial((0,), seed, 0.3 + 0.2 * seed)] for seed in range(3)]}
+    found = judge(_baseline(), layers, _rows(), Rules()).verdicts[0].evidence.comparison
+    assert found is not None
+    assert found.degrees_of_freedom == pytest.approx(5.2, abs=0.1)
 
 
 def test_identical_predictions_are_equivalent_within_the_seeds_spread() -> None:
