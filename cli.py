@@ -155,24 +155,32 @@ def _executor_options(command: Any) -> Any:
 def _recipe_options(command: Any) -> Any:
     """Add the options of fine-tuning; what is not given stays at the recipe's default."""
     for option in (
-        click.option("--precision", type=click.Choice(["auto", "fp32", "bf16", "fp16"])),
-        click.option("--clip", type=float, help="Largest norm of the gradient."),
-        click.option("--warmup-steps", type=int),
-        click.option("--weight-decay", type=float),
-        click.option("--learning-rate", type=float),
-        click.option("--batch-size", type=int),
+        click.option(
+            "--precision",
+            type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
+            help="auto: fp32 on a CPU, half precision on a GPU.  [default: auto]",
+        ),
+        click.option("--clip", type=float, help="Largest norm of the gradient.  [default: 1]"),
+        click.option("--warmup-steps", type=int, help="Steps of rising rate.  [default: 50]"),
+        click.option("--weight-decay", type=float, help="Of AdamW.  [default: 0.01]"),
+        click.option("--learning-rate", type=float, help="The highest.  [default: 3e-05]"),
+        click.option("--batch-size", type=int, help="Windows a step.  [default: 32]"),
         click.option(
             "--evaluate-every", type=int, help="Steps between looks.  [default: an epoch]"
         ),
-        click.option("--max-epochs", type=int, help="The most epochs, with --patience."),
-        click.option("--patience", type=int, help="Looks without a lower validation loss."),
+        click.option(
+            "--max-epochs", type=int, help="The most epochs, with --patience.  [default: 10]"
+        ),
+        click.option(
+            "--patience", type=int, help="Looks without a lower validation loss.  [default: 3]"
+        ),
         click.option("--epochs", type=int, help="A fixed number of epochs, last weights kept."),
     ):
         command = option(command)
     return command
 
 
-@main.command()
+@main.command(short_help="Fine-tune whole and without each layer.")
 @_model_option(required=False)
 @_data_option("Labelled windows (Parquet).", required=False)
 @_output_option("RUN", _FOLDER, "The run folder; a sweep there goes on.", "out")
@@ -217,7 +225,7 @@ def sweep(
     )
 
 
-@main.command()
+@main.command(short_help="Estimate cheaply which layers matter.")
 @_model_option(required=True)
 @_data_option("Labelled windows (Parquet); validation rows are used.")
 @_output_option("FILE", _FILE, "Where scores and rankings are written (JSON).", "out")
@@ -243,7 +251,7 @@ def estimate(model: str, data: Path, out: Path, **options: Any) -> None:
     estimate_on_console(model, data, out, **options)
 
 
-@main.command()
+@main.command(short_help="Judge the layers, build slim models.")
 @click.argument("run", type=_OLD_FOLDER)
 @_output_option("DIR", _FOLDER, "The folder for the slim models and their report.", "out")
 @_data_option("The run's data, if the file has moved.", required=False)
@@ -304,7 +312,7 @@ def prune(
     )
 
 
-@main.command()
+@main.command(short_help="Make a verified ONNX bundle.")
 @click.argument("checkpoint", type=_PATH)
 @_data_option("The labelled windows it was trained on: validation calibrates, test measures.")
 @_output_option("BUNDLE", _PATH, "The folder to write; an older bundle is replaced.", "bundle")
@@ -336,7 +344,7 @@ def export(checkpoint: Path, data: Path, bundle: Path, **options: Any) -> None:
         export_on_console(checkpoint, data, bundle, **options)
 
 
-@main.command()
+@main.command(short_help="Score the variants of a VCF.")
 @click.option(
     "-m",
     "--model",
@@ -412,7 +420,7 @@ def score(bundle: Path, fasta: Path, input_: str, output: str, **options: Any) -
         score_on_console(bundle, fasta, input_, output, **options)
 
 
-@main.command()
+@main.command(short_help="Measure speed and AUROC, decide.")
 @click.argument("models", nargs=-1, required=True, metavar="BUNDLE|CHECKPOINT...", type=_PATH)
 @_data_option("Labelled windows (Parquet); the test split gives the quality.")
 @_output_option("DIR", _PATH, "The folder of results; a former benchmark is replaced.")
@@ -452,10 +460,12 @@ def bench(models: tuple[Path, ...], data: Path, output: Path, **options: Any) ->
         raise GateError(result.decision.summary)
 
 
-@main.command()
+@main.command(short_help="Say what a folder holds, and if it is whole.")
 @click.argument("folder", metavar="RUN|CHECKPOINT|BUNDLE", type=_PATH)
 def show(folder: Path) -> None:
     """Say what a folder holds and whether it is intact (exit code 3 if not)."""
+    if not folder.is_dir():
+        raise GenoslimError(f"{folder}: no such folder; expected a run, a checkpoint or a bundle")
     if (folder / "bundle.json").is_file():
         from .export.console import show_bundle as show_it
     elif (folder / "prune.json").is_file():
@@ -472,7 +482,7 @@ def show(folder: Path) -> None:
     show_it(folder)
 
 
-@main.command()
+@main.command(short_help="Walk the whole road on simulated data.")
 @click.option(
     "-o",
     "--output",
@@ -501,7 +511,7 @@ def demo(output: Path, family: str, seed: int) -> None:
     run_demo(output, DemoOptions(family=family, seed=seed), run=run, say=click.echo)
 
 
-@main.group()
+@main.group(short_help="Make labelled windows from variants.")
 def data() -> None:
     """Make labelled windows: one Parquet file, splits checked for leakage."""
 

@@ -9,6 +9,7 @@ import click
 import pytest
 from click.testing import CliRunner
 from genoslim.cli import main
+from genoslim.prune.recipe import Recipe
 
 
 def _commands(group: click.Group = main) -> Iterator[tuple[str, click.Command]]:
@@ -52,6 +53,19 @@ def test_every_error_is_one_line_on_stderr(
     assert (done.exit_code, done.stdout) == (code, "")
     assert done.stderr.startswith(line)
     assert done.stderr.count("\n") == 1
+
+
+def test_help_states_the_defaults_of_the_recipe() -> None:
+    text = " ".join(CliRunner().invoke(main, ["sweep", "--help"]).stdout.split())
+    for name, value in Recipe().to_dict().items():
+        if value is not None:
+            after = text.partition(f"--{name.replace('_', '-')} ")[2]
+            shown = after.partition("[default: ")[2].partition("]")[0]
+            assert (shown if name == "precision" else float(shown)) == value
+
+
+def test_the_list_of_commands_is_not_cut_short() -> None:
+    assert "..." not in CliRunner().invoke(main, ["--help"]).stdout.replace("[ARGS]...", "")
 
 
 @pytest.mark.parametrize("output", ["table.tsv", "genome.fa", "link.fa"])
