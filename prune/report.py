@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import jinja2
 
@@ -131,12 +131,22 @@ def _facts(run: RunFolder, judgement: Judgement) -> list[tuple[str, str]]:
         f"{identity['seeds']} baseline, {identity['layer_seeds']} a layer, {identity['seed']} up"
     )
     return [
-        ("rules", json.dumps(judgement.rules.to_dict())),
-        ("recipe", json.dumps(identity["recipe"])),
+        ("rules", _words(judgement.rules.to_dict())),
+        ("recipe", _words(identity["recipe"])),
         ("seeds", seeds),
         ("model SHA-256", identity["model_fingerprint"]),
         ("data SHA-256", identity["data_fingerprint"]),
-        ("licences", json.dumps(run.record["licences"])),
-        ("made with", json.dumps(run.record["environment"])),
+        ("licences", _words(run.record["licences"])),
+        ("made with", _words(run.record["environment"])),
         ("made at", run.record["created"]),
     ]
+
+
+def _words(value: Any) -> str:
+    """Return a record in words: names and values, without what is not set."""
+    if isinstance(value, Mapping):
+        said = {name: _words(item) for name, item in value.items() if item not in (None, [])}
+        return ", ".join(f"{name.replace('_', ' ')} {text}" for name, text in said.items())
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
