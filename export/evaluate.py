@@ -17,6 +17,7 @@ from ..stats.calibration import (
 )
 from ..stats.delong import auroc_interval
 from ..stats.metrics import compute_metrics, macro_auroc
+from ..stats.ranks import auroc_of_ranks, dense_ranks
 from ..stats.resampling import clustered_bootstrap
 from ..stats.thresholds import youden_threshold
 from .manifest import Interval, SplitMetrics
@@ -25,7 +26,6 @@ from .runtime import GraphRunner, to_probabilities
 _LOG = logging.getLogger(__name__)
 
 LEVEL = 0.95
-REPEATS = 1000
 
 
 @dataclass(frozen=True)
@@ -82,13 +82,9 @@ def _interval(data: LabelledData, probabilities: np.ndarray) -> Interval:
         found = auroc_interval(data.labels, probabilities, level=LEVEL)
         return Interval(low=found.low, high=found.high, level=LEVEL, method="DeLong")
     drawn = clustered_bootstrap(
-        _auroc, data.labels, probabilities, clusters=keys, repeats=REPEATS, level=LEVEL
+        auroc_of_ranks, data.labels, dense_ranks(probabilities), clusters=keys, level=LEVEL
     )
     return Interval(low=drawn.low, high=drawn.high, level=LEVEL, method="bootstrap by variant")
-
-
-def _auroc(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    return compute_metrics(labels, probabilities).auroc
 
 
 def _by_group(

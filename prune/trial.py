@@ -150,7 +150,9 @@ def collapse(loss: float | None, probabilities: np.ndarray, labels: np.ndarray) 
 
     It has when its validation loss is no number, or when it lies within 1 % of what knowing
     only the class shares gives (ln 2 for balanced classes) and the model calls every row alike
-    or gives all of them the same probability (a standard deviation below 0.01).
+    or gives all of them the same probability (a standard deviation below 0.01). Where classes are
+    rare a sound model may call every row alike, and its loss may be high for its level alone (if
+    training rows had other shares): one that beats chance at the right level has not collapsed.
     """
     if loss is None or not math.isfinite(loss):
         return "the validation loss is not a number: training diverged"
@@ -161,8 +163,25 @@ def collapse(loss: float | None, probabilities: np.ndarray, labels: np.ndarray) 
     one_call = bool(calls.all() or not calls.any())
     if loss < _STUCK * chance or not (one_call or spread < _CONSTANT):
         return ""
+    if spread >= _CONSTANT and _levelled_loss(probabilities, labels) < _STUCK * chance:
+        return ""
     what = "one class is predicted" if one_call else f"probabilities vary by {spread:.4f} only"
     return f"the validation loss stayed at {loss:.4f} (chance: {chance:.4f}) and {what}"
+
+
+def _levelled_loss(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    """Return the log loss (nats) after the shift of all logits that fits the share of labels."""
+    inside = np.clip(probabilities, 1e-12, 1 - 1e-12)
+    margins = np.log(inside) - np.log1p(-inside)
+    low, high = -60.0, 60.0
+    for _ in range(50):
+        shift = (low + high) / 2
+        if np.mean(0.5 * (1 + np.tanh((margins + shift) / 2))) < np.mean(labels):
+            low = shift
+        else:
+            high = shift
+    signed = np.where(labels == 1, margins + low, -margins - low)
+    return float(np.mean(np.logaddexp(0.0, -signed)))
 
 
 def _softmax(logits: np.ndarray) -> np.ndarray:

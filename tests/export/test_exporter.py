@@ -264,10 +264,7 @@ def test_what_is_beside_a_bundle_is_never_lost(exported, make_checkpoint, data_f
 
 
 @pytest.mark.usefixtures("quick")
-def test_variants_with_several_rows_are_resampled_as_one(
-    make_checkpoint, make_data, tmp_path, monkeypatch
-):
-    monkeypatch.setattr("genoslim.export.evaluate.REPEATS", 50)
+def test_variants_with_several_rows_are_resampled_as_one(make_checkpoint, make_data, tmp_path):
     once = make_data()
     rows = np.concatenate([np.arange(len(once)), np.flatnonzero(once.splits == "test")[:20]])
     twice = once.subset(rows)

@@ -54,6 +54,7 @@ def test_names() -> None:
 
 BALANCED = np.array([0, 1] * 50)
 SKEWED = np.array([0, 0, 0, 1] * 25)
+RARE = np.repeat([0, 1], [90, 10])
 
 
 @pytest.mark.parametrize(
@@ -68,6 +69,8 @@ SKEWED = np.array([0, 0, 0, 1] * 25)
         (0.6931, np.tile([0.3, 0.7], 50), BALANCED, ""),  # wrong, but not constant
         (0.60, np.linspace(0.1, 0.49, 100), BALANCED, ""),  # ranks, threshold is off
         (0.45, np.linspace(0.0, 0.49, 100), SKEWED, ""),  # learnt, rarely positive
+        (0.70, np.linspace(0.2, 0.49, 100), RARE, ""),  # learnt, where positives were more
+        (0.70, np.linspace(0.2, 0.49, 100), RARE[::-1], "one class"),  # the wrong way round
     ],
 )
 def test_collapse(
