@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import GenoslimError, UsageError
+from ..export.runtime import available_threads
 from ..models.tokenizer import SequenceTokenizer
 from .subjects import Backend
 
@@ -52,8 +53,8 @@ def open_runner(
 class TorchRunner:
     """A checkpoint in float32 under `torch.inference_mode`.
 
-    Like the runtime of bundles, it computes equal sequences once and makes batches of near-equal
-    length. `provider` is `cpu`, or the CUDA device's name.
+    Like the runtime of bundles, it computes equal sequences once, makes batches of near-equal
+    length and takes all threads by default. `provider` is `cpu`, or the CUDA device's name.
     """
 
     def __init__(self, path: Path, *, device: str = "auto", threads: int | None = None) -> None:
@@ -68,9 +69,8 @@ class TorchRunner:
 
         self._torch = torch
         self._device = _torch_device(device, torch.cuda.is_available())
-        if threads is not None:
-            torch.set_num_threads(threads)
-        self.threads = torch.get_num_threads()
+        self.threads = threads or available_threads()
+        torch.set_num_threads(self.threads)
         self.tokenizer = load_tokenizer(path)
         self.model = load(path).eval().to(self._device)
         cuda = self._device == "cuda"

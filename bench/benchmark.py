@@ -153,14 +153,21 @@ def _results(
                 quality=judge(test, own, prevalence=settings.prevalence),
                 comparison=None if first else compare(test, scores[0], own, margin=settings.margin),
                 speed_up=measurement.speed_up(measured[0]).median,
-                warnings=tuple(_warnings(subject, measurement, fingerprint)),
+                warnings=tuple(_warnings(subject, measurement, measured[0], fingerprint)),
             )
         )
     return results
 
 
-def _warnings(subject: Subject, measurement: Measurement, fingerprint: str) -> list[str]:
+def _warnings(
+    subject: Subject, measurement: Measurement, baseline: Measurement, fingerprint: str
+) -> list[str]:
     found = []
+    if _on_cpu(measurement) != _on_cpu(baseline):
+        found.append(
+            f"ran on {measurement.provider}, the baseline on {baseline.provider}: the speed-up is"
+            " one of devices too (--device cpu puts both on the processor)"
+        )
     latency = measurement.latency
     if latency.noisy:
         found.append(
@@ -175,6 +182,10 @@ def _warnings(subject: Subject, measurement: Measurement, fingerprint: str) -> l
             " it may know the test rows"
         )
     return found
+
+
+def _on_cpu(measurement: Measurement) -> bool:
+    return measurement.provider in ("cpu", "CPUExecutionProvider")
 
 
 def _decide(results: Sequence[ModelResult], settings: Settings) -> Decision:

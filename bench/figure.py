@@ -38,14 +38,16 @@ def draw_reliability(result: BenchResult) -> bytes:
     figure, axes = _canvas(6.0, 4.4)
     axes.plot([0, 1], [0, 1], color="#bbbbbb", lw=1, ls=(0, (4, 3)))
     for place, model in enumerate(result.models):
-        under = len(result.models) - place - 1  # wider, so that equal curves show below each other
+        under = min(
+            4, len(result.models) - place - 1
+        )  # wider, so that equal curves show below each other
         points = model.quality.reliability
         axes.plot(
             [point.mean_probability for point in points],
             [point.positive_share for point in points],
             marker="o",
-            markersize=4 + 1.5 * under,
-            lw=1.2 + 1.5 * under,
+            markersize=4 + under,
+            lw=1.2 + under,
             label=model.subject.name,
         )
     axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="mean probability", ylabel="share of positives")

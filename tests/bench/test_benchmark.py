@@ -4,13 +4,14 @@ import csv
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from genoslim.bench.benchmark import run_bench
+from genoslim.bench.benchmark import _warnings, run_bench
 from genoslim.bench.figure import spread
 from genoslim.bench.result import BenchResult
 from genoslim.bench.table import summary_table, values
@@ -85,6 +86,15 @@ def test_both_backends_are_measured_each_in_a_lean_process(result: BenchResult) 
     assert torch_model.provider == "cpu"
     assert onnx_model.provider == "CPUExecutionProvider"
     assert onnx_model.memory.peak < torch_model.memory.peak  # no torch in the bundle's process
+
+
+def test_a_processor_against_a_graphics_card_is_told(result: BenchResult) -> None:
+    subject, cpu = result.models[1].subject, result.models[1].measurement
+    gpu = replace(cpu, provider="CUDAExecutionProvider")
+    for own, baseline, told in ((gpu, cpu, True), (cpu, gpu, True), (gpu, gpu, False)):
+        found = _warnings(subject, own, baseline, result.data.fingerprint)
+        assert any("one of devices too" in line for line in found) == told
+    assert not any("devices" in line for model in result.models for line in model.warnings)
 
 
 def test_the_table_has_one_row_a_model(result: BenchResult) -> None:
