@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from genoslim.bench.environment import processor_name, usable_cores
 from genoslim.bench.latency import paired_ratio, summarise, time_call
+from genoslim.bench.measure import turns
 from genoslim.models.checkpoint import new_classifier
 from genoslim.models.classifier import Classifier
 
@@ -50,13 +51,14 @@ def random_classifier(*, width: int, layers: int) -> Classifier:
 
 
 def interleaved(calls: Mapping[str, Callable[[], Any]], repeats: int) -> dict[str, list[float]]:
-    """Time every call `repeats` times in turns, after one untimed call each."""
+    """Time every call `repeats` times, each first in its turn, after one untimed call each."""
     times: dict[str, list[float]] = {name: [] for name in calls}
     for call in calls.values():
         call()
-    for _ in range(repeats):
-        for name, call in calls.items():
-            times[name].append(time_call(call))
+    names = list(calls)
+    for number in range(repeats):
+        for place in turns(len(names), number):
+            times[names[place]].append(time_call(calls[names[place]]))
     return times
 
 

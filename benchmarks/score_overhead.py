@@ -18,25 +18,12 @@ import time
 from pathlib import Path
 from unittest import mock
 
-import numpy as np
-from genoslim.export.bundle import Bundle
+from _free import FreeModel
 from genoslim.score.vcf import score_vcf
 
 _FIXTURE = Path(__file__).parents[1] / "tests" / "fixtures" / "tiny_bundle.py"
 _WINDOW = 512
 _MODEL_SPEEDS = (5, 50, 500)
-
-
-class _FreeModel:
-    """Answers 0.5 at once."""
-
-    provider = "none"
-
-    def __init__(self, bundle: Bundle, **_: object) -> None:
-        self.bundle = bundle
-
-    def probabilities(self, sequences: list[str], **_: object) -> np.ndarray:
-        return np.full(len(sequences), 0.5, np.float32)
 
 
 def main() -> None:
@@ -49,7 +36,7 @@ def main() -> None:
             vcf, fasta = _simulate(folder, 2_000 if arguments.smoke else 50_000)
         write = runpy.run_path(str(_FIXTURE))["write_tiny_bundle"]
         bundle = write(folder / "bundle", window_length=_WINDOW)
-        with mock.patch("genoslim.score.vcf.Runtime", _FreeModel):
+        with mock.patch("genoslim.score.vcf.Runtime", FreeModel):
             for output in ("out.vcf", "out.vcf.gz", "out.tsv", "out.parquet"):
                 _measure(bundle.folder, fasta, vcf, folder / output, arguments.repeats)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

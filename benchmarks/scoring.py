@@ -16,7 +16,6 @@ from collections.abc import Callable
 from pathlib import Path
 from unittest import mock
 
-import numpy as np
 from _common import (
     HEADER,
     arguments,
@@ -26,8 +25,8 @@ from _common import (
     show,
     show_machine,
 )
+from _free import FreeModel
 from genoslim.data.simulate import simulate
-from genoslim.export.bundle import Bundle
 from genoslim.export.exporter import export_checkpoint
 from genoslim.models.checkpoint import save
 from genoslim.models.tokenizer import SequenceTokenizer
@@ -39,18 +38,6 @@ from tokenizers.processors import TemplateProcessing
 from tokenizers.trainers import BpeTrainer
 
 _SPECIALS = ["[UNK]", "[CLS]", "[SEP]", "[PAD]", "[MASK]"]
-
-
-class _FreeModel:
-    """Answers 0.5 at once."""
-
-    provider = "none"
-
-    def __init__(self, bundle: Bundle, **_: object) -> None:
-        self.bundle = bundle
-
-    def probabilities(self, sequences: list[str], **_: object) -> np.ndarray:
-        return np.full(len(sequences), 0.5, np.float32)
 
 
 def main() -> None:
@@ -87,7 +74,7 @@ def _calls(
         )
 
     def free() -> object:
-        with mock.patch("genoslim.score.vcf.Runtime", _FreeModel):
+        with mock.patch("genoslim.score.vcf.Runtime", FreeModel):
             return score(next(iter(bundles.values())))
 
     calls: dict[str, Callable[[], object]] = {"no model": free}
