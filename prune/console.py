@@ -32,7 +32,7 @@ from .progress import shown
 from .recipe import Recipe
 from .report import REPORT_FILE, conclude, write_report
 from .run_folder import RUN_FILE, RunFolder
-from .runner import resolve_devices
+from .runner import fingerprint_model, resolve_devices
 from .slim import Pruned, judge_run, prune
 from .sweep import (
     Executor,
@@ -125,12 +125,13 @@ def estimate_on_console(
     _quieten_fresh_heads()
     folder = None if run is None else RunFolder(run)
     judgement = None if folder is None else judge_run(folder, Rules())
-    labelled = LabelledData.read(data).split("validation")
+    labelled = LabelledData.read(data)
     if folder is not None:
-        _check_same_data(folder, LabelledData.read(data).fingerprint, data)
-    chosen = np.random.default_rng(seed).permutation(len(labelled))[:rows]
-    subset = labelled.subset(np.sort(chosen))
+        _check_same_data(folder, labelled.fingerprint, data)
+        _check_same_model(folder, model)
+    subset = _sample(labelled.split("validation"), rows, seed)
     found: list[Estimate] = []
+    scored: dict[str, str] = {}
     for method in cast("list[Method]", list(methods) or list(METHODS)):
         source = _scored_model(model, folder, method, explicit=bool(methods))
         if source is None:
@@ -139,8 +140,16 @@ def estimate_on_console(
         network, tokenizer = load(source, seed=seed), load_tokenizer(source)
         place = torch.device(resolve_devices(device)[0])
         found.append(estimate(network, tokenizer, subset, method, seed=seed, device=place))
-    write_json(out, {"model": model, "data": str(data), **to_dict(found, judgement, len(subset))})
+        scored[method] = source
+    about = {"model": model, "data": str(data), "scored": scored}
+    write_json(out, {**about, **to_dict(found, judgement, len(subset))})
     _print_estimates(found, judgement)
+
+
+def _sample(data: LabelledData, rows: int, seed: int) -> LabelledData:
+    """Draw some rows, or take all if there are no more, and leave them in their order."""
+    chosen = np.random.default_rng(seed).permutation(len(data))[:rows]
+    return data.subset(np.sort(chosen))
 
 
 def _scored_model(
@@ -173,6 +182,14 @@ def _check_same_data(run: RunFolder, fingerprint: str, data: Path) -> None:
         raise GenoslimError(
             f"{data}: fingerprint {fingerprint[:16]}, the run {run.folder} is of {wanted[:16]}"
         )
+
+
+def _check_same_model(run: RunFolder, model: str) -> None:
+    """Refuse another pretrained model than the run's; a fine-tuned one may be made of it."""
+    folder = resolve(model)
+    wanted = run.record["identity"]["model_fingerprint"]
+    if not is_fine_tuned(folder) and fingerprint_model(folder) != wanted:
+        raise GenoslimError(f"{model}: the run {run.folder} is of {run.record['model']}")
 
 
 def _print_estimates(found: Sequence[Estimate], judgement: Judgement | None) -> None:

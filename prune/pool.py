@@ -13,7 +13,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -101,7 +101,8 @@ class ProcessPool:
         """Send the trial to an idle process."""
         worker = self._idle.pop()
         self._busy[worker.pipe] = worker, spec
-        worker.pipe.send((spec, keep_weights))
+        with suppress(OSError):  # the process has died meanwhile: `wait` tells
+            worker.pipe.send((spec, keep_weights))
 
     def wait(self) -> list[Ended]:
         """Return the trials that have ended; passes progress on meanwhile."""

@@ -151,6 +151,17 @@ def test_command_compares_with_a_run(finished: RunFolder, tmp_path: Path) -> Non
     assert set(found["methods"]["taylor"]["agreement"]) == {"spearman", "kendall"}
     assert len(found["sweep"]["auroc_lost_without"]) == 3
     assert "Spearman" in result.stdout
+    assert found["scored"]["cka"] == record["model"]
+    assert found["scored"]["taylor"].endswith("checkpoint")
+
+
+def test_command_refuses_the_run_of_another_model(
+    finished: RunFolder, model: Path, tmp_path: Path
+) -> None:
+    where = ["-m", str(model), "-d", finished.record["data"], "-o", str(tmp_path / "e.json")]
+    result = CliRunner().invoke(main, ["estimate", *where, "--run", str(finished.folder)])
+    assert result.exit_code == 1
+    assert f"{model}: the run {finished.folder} is of {finished.record['model']}" in result.stderr
 
 
 def test_command_wants_a_trained_head_for_losses(finished: RunFolder, tmp_path: Path) -> None:

@@ -221,6 +221,20 @@ def test_a_killed_worker_is_named_with_its_signal(config: SweepConfig, tmp_path:
         pool.close()
 
 
+def test_a_worker_killed_while_idle_is_named_too(config: SweepConfig, tmp_path: Path) -> None:
+    run = open_sweep(tmp_path / "run", config)
+    pool = pools.ProcessPool([setting_of(run)], lambda *args: None)
+    try:
+        (child,) = multiprocessing.active_children()
+        child.kill()
+        child.join()
+        pool.submit(plan(run)[3], keep_weights=False)
+        (ended,) = pool.wait()
+        assert "SIGKILL (out of memory?)" in ended.cause
+    finally:
+        pool.close()
+
+
 def test_sigterm_ends_in_one_line_and_leaves_no_result(config: SweepConfig, tmp_path: Path) -> None:
     run = open_sweep(tmp_path / "run", replace(config, recipe=replace(config.recipe, epochs=5000)))
 
