@@ -218,7 +218,10 @@ class LabelledData:
         """Return a few lines for people: size, labels and variants a split, what was dropped."""
         meta = self.metadata
         lines = [f"{len(self)} windows of {meta.window_length} bases, assembly {meta.assembly}"]
-        for name in self.split_counts:
+        for name in SPLITS:
+            if name not in self.split_counts:
+                lines.append(f"  {name}: NONE; fine-tuning and benchmarks need all three splits")
+                continue
             part = self.subset(self.splits == name)
             positives = int(part.labels.sum())
             lines.append(

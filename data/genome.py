@@ -185,17 +185,16 @@ def alternate_window(genome: Genome, variant: Variant, length: int) -> Window:
 
     Raises UnknownContig, and ReferenceMismatch if the genome has another reference allele.
     """
+    if length < 1:
+        raise GenoslimError(f"window length {length}: must be 1 or more")
     check_reference(genome, variant)
-    return _window(genome, variant, variant.alternate, length)
-
-
-def reference_window(genome: Genome, variant: Variant, length: int) -> Window:
-    """Return the window of `length` bases with the reference allele at index `length // 2`.
-
-    Raises what `alternate_window` raises.
-    """
-    check_reference(genome, variant)
-    return _window(genome, variant, variant.reference, length)
+    index = length // 2
+    allele = variant.alternate.translate(_TO_ACGTN)[: length - index]
+    after = length - index - len(allele)
+    left = genome.fetch(variant.contig, variant.start - index, variant.start)
+    right = genome.fetch(variant.contig, variant.end, variant.end + after)
+    padded = len(left) < index or len(right) < after
+    return Window(left.rjust(index, "N") + allele + right.ljust(after, "N"), index, padded)
 
 
 def check_reference(genome: Genome, variant: Variant) -> None:
@@ -210,18 +209,6 @@ def check_reference(genome: Genome, variant: Variant) -> None:
         f"{variant}: REF is {_shown(variant.reference)} but {genome.path} has"
         f" {_shown(found) if found else 'no such position'}: is it the same assembly?"
     )
-
-
-def _window(genome: Genome, variant: Variant, allele: str, length: int) -> Window:
-    if length < 1:
-        raise GenoslimError(f"window length {length}: must be 1 or more")
-    index = length // 2
-    allele = allele.translate(_TO_ACGTN)[: length - index]
-    after = length - index - len(allele)
-    left = genome.fetch(variant.contig, variant.start - index, variant.start)
-    right = genome.fetch(variant.contig, variant.end, variant.end + after)
-    padded = len(left) < index or len(right) < after
-    return Window(left.rjust(index, "N") + allele + right.ljust(after, "N"), index, padded)
 
 
 def _shown(allele: str) -> str:

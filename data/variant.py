@@ -9,7 +9,6 @@ from ..errors import GenoslimError
 
 # The IUPAC nucleotide codes. Anything but A, C, G, T becomes N in a window.
 _ALLELE = re.compile(r"[ACGTNRYSWKMBDHV]+")
-_BASES = frozenset("ACGT")
 
 
 class InvalidVariant(GenoslimError):  # noqa: N818
@@ -57,15 +56,6 @@ class Variant:
     def end(self) -> int:
         """The 0-based position just past the last reference base."""
         return self.start + len(self.reference)
-
-    @property
-    def is_snv(self) -> bool:
-        """Whether one of A, C, G, T becomes another one."""
-        return (
-            self.reference in _BASES
-            and self.alternate in _BASES
-            and self.reference != self.alternate
-        )
 
     @property
     def key(self) -> str:

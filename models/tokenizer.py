@@ -90,11 +90,6 @@ class SequenceTokenizer:
         """Id of the mask token; GenoslimError if there is none."""
         return self._id("mask")
 
-    @property
-    def unk_id(self) -> int:
-        """Id of the unknown token; GenoslimError if there is none."""
-        return self._id("unk")
-
     def encode(self, sequences: Sequence[str]) -> list[np.ndarray]:
         """Return one int64 row of token ids a sequence, special tokens included.
 

@@ -12,20 +12,6 @@ def test_coordinates_and_key() -> None:
 
 
 @pytest.mark.parametrize(
-    ("reference", "alternate", "snv"),
-    [
-        ("A", "C", True),
-        ("A", "A", False),
-        ("A", "N", False),
-        ("AC", "GT", False),
-        ("A", "AT", False),
-    ],
-)
-def test_is_snv(reference: str, alternate: str, snv: bool) -> None:
-    assert Variant("1", 1, reference, alternate).is_snv is snv
-
-
-@pytest.mark.parametrize(
     ("contig", "position", "reference", "alternate", "named"),
     [
         ("", 1, "A", "C", "contig ''"),
