@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shlex
 import time
@@ -17,6 +18,9 @@ Run = Callable[[Sequence[str]], None]
 Say = Callable[[str], None]
 
 _MODELS = {"dnabert2": "shipped:dnabert2", "nt": "shipped:nt"}
+MARGIN = 0.05
+"""The AUROC the demo lets a slim model lose: with 400 test variants less cannot be told."""
+
 _SLIM = ("unfavourable_removed", "cornerstone_only")
 
 
@@ -28,7 +32,7 @@ class DemoOptions:
     seed: int
     variants: int = 2000
     window: int = 96
-    epochs: int = 3
+    epochs: int = 4
     learning_rate: float = 1e-3
 
 
@@ -143,7 +147,17 @@ def _bench(places: DemoFolder, names: list[str], step: Callable[..., None], say:
     """Benchmark the bundles; return the name of the one to deploy."""
     bundles = [str(places.bundle(name)) for name in names]
     try:
-        step("bench", *bundles, "-d", str(places.dataset), "-o", str(places.bench), "--quick")
+        step(
+            "bench",
+            *bundles,
+            "-d",
+            str(places.dataset),
+            "-o",
+            str(places.bench),
+            "--quick",
+            "--margin",
+            str(MARGIN),
+        )
     except GateError as refusal:
         say(f"{refusal}\nThe baseline stays.")
         return "baseline"
@@ -163,6 +177,7 @@ def _score(places: DemoFolder, deployed: str, step: Callable[..., None]) -> None
 
 
 def _conclude(places: DemoFolder, deployed: str, say: Say, seconds: float) -> None:
+    say(f"\n{_table(places)}")
     say(f"\nDone in {seconds:.0f} s. Verdict: deploy {deployed}.")
     for what, path in (
         ("sweep report", places.run / "report.html"),
@@ -173,3 +188,29 @@ def _conclude(places: DemoFolder, deployed: str, say: Say, seconds: float) -> No
         ("scored variants", places.scored),
     ):
         say(f"  {what:<22} {path}")
+
+
+def _table(places: DemoFolder) -> str:
+    """Return what the models cost and what they are worth, one line each."""
+    with (places.bench / "bench.tsv").open(encoding="utf-8", newline="") as stream:
+        rows = [_row(model) for model in csv.DictReader(stream, delimiter="\t")]
+    header = ("model", "layers", "fine-tuning", "variants/s", "speed-up", "AUROC", "non-inferior")
+    lines = [header, *rows]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
+
+
+def _row(model: dict[str, str]) -> tuple[str, ...]:
+    auroc, low, high = (float(model[name]) for name in ("auroc", "auroc_low", "auroc_high"))
+    return (
+        model["model"],
+        model["layers"],
+        f"{float(model['fine_tune_seconds']):.1f} s",
+        f"{float(model['variants_per_s_end_to_end']):,.0f}",
+        f"{float(model['speed_up']):.2f}x",
+        f"{auroc:.3f} ({low:.3f} to {high:.3f})",
+        model["noninferior"] or "baseline",
+    )

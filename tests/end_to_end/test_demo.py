@@ -92,9 +92,11 @@ class TestDemo:
     def test_a_second_run_trains_nothing_again(self, demo: Path) -> None:
         results = sorted((demo / "run" / "trials").glob("*/result.json"))
         before = [path.stat().st_mtime_ns for path in results]
+        options = json.loads((demo / "demo.json").read_text())
         done = genoslim(
             *("sweep", "-m", f"shipped:{demo.name}", "-d", demo / "data" / "dataset.parquet"),
-            *("-o", demo / "run", "--epochs", "3", "--learning-rate", "0.001"),
+            *("-o", demo / "run", "--epochs", str(options["epochs"])),
+            *("--learning-rate", str(options["learning_rate"])),
         )
         assert done.returncode == 0, done.stderr
         assert [path.stat().st_mtime_ns for path in results] == before
