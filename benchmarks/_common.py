@@ -11,6 +11,7 @@ from statistics import median
 from typing import Any
 
 import torch
+
 from genoslim.bench.environment import processor_name, usable_cores
 from genoslim.bench.latency import paired_ratio, summarise, time_call
 from genoslim.bench.measure import turns

@@ -22,6 +22,7 @@ from _common import (
     show,
     show_machine,
 )
+
 from genoslim.prune.finetune import Labelled, fine_tune_tokens
 from genoslim.prune.recipe import Recipe
 from genoslim.prune.tokens import TokenTable

@@ -69,6 +69,7 @@ SMALL = {"hidden_size": 64, "intermediate_size": 128, "num_attention_heads": 4}
 def make_official(name: str, folder: Path, *, small: bool, official: Path | None) -> None:
     """Write a pretrained model of random weights as the official repository lays it out."""
     import torch
+
     from genoslim.files import write_json
     from genoslim.models import load_tokenizer
     from genoslim.models.checkpoint import new_masked_lm

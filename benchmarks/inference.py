@@ -28,10 +28,11 @@ from _common import (
     show,
     show_machine,
 )
+from torch import Tensor
+
 from genoslim.export.runtime import GraphRunner
 from genoslim.export.trace import trace
 from genoslim.models.classifier import Classifier
-from torch import Tensor
 
 _FUSED = "torch.nn.functional.scaled_dot_product_attention"
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from unittest import mock
 
 from _free import FreeModel
+
 from genoslim.score.vcf import score_vcf
 
 _FIXTURE = Path(__file__).parents[1] / "tests" / "fixtures" / "tiny_bundle.py"

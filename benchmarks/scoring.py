@@ -26,16 +26,17 @@ from _common import (
     show_machine,
 )
 from _free import FreeModel
-from genoslim.data.simulate import simulate
-from genoslim.export.exporter import export_checkpoint
-from genoslim.models.checkpoint import save
-from genoslim.models.tokenizer import SequenceTokenizer
-from genoslim.score.vcf import score_vcf
 from tokenizers import Tokenizer
 from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import Whitespace
 from tokenizers.processors import TemplateProcessing
 from tokenizers.trainers import BpeTrainer
+
+from genoslim.data.simulate import simulate
+from genoslim.export.exporter import export_checkpoint
+from genoslim.models.checkpoint import save
+from genoslim.models.tokenizer import SequenceTokenizer
+from genoslim.score.vcf import score_vcf
 
 _SPECIALS = ["[UNK]", "[CLS]", "[SEP]", "[PAD]", "[MASK]"]
 

@@ -15,6 +15,7 @@ from itertools import product
 from pathlib import Path
 
 from _common import HEADER, compared, interleaved, show, show_machine
+
 from genoslim.bench.environment import usable_cores
 from genoslim.models import shipped
 from genoslim.models.tokenizer import SequenceTokenizer, nucleotide_transformer_tokenizer

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
+
 from genoslim.cli import main
 from genoslim.prune.recipe import Recipe
 

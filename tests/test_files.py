@@ -9,6 +9,7 @@ import stat
 from pathlib import Path
 
 import pytest
+
 from genoslim.files import atomic_folder, atomic_path, sha256, write_json
 
 

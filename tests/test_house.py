@@ -99,6 +99,7 @@ def test_readme_holds_the_two_commands_and_ci_runs_the_second() -> None:
 def test_every_verb_has_help() -> None:
     verbs = ["demo", "data", "sweep", "estimate", "prune", "export", "bench", "score", "show"]
     from click.testing import CliRunner
+
     from genoslim.cli import main
 
     runner = CliRunner()

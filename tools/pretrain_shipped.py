@@ -16,17 +16,18 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
+from tokenizers import Tokenizer
+from tokenizers.models import BPE
+from tokenizers.pre_tokenizers import Whitespace
+from tokenizers.processors import TemplateProcessing
+from tokenizers.trainers import BpeTrainer
+
 from genoslim import __version__
 from genoslim.data.simulate import simulated_sequences
 from genoslim.models.checkpoint import new_masked_lm
 from genoslim.models.checkpoint import save as save_masked_lm
 from genoslim.models.pretrain import PretrainingRecipe, pretrain
 from genoslim.models.tokenizer import SequenceTokenizer, nucleotide_transformer_tokenizer
-from tokenizers import Tokenizer
-from tokenizers.models import BPE
-from tokenizers.pre_tokenizers import Whitespace
-from tokenizers.processors import TemplateProcessing
-from tokenizers.trainers import BpeTrainer
 
 SHIPPED = Path(__file__).resolve().parents[1] / "models" / "shipped"
 WINDOWS, WINDOW_LENGTH, GENOME_SEED = 100_000, 96, 20_240

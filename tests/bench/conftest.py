@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from genoslim.data.dataset import DataMetadata, LabelledData, VariantColumns
 from genoslim.data.variant import Variant
 from genoslim.models.tokenizer import SequenceTokenizer, nucleotide_transformer_tokenizer

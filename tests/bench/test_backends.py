@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from genoslim.bench.backends import Runner, open_runner
 from genoslim.bench.subjects import Backend
 from genoslim.data.dataset import LabelledData
@@ -40,6 +41,7 @@ def test_it_says_what_it_runs_on(runner: Runner) -> None:
 
 def test_torch_is_the_network_itself(checkpoint: Path, data: LabelledData) -> None:
     import torch
+
     from genoslim.models import load, load_tokenizer
 
     tokenizer = load_tokenizer(checkpoint)

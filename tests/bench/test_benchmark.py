@@ -11,6 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+
 from genoslim.bench.benchmark import _warnings, run_bench
 from genoslim.bench.figure import spread
 from genoslim.bench.result import BenchResult
@@ -20,8 +23,6 @@ from genoslim.data.dataset import LabelledData
 from genoslim.errors import GenoslimError, UsageError
 from genoslim.export.runtime import to_probabilities
 from genoslim.stats.ranks import auroc
-from hypothesis import given
-from hypothesis import strategies as st
 
 FILES = {"bench.json", "bench.tsv", "latency_auroc.png", "predictions.npz", "report.html"}
 

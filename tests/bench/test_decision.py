@@ -3,9 +3,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from genoslim.bench.decision import Candidate, decide
 from hypothesis import given
 from hypothesis import strategies as st
+
+from genoslim.bench.decision import Candidate, decide
 
 
 def candidate(name: str, **changes: Any) -> Candidate:

@@ -4,6 +4,9 @@ import itertools
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from genoslim.bench.latency import (
     paired_ratio,
     runs_needed,
@@ -14,8 +17,6 @@ from genoslim.bench.latency import (
 )
 from genoslim.bench.measure import turns
 from genoslim.errors import GenoslimError
-from hypothesis import given
-from hypothesis import strategies as st
 
 TIMES = st.lists(st.floats(1e-6, 10), min_size=1, max_size=60)
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from genoslim.bench.environment import (
     describe_environment,
     processor_features,

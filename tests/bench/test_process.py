@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from genoslim.bench.meter import MOST_CALLS, Meter
 from genoslim.bench.process import ModelProcess
 from genoslim.bench.subjects import open_subject

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from genoslim.bench.quality import (
     BOOTSTRAP,
     DELONG,

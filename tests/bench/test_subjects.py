@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from genoslim.bench.subjects import distinct_names, open_subject, open_subjects, tensor_shapes
 from genoslim.data.dataset import LabelledData
 from genoslim.errors import GateError, GenoslimError, UsageError

@@ -4,10 +4,11 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from genoslim.bench.workload import Workload, write_workload
-from genoslim.errors import GenoslimError
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from genoslim.bench.workload import Workload, write_workload
+from genoslim.errors import GenoslimError
 
 WINDOWS = st.integers(1, 9).flatmap(
     lambda length: st.lists(

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+
 from genoslim.cli import main
 from genoslim.data.dataset import LabelledData
 

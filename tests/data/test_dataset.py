@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from genoslim.data.dataset import DataMetadata, LabelledData, VariantColumns
 from genoslim.data.variant import Variant
 from genoslim.errors import GenoslimError

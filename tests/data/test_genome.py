@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pysam
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from genoslim.data import genome as genome_module
 from genoslim.data.genome import (
     Genome,
@@ -19,8 +22,6 @@ from genoslim.data.genome import (
 )
 from genoslim.data.variant import Variant
 from genoslim.errors import GenoslimError
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 SEQUENCE = "ACGTTGCAAC" * 7 + "GG"
 

@@ -5,6 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+
 from genoslim.data.dataset import LabelledData
 from genoslim.data.genome import Genome, ReferenceMismatch, alternate_window
 from genoslim.data.simulate import ANCHORS, PARTNERS, simulate, simulated_sequences
@@ -12,9 +16,6 @@ from genoslim.data.splits import check_leakage
 from genoslim.data.variants import build_variants
 from genoslim.data.vcf import AlleleKind, allele_kind, read_vcf
 from genoslim.errors import UsageError
-from sklearn.feature_extraction.text import CountVectorizer
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import roc_auc_score
 
 
 @pytest.fixture(scope="module")

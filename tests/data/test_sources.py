@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from genoslim.data.eqtl import build_eqtl
 from genoslim.data.genome import Genome
 from genoslim.data.mpra import build_mpra

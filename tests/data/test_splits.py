@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from genoslim.data.dataset import DataMetadata, LabelledData, VariantColumns
 from genoslim.data.splits import Leakage, check_leakage, split_by_chromosome, split_by_variant
 from genoslim.data.variant import Variant
 from genoslim.errors import GateError, UsageError
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 
 def dataset(variants: list[Variant], splits: list[str], length: int = 10) -> LabelledData:

@@ -4,6 +4,7 @@ import gzip
 from pathlib import Path
 
 import pytest
+
 from genoslim.data.table import Row, read_table
 from genoslim.errors import GenoslimError
 

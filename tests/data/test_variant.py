@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+
 from genoslim.data.variant import InvalidVariant, Variant, variant_at
 from genoslim.errors import GenoslimError
 

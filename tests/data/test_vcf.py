@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+
 from genoslim.data.genome import Genome, alternate_window
 from genoslim.data.vcf import AlleleKind, allele_kind, parse_record, read_vcf
 from genoslim.errors import GenoslimError

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from genoslim.errors import GenoslimError
 from genoslim.export.bundle import Bundle
 from genoslim.score.vcf import score_vcf

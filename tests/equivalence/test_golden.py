@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
+
 from genoslim import models
 from genoslim.models.classifier import NativeClassifier
 from genoslim.models.layers import drop_layers
 from genoslim.models.masked_lm import load_masked_lm
-from torch import Tensor
 
 FAMILIES = ("dnabert2", "nt_v1", "nt_v2")
 BATCHES = ("main", "widepad", "single", "long")

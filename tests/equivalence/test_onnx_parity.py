@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
+
 from genoslim.errors import GateError
 from genoslim.export import exporter
 from genoslim.export.bundle import Bundle
@@ -22,7 +24,6 @@ from genoslim.export.trace import trace
 from genoslim.export.verify import measure_parity, parity_windows
 from genoslim.models import dnabert2, load
 from genoslim.models.checkpoint import save
-from torch.nn import functional
 
 ROOT = Path(__file__).parents[2]
 TINY = runpy.run_path(str(ROOT / "tests" / "fixtures" / "tiny_checkpoints.py"))

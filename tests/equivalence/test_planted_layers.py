@@ -6,6 +6,7 @@ import runpy
 from pathlib import Path
 
 import pytest
+
 from genoslim.prune.recipe import Recipe
 from genoslim.prune.report import conclude
 from genoslim.prune.sweep import Executor, SweepConfig, open_sweep, sweep

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
+
 from genoslim.export.bundle import write_manifest
 from genoslim.export.manifest import (
     BundleManifest,
@@ -23,7 +25,6 @@ from genoslim.export.manifest import (
     SplitMetrics,
 )
 from genoslim.files import write_json
-from onnx import TensorProto, helper, numpy_helper
 
 TINY = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "tiny_checkpoints.py"))
 random_dna, bpe_tokenizer = TINY["random_dna"], TINY["bpe_tokenizer"]

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from genoslim.errors import GateError, GenoslimError
 from genoslim.export.bundle import Bundle, is_bundle, write_manifest
 from genoslim.export.manifest import seal

@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
+
 from genoslim.export.card import is_non_commercial, render_card
 from genoslim.export.manifest import DataRecord, Licences
 

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 from click.testing import CliRunner
+
 from genoslim.cli import main
 from genoslim.export import exporter
 from genoslim.export.bundle import Bundle

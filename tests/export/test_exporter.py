@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from onnx import numpy_helper
+
 from genoslim.errors import GateError, GenoslimError, UsageError
 from genoslim.export import exporter
 from genoslim.export.bundle import Bundle
@@ -17,7 +19,6 @@ from genoslim.export.runtime import Runtime
 from genoslim.files import sha256
 from genoslim.stats.calibration import fit_temperature
 from genoslim.stats.metrics import compute_metrics
-from onnx import numpy_helper
 
 
 @pytest.fixture(scope="module")

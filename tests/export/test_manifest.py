@@ -4,6 +4,7 @@ import json
 import math
 
 import pytest
+
 from genoslim.errors import GenoslimError
 from genoslim.export.manifest import BundleManifest, ParityCase, ParityReport, is_plain_name, seal
 

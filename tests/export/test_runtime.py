@@ -7,6 +7,7 @@ import types
 
 import numpy as np
 import pytest
+
 from genoslim.errors import GenoslimError, UsageError
 from genoslim.export.bundle import Bundle
 from genoslim.export.runtime import Runtime, available_threads, to_probabilities

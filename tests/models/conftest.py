@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 import torch
-from genoslim.models.checkpoint import new_classifier
-from genoslim.models.classifier import Classifier
-from genoslim.models.tokenizer import SequenceTokenizer, nucleotide_transformer_tokenizer
 from tokenizers import Tokenizer
 from tokenizers.models import BPE
 from tokenizers.processors import TemplateProcessing
+
+from genoslim.models.checkpoint import new_classifier
+from genoslim.models.classifier import Classifier
+from genoslim.models.tokenizer import SequenceTokenizer, nucleotide_transformer_tokenizer
 
 NATIVE = ("dnabert2", "nt_v1", "nt_v2")
 

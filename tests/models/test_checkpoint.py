@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
 from genoslim import models
 from genoslim.errors import GenoslimError
 from genoslim.models.checkpoint import new_classifier, read_training, save
@@ -16,8 +19,6 @@ from genoslim.models.classifier import Classifier
 from genoslim.models.layers import drop_layers
 from genoslim.models.masked_lm import load_masked_lm, new_masked_lm, save_masked_lm
 from genoslim.models.tokenizer import SequenceTokenizer
-from safetensors.torch import load_file, save_file
-from torch import Tensor
 
 Batch = tuple[Tensor, Tensor]
 ConfigOf = Callable[[str], dict[str, Any]]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from genoslim.errors import GenoslimError
 from genoslim.models.families import (
     FAMILIES,

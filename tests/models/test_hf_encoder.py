@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
 from genoslim import models
 from genoslim.errors import GenoslimError
 from genoslim.models.checkpoint import save
 from genoslim.models.layers import drop_layers, layers
 from genoslim.models.tokenizer import SequenceTokenizer
-from safetensors.torch import load_file, save_file
-from torch import Tensor
 
 transformers = pytest.importorskip("transformers")
 

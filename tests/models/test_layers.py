@@ -6,6 +6,7 @@ from collections.abc import Collection
 
 import pytest
 import torch
+
 from genoslim.errors import UsageError
 from genoslim.models.classifier import Classifier
 from genoslim.models.layers import drop_layers, layers

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from genoslim import models
 from genoslim.errors import GenoslimError
 from genoslim.models.checkpoint import save

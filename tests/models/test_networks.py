@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
+
 from genoslim.errors import GenoslimError
 from genoslim.models.checkpoint import new_classifier
 from genoslim.models.classifier import NativeClassifier, NativeConfig
 from genoslim.models.dnabert2 import DnaBert2Classifier, alibi_slopes
-from torch import Tensor
 
 Batch = tuple[Tensor, Tensor]
 ConfigOf = Callable[[str], dict[str, Any]]

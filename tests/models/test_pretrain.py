@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+
 from genoslim.errors import UsageError
 from genoslim.models.masked_lm import new_masked_lm
 from genoslim.models.pretrain import PretrainingRecipe, mask_tokens, pretrain

@@ -10,16 +10,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+
 from genoslim.errors import GenoslimError
 from genoslim.models.tokenizer import (
     SequenceTokenizer,
     normalise,
     nucleotide_transformer_tokenizer,
 )
-from hypothesis import given
-from hypothesis import strategies as st
-from tokenizers import Tokenizer
-from tokenizers.models import WordLevel
 
 TokenizerOf = Callable[[str], SequenceTokenizer]
 

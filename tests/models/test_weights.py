@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
+
 from genoslim import models
 from genoslim.errors import GenoslimError
 from genoslim.models.masked_lm import new_masked_lm, save_masked_lm
 from genoslim.models.tokenizer import SequenceTokenizer
 from genoslim.models.weights import Weights, read_weights
-from safetensors.torch import load_file, save_file
 
 ConfigOf = Callable[[str], dict[str, Any]]
 TokenizerOf = Callable[[str], SequenceTokenizer]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from genoslim.prune.recipe import Recipe
 from genoslim.prune.run_folder import RunFolder
 from genoslim.prune.sweep import Executor, SweepConfig, open_sweep, sweep

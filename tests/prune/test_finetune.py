@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
 from genoslim.data.dataset import LabelledData
 from genoslim.errors import UsageError
 from genoslim.models import load, load_tokenizer

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from scipy import stats
+
 from genoslim.cli import main
 from genoslim.data.dataset import LabelledData
 from genoslim.errors import UsageError
@@ -29,7 +31,6 @@ from genoslim.prune.importance import (
 )
 from genoslim.prune.run_folder import RunFolder
 from genoslim.prune.sweep import plan
-from scipy import stats
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+
 from genoslim.errors import GenoslimError, UsageError
 from genoslim.prune.recipe import Recipe
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from genoslim.errors import GenoslimError
 from genoslim.prune.run_folder import RunFolder, TrialStore
 from genoslim.prune.sweep import SweepConfig, open_sweep, plan

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 from click.testing import CliRunner
+
 from genoslim.cli import main
 from genoslim.errors import GenoslimError, UsageError
 from genoslim.models import load
@@ -129,6 +130,7 @@ def test_a_checkpoint_predicts_what_its_trial_predicted(
     pruned: tuple[Path, Pruned], finished: RunFolder
 ) -> None:
     import numpy as np
+
     from genoslim.data.dataset import LabelledData
     from genoslim.models import load_tokenizer
     from genoslim.prune.finetune import predict

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
 from genoslim.errors import GenoslimError, UsageError
 from genoslim.models import load
 from genoslim.prune import pool as pools

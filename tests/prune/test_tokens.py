@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+
 from genoslim.models import load_tokenizer
 from genoslim.prune.tokens import TokenTable
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+
 from genoslim.errors import GenoslimError
 from genoslim.prune.recipe import Recipe
 from genoslim.prune.trial import Predictions, TrialSpec, collapse

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from scipy.stats import t as student
+
 from genoslim.errors import GenoslimError, UsageError
 from genoslim.prune.measure import Measuring, Rows, Split, measure
 from genoslim.prune.recipe import Recipe
@@ -18,7 +20,6 @@ from genoslim.prune.verdicts import (
     by_test,
     judge,
 )
-from scipy.stats import t as student
 
 ALL = ("accuracy", "auroc", "f1", "true_positive_rate")
 NONE: tuple[str, ...] = ()

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from genoslim.export.bundle import Bundle
 
 WINDOW = 64

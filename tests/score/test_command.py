@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from genoslim.export.bundle import Bundle
 
 _BLOCKED = ("torch", "transformers", "onnx", "sklearn", "pyarrow", "optimum", "safetensors")

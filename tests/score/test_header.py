@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+
 from genoslim.errors import GenoslimError
 from genoslim.score.header import Header
 

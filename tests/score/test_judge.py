@@ -4,12 +4,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
 from genoslim.data.genome import Genome
 from genoslim.score.judge import Judge, Verdict, allele_kind
 from genoslim.score.record import parse_record
 from genoslim.score.status import Status
-from hypothesis import HealthCheck, example, given, settings
-from hypothesis import strategies as st
 
 WINDOW = 64
 Snv = Callable[..., bytes]

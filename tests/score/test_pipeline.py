@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
+
 from genoslim.score.pipeline import run_pipeline
 
 

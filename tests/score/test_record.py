@@ -3,10 +3,11 @@ from __future__ import annotations
 import re
 
 import pytest
-from genoslim.score.record import format_probability, parse_record
-from genoslim.score.status import Status
 from hypothesis import given
 from hypothesis import strategies as st
+
+from genoslim.score.record import format_probability, parse_record
+from genoslim.score.status import Status
 
 _OURS = re.compile(rb";?GS_P=[^;]*;GS_STATUS=[^;\t\r\n]*")
 _cell = st.binary(max_size=12).filter(

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pysam
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from genoslim.errors import GenoslimError
 from genoslim.score.bgzf import END_OF_FILE, BgzfWriter, is_bgzf
 from genoslim.score.source import inflate, open_lines
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 _TEXT = b"##fileformat=VCFv4.3\n" + b"".join(b"line %d\n" % i for i in range(60_000))
 

@@ -12,6 +12,7 @@ import pyarrow.parquet
 import pysam
 import pysam.bcftools
 import pytest
+
 from genoslim.errors import GateError, GenoslimError, UsageError
 from genoslim.export.bundle import Bundle
 from genoslim.export.runtime import Runtime

@@ -2,6 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.optimize import minimize_scalar
+from sklearn.metrics import brier_score_loss, log_loss
+
 from genoslim.errors import GenoslimError, UsageError
 from genoslim.stats.calibration import (
     TEMPERATURE_RANGE,
@@ -10,10 +15,6 @@ from genoslim.stats.calibration import (
     fit_temperature,
     reliability_curve,
 )
-from hypothesis import given
-from hypothesis import strategies as st
-from scipy.optimize import minimize_scalar
-from sklearn.metrics import brier_score_loss, log_loss
 
 
 def sample(seed: int, size: int, sharpness: float) -> tuple[np.ndarray, np.ndarray]:

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from genoslim.errors import GenoslimError, UsageError
-from genoslim.stats.delong import auroc_interval, paired_auroc, two_sided_quantile
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm
+
+from genoslim.errors import GenoslimError, UsageError
+from genoslim.stats.delong import auroc_interval, paired_auroc, two_sided_quantile
 
 PROC = json.loads((Path(__file__).parents[1] / "fixtures" / "stats" / "proc.json").read_text())
 ROWS = st.lists(

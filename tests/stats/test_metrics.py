@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from genoslim.errors import GenoslimError, UsageError
-from genoslim.stats.metrics import Metrics, compute_metrics, macro_auroc
-from genoslim.stats.ranks import auroc, auroc_of_ranks, dense_ranks
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as reference
+
+from genoslim.errors import GenoslimError, UsageError
+from genoslim.stats.metrics import Metrics, compute_metrics, macro_auroc
+from genoslim.stats.ranks import auroc, auroc_of_ranks, dense_ranks
 
 ROWS = st.lists(
     st.tuples(st.integers(0, 1), st.integers(0, 6).map(lambda k: k / 6)), min_size=2, max_size=40

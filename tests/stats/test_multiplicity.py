@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from genoslim.errors import GenoslimError
-from genoslim.stats.multiplicity import holm
 from hypothesis import given
 from hypothesis import strategies as st
+
+from genoslim.errors import GenoslimError
+from genoslim.stats.multiplicity import holm
 
 P_VALUES = st.lists(st.floats(0, 1), max_size=12)
 

@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from genoslim.errors import GenoslimError, UsageError
 from genoslim.stats.delong import PairedAuroc, paired_auroc
 from genoslim.stats.noninferiority import noninferiority
 from genoslim.stats.resampling import clustered_bootstrap
-from hypothesis import given
-from hypothesis import strategies as st
 
 
 def pair(difference: float, error: float) -> PairedAuroc:

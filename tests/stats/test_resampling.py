@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from genoslim.errors import GenoslimError, UsageError
 from genoslim.stats.ranks import auroc
 from genoslim.stats.resampling import clustered_bootstrap

@@ -2,14 +2,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from genoslim.errors import GenoslimError, UsageError
 from genoslim.stats.thresholds import (
     predictive_values,
     sensitivity_at_specificity,
     youden_threshold,
 )
-from hypothesis import given
-from hypothesis import strategies as st
 
 ROWS = st.lists(
     st.tuples(st.integers(0, 1), st.integers(0, 8).map(lambda k: k / 8)), min_size=2, max_size=30
