@@ -392,7 +392,7 @@ def export(checkpoint: Path, data: Path, bundle: Path, **options: Any) -> None:
     help="What to do with insertions, deletions and substitutions of several bases.",
 )
 @click.option(
-    "--assembly", metavar="NAME", help="The assembly of the VCF, if its header is silent."
+    "--assembly", metavar="NAME", help="The assembly of the VCF, whatever its header says."
 )
 @click.option(
     "--summary",

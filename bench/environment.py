@@ -6,13 +6,12 @@ import logging
 import os
 import platform
 import sys
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from .. import __version__
+from ..export.versions import installed_versions
 
 _LOG = logging.getLogger(__name__)
 
@@ -83,7 +82,7 @@ def describe_environment() -> Environment:
         system=f"{platform.system()} {platform.release()} {platform.machine()}",
         python=sys.version.split()[0],
         genoslim=__version__,
-        versions=_versions(PACKAGES),
+        versions=installed_versions(PACKAGES),
         providers_listed=listed,
         providers=loading,
     )
@@ -126,16 +125,6 @@ def _memory() -> int | None:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):
         return None
-
-
-def _versions(packages: Iterable[str]) -> dict[str, str]:
-    found = {}
-    for name in packages:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def _providers() -> tuple[tuple[str, ...], tuple[str, ...]]:

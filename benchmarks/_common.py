@@ -6,7 +6,6 @@ import argparse
 import os
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from importlib import metadata
 from statistics import median
 from typing import Any
 
@@ -15,6 +14,7 @@ import torch
 from genoslim.bench.environment import processor_name, usable_cores
 from genoslim.bench.latency import paired_ratio, summarise, time_call
 from genoslim.bench.measure import turns
+from genoslim.export.versions import installed_versions
 from genoslim.models.checkpoint import new_classifier
 from genoslim.models.classifier import Classifier
 
@@ -105,6 +105,7 @@ def show_machine(threads: int) -> None:
             name = processor_name(stream.read())
     except OSError:
         name = None
-    versions = [f"{p} {metadata.version(p)}" for p in ("torch", "onnxruntime", "tokenizers")]
+    packages = ("torch", "onnxruntime", "onnxruntime-gpu", "tokenizers")
+    versions = [f"{name} {found}" for name, found in installed_versions(packages).items()]
     busy = f"load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
     print(", ".join([name or platform.processor(), f"{threads} threads", busy, *versions]))

@@ -8,7 +8,6 @@ import platform
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -40,13 +39,14 @@ from .runtime import GraphRunner
 from .trace import check_opset, trace
 from .training import TrainingFacts
 from .verify import measure_parity, parity_windows, require_finite, require_parity
+from .versions import installed_versions
 
 _LOG = logging.getLogger(__name__)
 
 Progress = Callable[[str], None]
 """Called with the name of each stage as it begins."""
 
-_PACKAGES = ("torch", "onnx", "onnxscript", "onnxruntime", "tokenizers", "numpy")
+_PACKAGES = ("torch", "onnx", "onnxscript", "onnxruntime", "onnxruntime-gpu", "tokenizers", "numpy")
 _MODEL_TYPES = {"dnabert2": "bert", "nt_v1": "esm", "nt_v2": "esm"}
 _FOREIGN_KEYS = ("_name_or_path", "transformers_version", "torch_dtype", "dtype")
 
@@ -277,5 +277,5 @@ def _data_licence(data: LabelledData, facts: TrainingFacts) -> str:
 
 
 def _versions() -> dict[str, str]:
-    packages = {name: version(name) for name in _PACKAGES}
+    packages = installed_versions(_PACKAGES)
     return {"genoslim": __version__, "python": platform.python_version(), **packages}

@@ -77,7 +77,7 @@ def score_vcf(
     The suffix of `output` says what is written: `.vcf`, `.vcf.gz` (with an index), `.tsv` or
     `.parquet`. `check_ref` says what a high rate of REF mismatches does, `non_snv` whether other
     variants than SNVs are scored (docs/scoring.md has all rules). `assembly` says what assembly the
-    input is on where its header does not. `command` goes into the header; `progress` is called with
+    input is on, whatever its header says. `command` goes into the header; `progress` is called with
     the number of lines done. Memory does not grow with the input.
 
     Raises UsageError (an option's value, an output that is also an input), GateError (a damaged
@@ -246,7 +246,9 @@ def _new_tally(bundle: Bundle, scorer: Scorer, input: str, output: str, check_re
 
 def _compare_assemblies(tally: Tally, header: Header, genome: Genome, stated: str | None) -> None:
     """Warn where the VCF or the FASTA is known to be of another assembly than the bundle."""
-    of_input = assemblies.canonical(stated) if stated else assemblies.of_header(header.text)
+    of_input = assemblies.of_header(header.text)
+    if stated:
+        of_input = assemblies.canonical(stated) or stated
     found = {
         "the VCF": of_input,
         f"the FASTA {genome.path}": assemblies.of_contigs(genome.contigs),

@@ -387,6 +387,8 @@ def test_another_assembly_is_a_warning(
     run(data, assembly="hg19")
     assert run.tally is not None
     assert run.tally.warnings == []
+    run(data, assembly="banana")
+    assert run.tally.warnings == ["the bundle was made for GRCh37, but the VCF is of banana"]
 
 
 @pytest.mark.parametrize(
