@@ -32,6 +32,7 @@ from .runner import (
     rows_of,
 )
 from .trial import RETRIES, Trial, TrialSpec, check_splits
+from .verdicts import FEWEST_BASELINES
 
 _log = logging.getLogger(__name__)
 
@@ -172,10 +173,12 @@ def sweep(run: RunFolder, *, executor: Executor, report: Report) -> None:
     """Run what is missing of a sweep; baseline trials keep their weights.
 
     Raises GenoslimError naming the trial and the cause if one fails, when interrupted, and as soon
-    as every seed of the baseline has collapsed: no layer could then be judged.
+    as too many seeds of the baseline have collapsed for any layer to be judged.
     """
     if reason := hopeless(run):
         raise GenoslimError(reason)
+    if config_of(run).seeds < FEWEST_BASELINES:
+        _log.warning("a single baseline seed has no spread: every layer will be undecided")
     run_trials(
         plan(run),
         store=run.trials,
@@ -188,13 +191,15 @@ def sweep(run: RunFolder, *, executor: Executor, report: Report) -> None:
 
 
 def hopeless(run: RunFolder) -> str:
-    """Say why a sweep need not go on, if every attempt at every baseline seed has collapsed."""
+    """Say why a sweep need not go on, if collapses left the baseline too few seeds."""
     tries = [attempts(run.trials, spec) for spec in plan(run) if not spec.dropped]
-    if not all(len(seed) == RETRIES + 1 and seed[-1].result.collapsed for seed in tries):
+    lost = [seed for seed in tries if len(seed) > RETRIES and seed[-1].result.collapsed]
+    if len(tries) - len(lost) >= min(FEWEST_BASELINES, len(tries)):
         return ""
     return (
-        f"every seed of the baseline collapsed ({tries[0][-1].result.collapsed}), so no layer can"
-        " be judged: give another recipe (more --epochs, another --learning-rate) and a new -o"
+        f"{len(lost)} of {len(tries)} seeds of the baseline collapsed"
+        f" ({lost[0][-1].result.collapsed}) at each of {RETRIES + 1} attempts, so no layer can be"
+        " judged: give another recipe (more --epochs, another --learning-rate) and a new -o"
     )
 
 

@@ -12,7 +12,6 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 import numpy as np
-from scipy.special import stdtr, stdtrit
 
 from ..errors import GenoslimError, UsageError
 from ..stats.checks import binary_labels
@@ -27,7 +26,8 @@ from .trial import Trial
 Role = Literal["cornerstone", "unfavourable", "neutral", "undecided"]
 Finding = Literal["better", "equivalent", "worse", "unclear"]
 
-_FEWEST_BASELINES = 2
+FEWEST_BASELINES = 2
+"""Baseline seeds without which there is no sd, and so no verdict."""
 _UNFAVOURABLE_OF_FOUR = 3
 _ROUNDING = 1e-12
 _NORMAL = 1e6
@@ -349,7 +349,7 @@ def _no_baseline(reference: _Group) -> tuple[Role, str]:
         return "undecided", "every seed of the baseline collapsed: there is nothing to compare with"
     return "undecided", (
         f"the baseline has {len(reference.trials)} usable seed, its sd needs at least"
-        f" {_FEWEST_BASELINES}"
+        f" {FEWEST_BASELINES}"
     )
 
 
@@ -369,7 +369,7 @@ def _compare(
     reference: _Group, layers: Mapping[int, _Group], rows: Rows, rules: Rules
 ) -> dict[int, Comparison]:
     """Test each layer's AUROC against the baseline's; p-values are Holm-adjusted over layers."""
-    if not reference.sound or len(reference.trials) < _FEWEST_BASELINES:
+    if not reference.sound or len(reference.trials) < FEWEST_BASELINES:
         return {}
     raw = {layer: _difference(reference, group, rows, rules) for layer, group in layers.items()}
     different = holm([found.two_sided for found in raw.values()])
@@ -403,20 +403,20 @@ class _Difference:
     @property
     def reach(self) -> float:
         """Half the width of the 95 % interval."""
-        return float(stdtrit(self.freedom, 0.975)) * self.error
+        return _t_quantile(0.975, self.freedom) * self.error
 
     @property
     def two_sided(self) -> float:
         """The p-value of "there is no difference"."""
         if self.error == 0:
             return 1.0 if self.value == 0 else 0.0
-        return float(2 * stdtr(self.freedom, -abs(self.value) / self.error))
+        return 2 * _t_below(-abs(self.value) / self.error, self.freedom)
 
     def not_above(self, bound: float) -> float:
         """Return the one-sided p-value of "the difference is not above `bound`"."""
         if self.error == 0:
             return 0.0 if self.value > bound else 1.0
-        return float(stdtr(self.freedom, (bound - self.value) / self.error))
+        return _t_below((bound - self.value) / self.error, self.freedom)
 
 
 def _difference(reference: _Group, group: _Group, rows: Rows, rules: Rules) -> _Difference:
@@ -442,6 +442,20 @@ def _difference(reference: _Group, group: _Group, rows: Rows, rules: Rules) -> _
         math.sqrt(variance),
         min(freedom * (variance / of_seeds) ** 2, _NORMAL) if of_seeds else _NORMAL,
     )
+
+
+def _t_below(value: float, freedom: float) -> float:
+    """Return the mass of Student's t below `value`."""
+    from scipy.special import stdtr  # here, since `show` reads verdicts without it
+
+    return float(stdtr(freedom, value))
+
+
+def _t_quantile(share: float, freedom: float) -> float:
+    """Return the value below which that share of Student's t lies."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(freedom, share))
 
 
 def _seed_variance(*groups: Sequence[float]) -> tuple[float, int]:

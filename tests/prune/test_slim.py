@@ -303,7 +303,7 @@ def test_show(pruned: tuple[Path, Pruned], finished: RunFolder) -> None:
 
 _WITHOUT_TORCH = """
 import sys
-for name in ("torch", "transformers", "safetensors", "sklearn", "pyarrow", "jinja2", "matplotlib"):
+for name in ("torch", "transformers", "safetensors", "scipy", "pyarrow", "jinja2", "matplotlib"):
     sys.modules[name] = None
 from genoslim.cli import main
 main(prog_name="genoslim")

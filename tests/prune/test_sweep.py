@@ -35,7 +35,7 @@ from genoslim.prune.sweep import (
     setting_of,
     sweep,
 )
-from genoslim.prune.trial import TrialSpec
+from genoslim.prune.trial import TrialResult, TrialSpec
 
 INLINE = Executor(workers=1, threads=1, device="cpu")
 
@@ -176,7 +176,33 @@ def test_a_baseline_that_always_collapses_ends_the_sweep_early(
     for _ in range(2):  # at once when asked again
         with pytest.raises(GenoslimError, match=r"baseline collapsed \(stuck at ln 2\)"):
             sweep(run, executor=INLINE, report=_quiet)
-        assert len(list(run.folder.glob("trials/*/result.json"))) == 6
+        assert len(list(run.folder.glob("trials/*/result.json"))) == 3
+
+
+def test_one_sound_baseline_seed_of_three_is_too_few(
+    config: SweepConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = runners.TrialRunner._result
+
+    def result(self: runners.TrialRunner, spec: TrialSpec, *args: object) -> TrialResult:
+        lost = "stuck" if spec.seed % 1000 else ""
+        return replace(original(self, spec, *args), collapsed=lost)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(runners.TrialRunner, "_result", result)
+    run = open_sweep(tmp_path / "run", replace(config, recipe=replace(config.recipe, epochs=1)))
+    with pytest.raises(GenoslimError, match=r"^2 of 3 seeds of the baseline collapsed \(stuck\)"):
+        sweep(run, executor=INLINE, report=_quiet)
+    assert len(list(run.folder.glob("trials/*/result.json"))) == 7
+
+
+def test_a_single_baseline_seed_is_warned_of(
+    finished: RunFolder, config: SweepConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = open_sweep(tmp_path / "run", replace(config, seeds=1))
+    for spec in plan(run):
+        shutil.copytree(finished.trials.path(spec), run.trials.path(spec))
+    sweep(run, executor=INLINE, report=_quiet)
+    assert "every layer will be undecided" in caplog.text
 
 
 def test_a_failing_trial_is_named_with_its_cause(
