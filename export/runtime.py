@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import GenoslimError, UsageError
-from ..models.tokenizer import SequenceTokenizer
+from ..models.tokenizer import SequenceTokenizer, normalise
 from .bundle import Bundle
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ BATCH_TOKENS = 4096
 
 _SPREAD = 1.25  # the longest row of a batch is at most this much longer than its shortest
 
+_SPECIALS = 2  # tokens at most that stand for no base: one before, one after
 _CUDA, _CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 _INPUTS, _OUTPUT = ("input_ids", "attention_mask"), "logits"
 
@@ -123,6 +124,17 @@ class Runtime(GraphRunner):
         """Return the calibrated probability of the second label, float32 [n], in input order."""
         logits = self.logits(sequences, batch_tokens=batch_tokens, batch_size=batch_size)
         return to_probabilities(logits, self.bundle.manifest.temperature).astype(np.float32)
+
+    def fits(self, sequences: Sequence[str]) -> list[bool]:
+        """Say of each sequence whether it has no more tokens than the model takes.
+
+        Many N may make too many: they are tokens of their own where k-mers are tokens.
+        """
+        limit = self.tokenizer.max_tokens
+        if limit is None or max(map(len, sequences), default=0) + _SPECIALS <= limit:
+            return [True] * len(sequences)
+        encodings = self.tokenizer.raw.encode_batch_fast([normalise(text) for text in sequences])
+        return [len(encoding.ids) <= limit for encoding in encodings]
 
     def stream(self, sequences: Iterable[str], *, chunk: int = 4096) -> Iterator[float]:
         """Yield probabilities in input order, holding no more than `chunk` sequences at a time."""

@@ -15,7 +15,7 @@ class Status(StrEnum):
     NOT_SNV = "NOT_SNV"
     """Not one base for one base; scored only on demand."""
     TOO_LONG = "TOO_LONG"
-    """An allele of a non-SNV is longer than what the window holds from its centre on."""
+    """A non-SNV's allele is longer than half the window, or the window has too many tokens."""
     REF_MISMATCH = "REF_MISMATCH"
     """REF is not what the FASTA has there."""
     SYMBOLIC = "SYMBOLIC"

@@ -24,6 +24,7 @@ from .pipeline import run_pipeline
 from .record import Record, ScoredRecord, parse_record
 from .sinks import STDOUT, Labels, check_output, open_sink
 from .source import STDIN, display_name, open_lines
+from .status import Status
 from .tally import Tally
 
 __all__ = ["CHECK_REF", "NON_SNV", "Scorer", "score_vcf"]
@@ -44,6 +45,9 @@ class Scorer(Protocol):
     """What scoring needs of a `Runtime`."""
 
     provider: str
+
+    def fits(self, sequences: list[str]) -> Iterable[bool]:
+        """Say of each sequence whether it has no more tokens than the model takes."""
 
     def probabilities(self, sequences: list[str], *, batch_tokens: int) -> Iterable[float]:
         """Return one calibrated probability a sequence, in order."""
@@ -161,8 +165,9 @@ class _Worker:
     done: int = field(default=0, init=False)
 
     def __call__(self, chunk: list[_Judged]) -> list[ScoredRecord]:
-        windows = [v.window for _, verdicts in chunk for v in verdicts if v.window is not None]
         started = time.perf_counter()
+        chunk = self._fitting(chunk)
+        windows = _windows(chunk)
         found = self.scorer.probabilities(windows, batch_tokens=self.batch_tokens)
         self.tally.model_seconds += time.perf_counter() - started
         values = iter(_checked(windows, found))
@@ -173,6 +178,23 @@ class _Worker:
         if self.progress is not None:
             self.progress(self.done)
         return scored
+
+    def _fitting(self, chunk: list[_Judged]) -> list[_Judged]:
+        """Return the chunk with TOO_LONG for windows of more tokens than the model takes."""
+        windows = _windows(chunk)
+        fits = self.scorer.fits(windows)
+        long = {window for window, fit in zip(windows, fits, strict=True) if not fit}
+        if not long:
+            return chunk
+        too_long = Verdict(Status.TOO_LONG)
+        return [
+            _Judged(record, [too_long if v.window in long else v for v in verdicts])
+            for record, verdicts in chunk
+        ]
+
+
+def _windows(chunk: list[_Judged]) -> list[str]:
+    return [v.window for _, verdicts in chunk for v in verdicts if v.window is not None]
 
 
 def _checked(windows: list[str], found: Iterable[float]) -> list[float]:

@@ -16,6 +16,7 @@ import pytest
 from genoslim.errors import GateError, GenoslimError, UsageError
 from genoslim.export.bundle import Bundle
 from genoslim.export.runtime import Runtime
+from genoslim.models.tokenizer import SequenceTokenizer
 from genoslim.score.tally import Tally
 from genoslim.score.vcf import score_vcf
 
@@ -412,6 +413,23 @@ def test_a_probability_that_is_none_is_an_error_and_no_output(
     with pytest.raises(GenoslimError, match=message):
         run(HEADER + snv("chr1", 500))
     assert run.left_over() == set()
+
+
+def test_a_window_of_too_many_tokens_spoils_no_other(
+    run: Run, snv: Snv, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = HEADER + snv("chr1", 500) + snv("chr2", 95) + snv("chr1", 600)
+    free = _values(run(lines))
+    assert [status for _, status in free] == ["OK"] * 3
+    original = SequenceTokenizer.from_folder
+
+    def limited(folder: Path) -> SequenceTokenizer:
+        tokenizer = original(folder)
+        tokenizer.max_tokens = 24
+        return tokenizer
+
+    monkeypatch.setattr(SequenceTokenizer, "from_folder", limited)
+    assert _values(run(lines)) == [free[0], (".", "TOO_LONG"), free[2]]
 
 
 def test_progress_counts_lines(run: Run, many: bytes) -> None:
