@@ -165,6 +165,8 @@ def prune(
     choices = (Choice("baseline", (), "the model as it was"), *choose(judgement))
     store = TrialStore(out / "trials")
     builder = _Builder(run, store, judgement)
+    (baseline,) = builder.models(choices[:1])
+    builder.save(baseline, out)  # first, so that lost weights are told before any training
     setting = setting_of(run, trials=store.folder)
     run_trials(
         builder.missing(choices),

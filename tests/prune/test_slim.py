@@ -234,10 +234,11 @@ def test_lost_weights_are_an_error_that_says_what_to_do(
     for spec in plan(run)[:3]:
         shutil.rmtree(run.trials.checkpoint(spec))
     with pytest.MonkeyPatch.context() as patch:
-        judged = _judged(*[("cornerstone", 0.5)] * 3)
+        judged = _judged(("cornerstone", 0.5), ("neutral", 0.6), ("unfavourable", 0.8))
         patch.setattr("genoslim.prune.slim.judge_run", lambda run, rules: judged)
         with pytest.raises(GenoslimError, match=r"genoslim sweep -o .* makes them again"):
             prune(run, tmp_path / "out", rules=Rules(), executor=INLINE, report=lambda status: None)
+    assert not (tmp_path / "out" / "trials").exists()  # found out before training, not after
 
 
 def test_caveats(finished: RunFolder) -> None:
