@@ -38,7 +38,13 @@ from .manifest import (
 from .runtime import GraphRunner
 from .trace import check_opset, trace
 from .training import TrainingFacts
-from .verify import measure_parity, parity_windows, require_finite, require_parity
+from .verify import (
+    measure_parity,
+    parity_windows,
+    require_finite,
+    require_parity,
+    require_same_tokens,
+)
 from .versions import installed_versions
 
 _LOG = logging.getLogger(__name__)
@@ -93,7 +99,8 @@ def export_checkpoint(
     temperature and the threshold are fitted on its validation split, the metrics computed on
     validation and test, all with the exported graph as scoring will run it.
 
-    GateError if graph and torch differ; then nothing is written and an older bundle stays.
+    GateError if the bundle's logits or tokens differ from the checkpoint's; then nothing is written
+    and an older bundle stays.
     GenoslimError if checkpoint and data do not fit; UsageError for an unknown precision or opset,
     or where `bundle` is a folder with something else in it.
     """
@@ -111,8 +118,10 @@ def export_checkpoint(
     with atomic_folder(bundle) as folder:
         stages.begin("tracing")
         trace(model, folder / GRAPH, opset=opset)
-        _write_companions(model, load_tokenizer(str(checkpoint)), labelled, folder)
+        trained = load_tokenizer(str(checkpoint))
+        _write_companions(model, trained, labelled, folder)
         tokenizer = SequenceTokenizer.from_folder(folder)
+        require_same_tokens(trained, tokenizer, parity_windows(labelled.sequences))
         runner = GraphRunner(folder / GRAPH, tokenizer, device="cpu", threads=threads)
         measured = _measure(model, runner, labelled, stages)
         stages.begin("sealing")

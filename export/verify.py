@@ -10,6 +10,7 @@ import torch
 
 from ..errors import GateError
 from ..models.classifier import Classifier
+from ..models.tokenizer import SequenceTokenizer
 from .manifest import ParityCase, ParityReport
 from .runtime import GraphRunner, to_probabilities
 
@@ -70,6 +71,21 @@ def measure_parity(
         logit_tolerance=logit_tolerance,
         probability_tolerance=probability_tolerance,
     )
+
+
+def require_same_tokens(
+    trained: SequenceTokenizer, exported: SequenceTokenizer, windows: Sequence[str]
+) -> None:
+    """Raise GateError unless both tokenizers, the model's and the bundle's, give the same ids."""
+    for window, wanted, found in zip(
+        windows, trained.encode(windows), exported.encode(windows), strict=True
+    ):
+        if not np.array_equal(wanted, found):
+            raise GateError(
+                "the bundle's tokenizer differs from the checkpoint's, so nothing was written:"
+                f" {window[:24]}... gives {wanted[:6].tolist()}... in the checkpoint and"
+                f" {found[:6].tolist()}... in the bundle ({len(wanted)} and {len(found)} tokens)"
+            )
 
 
 def require_finite(logits: NDArray[np.float32]) -> None:

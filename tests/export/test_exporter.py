@@ -149,6 +149,28 @@ def test_a_wrong_graph_is_refused_and_nothing_is_written(
 
 
 @pytest.mark.usefixtures("quick")
+def test_a_tokenizer_that_came_out_changed_is_refused(
+    make_checkpoint, data_file, tmp_path, monkeypatch
+):
+    write = exporter._write_companions
+
+    def wrong(model, tokenizer, data, folder):
+        write(model, tokenizer, data, folder)
+        path = folder / "tokenizer.json"
+        content = json.loads(path.read_text())
+        vocabulary = content["model"]["vocab"]
+        plain = [token for token in vocabulary if set(token) <= set("ACGT")]
+        ids = [vocabulary[token] for token in plain]
+        vocabulary.update(zip(plain, [*ids[1:], ids[0]], strict=True))
+        path.write_text(json.dumps(content))
+
+    monkeypatch.setattr(exporter, "_write_companions", wrong)
+    with pytest.raises(GateError, match="the bundle's tokenizer differs from the checkpoint's"):
+        export_checkpoint(make_checkpoint(), data_file, tmp_path / "bundle", threads=1)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("quick")
 def test_the_refusal_gives_the_figures(make_checkpoint, data_file, tmp_path, monkeypatch):
     trace = exporter.trace
 
