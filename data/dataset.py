@@ -358,6 +358,7 @@ def _checked_header(table: pa.Table) -> dict[str, Any]:
         header = json.loads(raw or b"{}")
     except ValueError:
         header = {}
+    header = header if isinstance(header, dict) else {}
     found = (header.get("format"), header.get("format_version"))
     if found[0] != FORMAT or not {"metadata", "fingerprint"} <= set(header):
         raise GenoslimError(
@@ -369,7 +370,7 @@ def _checked_header(table: pa.Table) -> dict[str, Any]:
             f"format version {found[1]}; this genoslim reads version {FORMAT_VERSION}:"
             " make the file again with `genoslim data ...`"
         )
-    return dict(header)
+    return header
 
 
 def _check_columns(table: pa.Table) -> None:

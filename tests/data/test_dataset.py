@@ -146,6 +146,7 @@ def with_version(table: pa.Table) -> pa.Table:
         (lambda t: t.drop_columns(["split"]), "no column 'split'; found contig"),
         (lambda t: t.append_column("x", t["label"]), "unknown column 'x'"),
         (lambda t: t.replace_schema_metadata(None), "without genoslim's metadata"),
+        (lambda t: t.replace_schema_metadata({b"genoslim": b"[]"}), "without genoslim's metadata"),
         (with_version, "format version 99; this genoslim reads version 1"),
         (with_column("label", [0] * 12, pa.int64()), "column 'label' is of type int64; expected"),
         (with_column("label", [7] * 12, pa.int8()), "row 0: label 7"),
