@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from genoslim.files import atomic_folder, atomic_path, sha256, write_json
+from genoslim.errors import GenoslimError
+from genoslim.files import atomic_folder, atomic_path, sha256, write_json, write_text
 
 
 def test_sha256_is_that_of_the_content(tmp_path: Path) -> None:
@@ -23,9 +24,8 @@ def test_sha256_is_that_of_the_content(tmp_path: Path) -> None:
 def test_a_file_that_fails_leaves_the_old_one(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "result.json"
     write_json(path, {"b": 1, "a": [2]})
-    with pytest.raises(RuntimeError), atomic_path(path) as temporary:
-        temporary.write_text("half")
-        raise RuntimeError
+    with pytest.raises(UnicodeEncodeError), atomic_path(path) as temporary:
+        temporary.write_text("half\N{SNOWMAN}", encoding="ascii")
     assert json.loads(path.read_text()) == {"a": [2], "b": 1}
     assert [p.name for p in path.parent.iterdir()] == ["result.json"]
 
@@ -54,6 +54,35 @@ def test_a_folder_that_fails_leaves_the_old_one(tmp_path: Path) -> None:
         raise RuntimeError
     assert [p.name for p in folder.iterdir()] == ["old"]
     assert [p.name for p in tmp_path.iterdir()] == ["folder"]
+
+
+def test_the_old_folder_comes_back_if_the_new_one_cannot_take_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    (folder / "old").write_text("old")
+    replace = Path.replace
+
+    def fail_for_new(self: Path, target: Path) -> Path:
+        if self.name.startswith(".tmp-"):
+            raise OSError("no")
+        return replace(self, target)
+
+    with pytest.raises(OSError, match="no"), atomic_folder(folder):
+        monkeypatch.setattr(Path, "replace", fail_for_new)
+    assert (folder / "old").read_text() == "old"
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder"])
+def test_what_is_no_file_is_never_replaced(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "there"
+    os.mkfifo(path) if kind == "pipe" else path.mkdir()
+    with pytest.raises(GenoslimError, match="there: is no regular file"):
+        write_text(path, "text")
+    assert not path.is_file()
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_permissions_are_those_of_ordinary_files(tmp_path: Path) -> None:
