@@ -1,6 +1,6 @@
 """Make the small models in `models/shipped/`: masked-token pretraining on simulated sequence.
 
-    python tools/pretrain_shipped.py dnabert2        # or nt, nt_v2; about ten minutes each on one core
+    python tools/pretrain_shipped.py dnabert2    # or nt, nt_v2; about ten minutes, one thread
 
 Nothing is downloaded. The result is a function of the constants below and of torch's version.
 """
