@@ -197,6 +197,7 @@ def _decide(results: Sequence[ModelResult], settings: Settings) -> Decision:
             speed_up=result.speed_up,
             p95=result.measurement.latency.p95,
             size=result.subject.size,
+            auroc_low=result.quality.interval.low,
             lower_bound=result.comparison.noninferiority.lower_bound if result.comparison else 0.0,
             noninferior=result.comparison is None or result.comparison.noninferiority.passed,
         )

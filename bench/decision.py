@@ -5,10 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+_CHANCE = 0.5
+
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """What the decision looks at. `speed_up` is against the baseline, `p95` in seconds."""
+    """What the decision looks at. `speed_up` is against the baseline, `p95` in seconds.
+
+    `auroc_low` is the lower end of the AUROC's interval, `lower_bound` the one-sided lower bound of
+    its difference to the baseline's.
+    """
 
     name: str
     digest: str
@@ -16,6 +22,7 @@ class Candidate:
     speed_up: float
     p95: float
     size: int
+    auroc_low: float
     lower_bound: float
     noninferior: bool
 
@@ -35,14 +42,20 @@ def decide(
 ) -> Decision:
     """Choose among `candidates`, of which one is the baseline.
 
-    Eligible is what is non-inferior to the baseline at `margin` (the baseline itself is), within
-    the limit on the 95th percentile of latency, and no copy of a model named before. Of these the
+    Eligible is what is shown to be better than chance, non-inferior to the baseline at `margin` (the
+    baseline itself is), within the limit on the 95th percentile of latency, and no copy of a model
+    named before; nothing is if the baseline is no better than chance, since being as good as that
+    says nothing. Of these the
     fastest at batch 1 is chosen; equally fast ones by size, then by the order they were named in.
     The gate passes if a model other than the baseline is eligible, or, when there is nothing but
     the baseline and copies of it, if the baseline is. Name the baseline first.
     """
+    reference = next(candidate for candidate in candidates if candidate.baseline)
     faults = {
-        candidate.name: _faults(candidate, candidates[:place], margin, max_p95_ms)
+        candidate.name: [
+            *_against_chance(candidate, reference),
+            *_faults(candidate, candidates[:place], margin, max_p95_ms),
+        ]
         for place, candidate in enumerate(candidates)
     }
     eligible = [candidate for candidate in candidates if not faults[candidate.name]]
@@ -59,6 +72,18 @@ def decide(
             for candidate in candidates
         },
     )
+
+
+def _against_chance(candidate: Candidate, baseline: Candidate) -> list[str]:
+    """Return what speaks against models that may know nothing, and against their followers."""
+    if candidate.auroc_low <= _CHANCE:
+        return [
+            "not shown to be better than chance: the lower end of its AUROC's interval,"
+            f" {candidate.auroc_low:.4f}, is not above {_CHANCE:g}"
+        ]
+    if baseline.auroc_low <= _CHANCE:
+        return ["the baseline is not shown to be better than chance: nothing follows from it"]
+    return []
 
 
 def _faults(
@@ -100,7 +125,10 @@ def _reason(candidate: Candidate, faults: list[str], best: Candidate | None) -> 
 def _summary(best: Candidate | None, passed: bool, margin: float, max_p95_ms: float | None) -> str:
     limit = "" if max_p95_ms is None else f" with p95 within {max_p95_ms:g} ms"
     if best is None:
-        return f"deploy none: no model is non-inferior at a margin of {margin:g}{limit}"
+        return (
+            "deploy none: no model is better than chance and non-inferior"
+            f" at a margin of {margin:g}{limit}"
+        )
     if not passed:
         return (
             f"keep the baseline {best.name}: no other model is shown to be non-inferior"

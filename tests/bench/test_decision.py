@@ -17,6 +17,7 @@ def candidate(name: str, **changes: Any) -> Candidate:
         "speed_up": 2.0,
         "p95": 0.010,
         "size": 100,
+        "auroc_low": 0.7,
         "lower_bound": -0.005,
         "noninferior": True,
     }
@@ -66,7 +67,8 @@ def test_the_latency_limit_binds_every_model() -> None:
     none = decide([FULL, candidate("a")], margin=0.01, max_p95_ms=1)
     assert (none.deploy, none.passed) == (None, False)
     assert none.summary == (
-        "deploy none: no model is non-inferior at a margin of 0.01 with p95 within 1 ms"
+        "deploy none: no model is better than chance and non-inferior"
+        " at a margin of 0.01 with p95 within 1 ms"
     )
 
 
@@ -127,3 +129,18 @@ def test_what_is_chosen_is_always_allowed(others: list[Candidate], limit: float 
         assert best.speed_up == pytest.approx(max(model.speed_up for model in allowed))
     assert set(found.reasons) == {model.name for model in models}
     assert sum(reason.startswith("chosen") for reason in found.reasons.values()) == bool(allowed)
+
+
+def test_a_model_no_better_than_chance_is_never_chosen() -> None:
+    found = decide([FULL, candidate("guess", auroc_low=0.5)], margin=0.5)
+    assert (found.deploy, found.passed) == ("full", False)
+    assert "0.5000, is not above 0.5" in found.reasons["guess"]
+
+
+def test_nothing_follows_from_a_baseline_no_better_than_chance() -> None:
+    guess = candidate("full", baseline=True, auroc_low=0.449)
+    found = decide([guess, candidate("a", speed_up=9.0, lower_bound=0.02)], margin=0.01)
+    assert (found.deploy, found.passed) == (None, False)
+    assert "0.4490, is not above 0.5" in found.reasons["full"]
+    assert "nothing follows" in found.reasons["a"]
+    assert found.summary.startswith("deploy none")
