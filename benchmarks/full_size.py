@@ -23,8 +23,6 @@ from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any
 
-from _common import show, show_machine
-
 VARIANTS = 200
 WINDOW = 512
 DROPPED = (2, 5, 8)
@@ -190,6 +188,9 @@ def main() -> None:
             parser.error(f"{name}: not one of {', '.join(CONFIGS)}")
         with tempfile.TemporaryDirectory() as folder:
             rows += measure(name, Path(folder), options)
+    # Only now: it imports torch, and a child's peak memory counts what its parent held at the fork.
+    from _common import show, show_machine
+
     show_machine(len(os.sched_getaffinity(0)))
     show(f"random weights, {WINDOW} bp", ["model", "step", "time", "peak memory"], rows)
 
