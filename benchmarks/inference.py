@@ -1,4 +1,4 @@
-"""Forward passes of random DNABERT-2 networks: eager attention, fused attention, ONNX Runtime.
+"""Forward passes of random DNABERT-2 networks: torch, ONNX Runtime and, if installed, OpenVINO.
 
 python benchmarks/inference.py [--smoke] [--widths 768] [--depths 12 6] [--batches 1 8]
                                [--tokens 128] [--threads N] [--repeats N]
@@ -12,6 +12,8 @@ import itertools
 import math
 import tempfile
 from collections.abc import Callable
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -34,6 +36,9 @@ from genoslim.export.runtime import GraphRunner
 from genoslim.export.trace import trace
 from genoslim.models.classifier import Classifier
 
+Graph = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""Logits from token ids and attention mask."""
+
 _FUSED = "torch.nn.functional.scaled_dot_product_attention"
 
 
@@ -46,9 +51,9 @@ def main() -> None:
     for width, depth in itertools.product(options.widths, options.depths):
         model = random_classifier(width=width, layers=depth)
         with tempfile.TemporaryDirectory() as folder:
-            runner = _exported(model, Path(folder), options.threads)
+            graphs = _exported(model, Path(folder), options.threads)
             for batch, tokens in itertools.product(options.batches, options.tokens):
-                times = interleaved(_calls(model, runner, batch, tokens), options.repeats)
+                times = interleaved(_calls(model, graphs, batch, tokens), options.repeats)
                 title = f"{depth} layers x {width} wide, {batch} x {tokens} tokens"
                 show(title, HEADER, compared(times, batch, "windows"))
 
@@ -61,14 +66,33 @@ def eager_attention(
     return torch.softmax(scores if attn_mask is None else scores + attn_mask, dim=-1) @ value
 
 
-def _exported(model: Classifier, folder: Path, threads: int) -> GraphRunner:
-    trace(model, folder / "model.onnx")
+def _exported(model: Classifier, folder: Path, threads: int) -> dict[str, Graph]:
+    """Export once; return each runtime's call on that graph."""
+    path = folder / "model.onnx"
+    trace(model, path)
     no_tokenizer: Any = None  # only `run` is called
-    return GraphRunner(folder / "model.onnx", no_tokenizer, device="cpu", threads=threads)
+    graphs: dict[str, Graph] = {
+        "ONNX Runtime": GraphRunner(path, no_tokenizer, device="cpu", threads=threads).run
+    }
+    if find_spec("openvino"):
+        graphs["OpenVINO"] = _openvino(path, threads)
+    return graphs
+
+
+def _openvino(path: Path, threads: int) -> Graph:
+    import openvino
+
+    settings = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32"}
+    compiled = openvino.Core().compile_model(path, "CPU", settings)
+
+    def run(ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        return np.asarray(compiled({"input_ids": ids, "attention_mask": mask})[0])
+
+    return run
 
 
 def _calls(
-    model: Classifier, runner: GraphRunner, batch: int, tokens: int
+    model: Classifier, graphs: dict[str, Graph], batch: int, tokens: int
 ) -> dict[str, Callable[[], np.ndarray]]:
     ids = np.random.default_rng(0).integers(5, VOCABULARY, (batch, tokens))
     mask = np.ones_like(ids)
@@ -81,10 +105,10 @@ def _calls(
         with mock.patch(_FUSED, eager_attention):
             return fused()
 
-    calls = {
+    calls: dict[str, Callable[[], np.ndarray]] = {
         "torch, eager attention": eager,
         "torch, fused attention": fused,
-        "ONNX Runtime": lambda: runner.run(ids, mask),
+        **{name: partial(run, ids, mask) for name, run in graphs.items()},
     }
     for name, call in calls.items():
         np.testing.assert_allclose(call(), fused(), atol=1e-4, err_msg=name)
