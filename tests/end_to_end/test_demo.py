@@ -39,7 +39,7 @@ class TestDemo:
     def test_the_models_have_learnt(self, demo: Path) -> None:
         bench = json.loads((demo / "bench" / "bench.json").read_text())
         baseline = bench["models"][0]
-        assert baseline["quality"]["auroc"]["auroc"] > 0.75
+        assert baseline["quality"]["metrics"]["auroc"] > 0.75
 
     def test_slim_models_are_smaller(self, demo: Path) -> None:
         pruned = json.loads((demo / "slim" / "prune.json").read_text())
