@@ -28,8 +28,8 @@ class _Stopped(Exception):  # noqa: N818
 class _Stages:
     """The threads of one run; the first error of any of them sets `stop`."""
 
-    def __init__(self) -> None:
-        self.stop = threading.Event()
+    def __init__(self, stop: threading.Event) -> None:
+        self.stop = stop
         self.error: BaseException | None = None
         self._threads: list[threading.Thread] = []
 
@@ -91,14 +91,21 @@ class _Pipe(Generic[_A]):
             yield item[0]
 
 
-def run_pipeline(make: Iterable[_A], work: Callable[[_A], _B], take: Callable[[_B], None]) -> None:
+def run_pipeline(
+    make: Iterable[_A],
+    work: Callable[[_A], _B],
+    take: Callable[[_B], None],
+    *,
+    stop: threading.Event | None = None,
+) -> None:
     """Run `take(work(item))` for every item of `make`, the three at once.
 
     `work` runs in the calling thread, which is also where an interrupt arrives. Raises whatever a
     stage raises. When it returns or raises, `make` and `take` are not running any more; only a
-    thread that hangs in a blocked read or write is left behind after some seconds.
+    thread that hangs in a blocked read or write is left behind after some seconds. `stop` is set
+    as soon as the run is to end, so that a `make` that waits for data can give up.
     """
-    stages = _Stages()
+    stages = _Stages(threading.Event() if stop is None else stop)
     made: _Pipe[_A] = _Pipe(stages.stop)
     done: _Pipe[_B] = _Pipe(stages.stop)
     stages.start("genoslim-read", lambda: made.fill(make))

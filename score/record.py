@@ -96,9 +96,12 @@ def format_probability(value: float | None) -> str:
 
 
 def _extend(info: bytes, ours: bytes) -> bytes:
-    """Append to an INFO column, which may be missing (`.`) or hold our fields already."""
+    """Append to an INFO column, which may be missing (`.`) or hold our fields already.
+
+    Semicolons at its end, which separate nothing, go, so that annotating again changes nothing.
+    """
     if b"GS_" in info:
-        info = _OURS.sub(b"", info).removeprefix(b";")
-    if info in (b"", b"."):
-        return ours
-    return info + (b"" if info.endswith(b";") else b";") + ours
+        bare = _OURS.sub(b"", info)
+        info = bare if info.startswith(b";") else bare.removeprefix(b";")
+    info = info.rstrip(b";")
+    return ours if info in (b"", b".") else info + b";" + ours

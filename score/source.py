@@ -7,19 +7,22 @@ compared), and BGZF without the empty block that ends it (so a cut between two b
 from __future__ import annotations
 
 import io
+import select
 import sys
+import threading
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, Protocol, cast
 
 from ..errors import GenoslimError
 from .bgzf import END_OF_FILE, is_bgzf
 
 STDIN = "-"
 _BLOCK = 1 << 18
+_PATIENCE = 0.1
 _GZIP = b"\x1f\x8b"
 _GZIP_WRAPPER = 31
 _OTHERS = {
@@ -35,15 +38,18 @@ _OTHERS = {
 
 
 @contextmanager
-def open_lines(name: str) -> Iterator[Iterator[bytes]]:
+def open_lines(name: str, stop: threading.Event | None = None) -> Iterator[Iterator[bytes]]:
     """Open a VCF (`-`: stdin) and give its lines, line ends included.
+
+    Once `stop` is set, stdin is not waited for any more: the lines end.
 
     GenoslimError, here or while reading: no such file, not a VCF by its first bytes, truncated,
     damaged.
     """
     with _open_stream(name) as stream:
         shown = display_name(name)
-        yield _lines(_checked(_plain(_blocks(stream, shown), shown), shown))
+        awaited = _Awaited(stream, stop) if stop and _is_descriptor(name, stream) else stream
+        yield _lines(_checked(_plain(_blocks(awaited, shown), shown), shown))
 
 
 def display_name(name: str) -> str:
@@ -65,6 +71,11 @@ def _open_stream(name: str) -> Iterator[BinaryIO]:
         yield cast("BinaryIO", stream)
 
 
+def _is_descriptor(name: str, stream: BinaryIO) -> bool:
+    """Say whether this is stdin as the system's own stream, which can be waited for."""
+    return name == STDIN and isinstance(stream, io.FileIO)
+
+
 def _stdin() -> BinaryIO:
     """Return unbuffered stdin, whose read takes no lock that the interpreter wants when it ends."""
     if sys.stdin is None:  # the process was started with stdin closed
@@ -75,7 +86,32 @@ def _stdin() -> BinaryIO:
         return sys.stdin.buffer
 
 
-def _blocks(stream: BinaryIO, name: str) -> Iterator[bytes]:
+class _Reads(Protocol):
+    """What blocks are read from."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return up to `size` bytes, none at the end."""
+
+
+class _Awaited:
+    """A stream whose reader is never stuck in a read that no data ends, so that it can be joined.
+
+    An interpreter that ends while a thread is inside such a read may crash.
+    """
+
+    def __init__(self, stream: BinaryIO, stop: threading.Event) -> None:
+        self._stream = stream
+        self._stop = stop
+
+    def read(self, size: int, /) -> bytes:
+        """Return up to `size` bytes, none at the end or when stopped."""
+        while not self._stop.is_set():
+            if select.select([self._stream], [], [], _PATIENCE)[0]:
+                return self._stream.read(size)
+        return b""
+
+
+def _blocks(stream: _Reads, name: str) -> Iterator[bytes]:
     try:
         while block := stream.read(_BLOCK):
             yield block

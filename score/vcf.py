@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import shlex
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -97,7 +98,8 @@ def score_vcf(
     manifest = opened.manifest
     scorer: Scorer = Runtime(opened, device=device, threads=threads)
     tally = _new_tally(opened, scorer, input, output, check_ref)
-    with open_lines(input) as lines, Genome(fasta) as genome:
+    stop = threading.Event()
+    with open_lines(input, stop) as lines, Genome(fasta) as genome:
         header = Header.read(lines, display_name(input))
         _compare_assemblies(tally, header, genome, assembly)
         annotated = header.annotated(
@@ -115,7 +117,7 @@ def score_vcf(
         reader = _Reader(lines, judge, fatal=check_ref == "exit", name=display_name(input))
         worker = _Worker(scorer, batch_tokens, tally, progress)
         with open_sink(output, annotated, Labels(manifest.label_names, manifest.threshold)) as sink:
-            run_pipeline(reader, worker, sink.write)
+            run_pipeline(reader, worker, sink.write, stop=stop)
     _close(tally, judge, started)
     if summary is not None:
         write_json(summary, tally.to_dict())
