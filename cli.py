@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
@@ -94,6 +95,30 @@ def _ended_by_sigterm() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, previous)
+
+
+@contextmanager
+def _left_at_once() -> Iterator[None]:
+    """Leave the process as soon as an interrupt has been cleaned up after.
+
+    The interpreter's own end may crash if a signal came while native code started its threads.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        click.echo("genoslim: interrupted", err=True)
+        _leave(128 + signal.SIGINT)
+    except SystemExit as end:
+        if end.code != 128 + signal.SIGTERM:
+            raise
+        _leave(128 + signal.SIGTERM)
+
+
+def _leave(code: int) -> NoReturn:
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
 
 
 def _model_option(required: bool) -> _Decorator:
@@ -416,7 +441,7 @@ def score(bundle: Path, fasta: Path, input_: str, output: str, **options: Any) -
     """
     from .score.console import score_on_console
 
-    with _ended_by_sigterm():
+    with _left_at_once(), _ended_by_sigterm():
         score_on_console(bundle, fasta, input_, output, **options)
 
 

@@ -15,7 +15,7 @@ from typing import Generic, TypeVar
 
 _DEPTH = 2
 _PATIENCE = 0.1
-_FAREWELL = 2.0
+_FAREWELL = 5.0
 
 _A = TypeVar("_A")
 _B = TypeVar("_B")
@@ -44,7 +44,8 @@ class _Stages:
         """Stop every thread and wait for it, for some seconds at most."""
         self.stop.set()
         for thread in self._threads:
-            thread.join(_FAREWELL)
+            if thread.ident is not None:
+                thread.join(_FAREWELL)
 
     def _guarded(self, body: Callable[[], None]) -> None:
         try:
