@@ -42,13 +42,13 @@ def decide(
 ) -> Decision:
     """Choose among `candidates`, of which one is the baseline.
 
-    Eligible is what is shown to be better than chance, non-inferior to the baseline at `margin` (the
-    baseline itself is), within the limit on the 95th percentile of latency, and no copy of a model
-    named before; nothing is if the baseline is no better than chance, since being as good as that
-    says nothing. Of these the
-    fastest at batch 1 is chosen; equally fast ones by size, then by the order they were named in.
-    The gate passes if a model other than the baseline is eligible, or, when there is nothing but
-    the baseline and copies of it, if the baseline is. Name the baseline first.
+    Eligible is what is shown to be better than chance, non-inferior to the baseline at `margin`
+    (the baseline itself is), within the limit on the 95th percentile of latency, and no copy of a
+    model named before; nothing is if the baseline is no better than chance, since being as good as
+    that says nothing. Of these the fastest at batch 1 is chosen; equally fast ones by size, then
+    by the order they were named in. The gate passes if a model other than the baseline is
+    eligible, or, when there is nothing but the baseline and copies of it, if the baseline is. Name
+    the baseline first.
     """
     reference = next(candidate for candidate in candidates if candidate.baseline)
     faults = {
