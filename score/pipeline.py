@@ -109,9 +109,9 @@ def run_pipeline(
     stages = _Stages(threading.Event() if stop is None else stop)
     made: _Pipe[_A] = _Pipe(stages.stop)
     done: _Pipe[_B] = _Pipe(stages.stop)
-    stages.start("genoslim-read", lambda: made.fill(make))
-    last = stages.start("genoslim-write", lambda: _each(take, done))
-    try:
+    try:  # from the first thread on: an interrupt may come while they start
+        stages.start("genoslim-read", lambda: made.fill(make))
+        last = stages.start("genoslim-write", lambda: _each(take, done))
         done.fill(work(item) for item in made)  # unlike map, no StopIteration ends it quietly
         last.join()
     except _Stopped:

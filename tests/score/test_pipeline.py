@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Iterator
@@ -105,3 +106,19 @@ def test_an_interrupt_in_the_middle_stage_ends_the_others() -> None:
 
 def test_nothing_to_do() -> None:
     run_pipeline([], lambda item: item, lambda item: pytest.fail(str(item)))
+
+
+def test_an_interrupt_while_threads_start_leaves_none_running(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    start = threading.Thread.start
+
+    def interrupted(thread: threading.Thread) -> None:
+        if thread.name == "genoslim-write":
+            raise KeyboardInterrupt
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run_pipeline(itertools.count(), lambda item: item, lambda _: None)
+    assert _no_threads_left()
