@@ -15,6 +15,7 @@ from torch.export import Dim
 
 from ..errors import GenoslimError, UsageError
 from ..models.classifier import Classifier
+from ..models.inference import for_inference
 
 OPSETS = range(18, 23)
 """Opsets that may be asked for. From 23 on attention is one operator that runtimes disagree on."""
@@ -44,7 +45,8 @@ def trace(
     """Write `model`, in evaluation mode and float32, to the ONNX file `graph`.
 
     Inputs `input_ids` and `attention_mask`, int64 [batch, tokens]; output `logits`, float32
-    [batch, labels]; batch and tokens are dynamic. The file holds no path, no stack trace and no
+    [batch, labels]; batch and tokens are dynamic. What is written is the network that
+    `models.inference.for_inference` makes of `model`. The file holds no path, no stack trace and no
     time: the same checkpoint gives the same bytes under the same versions. Weights above
     `external_bytes` go to `<graph>.data` beside it.
     """
@@ -53,7 +55,7 @@ def trace(
     dynamic = {0: Dim.DYNAMIC, 1: Dim.DYNAMIC}
     with _quiet():
         program = torch.onnx.export(
-            _NamedInputs(model).eval(),
+            _NamedInputs(for_inference(model)).eval(),
             (example, torch.ones_like(example)),
             dynamo=True,
             opset_version=opset,

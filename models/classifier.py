@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from ..errors import GenoslimError
 from .families import CONFIG_FILE, token_limit
@@ -147,23 +148,61 @@ def _number(raw: Mapping[str, Any], key: str, default: float) -> float:
 class Context(NamedTuple):
     """What every block of one forward pass reads beside the hidden states.
 
-    `bias` [B or 1, heads or 1, T, T or 1 x T] is added to the attention scores; `rotary` holds the
-    cosines and sines [T, head size / 2] of rotary positions, or None without them.
+    `input_ids` are the tokens [B, T]; `bias` [B or 1, heads or 1, T, T or 1 x T] is added to the
+    attention scores; `rotary` holds the cosines and sines [T, head size / 2] of rotary positions,
+    or None without them.
     """
 
+    input_ids: Tensor
     bias: Tensor
     rotary: tuple[Tensor, Tensor] | None = None
 
     def first(self) -> Context:
         """Return the context that a query at position 0 sees."""
+        ids, bias = self.input_ids[:, :1], self.bias[:, :, :1]
         if self.rotary is None:
-            return Context(self.bias[:, :, :1])
+            return Context(ids, bias)
         cosines, sines = self.rotary
-        return Context(self.bias[:, :, :1], (cosines[:1], sines[:1]))
+        return Context(ids, bias, (cosines[:1], sines[:1]))
+
+
+class Projection(NamedTuple):
+    """Weight [H, H] and bias [H] of a block's query, key or value; None is a bias of 0."""
+
+    weight: Tensor
+    bias: Tensor | None
+
+
+class GatedLinear(nn.Module):
+    """A linear layer without bias whose outputs are the two halves of a gated MLP's entry."""
+
+    def __init__(self, inputs: int, inner: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(2 * inner, inputs))
+
+    def forward(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the gate and the value, both [..., inner], of hidden states [..., inputs]."""
+        gate, value = functional.linear(hidden, self.weight).chunk(2, dim=-1)
+        return gate, value
 
 
 class Block(nn.Module, ABC):
-    """One transformer block."""
+    """One transformer block.
+
+    Every block has, under the official names, `attention.self`, called with hidden states, context
+    and `first_only`, and `attention.output.dense`. `rotary` says whether positions turn its keys.
+    """
+
+    heads: int
+    rotary: bool
+
+    @abstractmethod
+    def attention_entry(self, hidden: Tensor) -> Tensor:
+        """Return what queries, keys and values are projected from."""
+
+    @abstractmethod
+    def projections(self) -> tuple[Projection, Projection, Projection]:
+        """Return the query's, the key's and the value's, views of the weights where possible."""
 
     @abstractmethod
     def forward(self, hidden: Tensor, context: Context, *, first_only: bool = False) -> Tensor:
@@ -175,7 +214,12 @@ class Block(nn.Module, ABC):
 
 
 class Backbone(nn.Module, ABC):
-    """Embeddings and a stack of equal blocks."""
+    """Embeddings and a stack of equal blocks.
+
+    `embeddings` is called with input ids and attention mask and returns the hidden states.
+    """
+
+    embeddings: nn.Module
 
     @property
     @abstractmethod
@@ -183,8 +227,20 @@ class Backbone(nn.Module, ABC):
         """The stack, first block first."""
 
     @abstractmethod
-    def embed(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Context]:
-        """Return the hidden states [B, T, H] that enter the first block, and the context."""
+    def entry_table(self) -> Tensor | None:
+        """Return what `embeddings` gives for every token id [V, H].
+
+        None if that depends on more than the id, except at padded positions, which nothing reads.
+        """
+
+    @abstractmethod
+    def embed(
+        self, input_ids: Tensor, attention_mask: Tensor, *, first_only: bool = False
+    ) -> tuple[Tensor, Context]:
+        """Return the hidden states [B, T, H] that enter the first block, and the context.
+
+        With `first_only`, no query but that of position 0 will need the context.
+        """
 
     @abstractmethod
     def finish(self, hidden: Tensor, attention_mask: Tensor) -> Tensor:
@@ -204,8 +260,8 @@ class Backbone(nn.Module, ABC):
 
     def first_hidden_state(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Return the encoder's output at `<cls>` alone [B, H], without the work for the rest."""
-        hidden, context = self.embed(input_ids, attention_mask)
         *body, last = self.blocks
+        hidden, context = self.embed(input_ids, attention_mask, first_only=not body)
         for block in body:
             hidden = block(hidden, context)
         first = last(hidden, context, first_only=True)
@@ -289,6 +345,22 @@ class NativeClassifier(Classifier):
     def last_hidden_state(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """See `Classifier.last_hidden_state`."""
         return self.backbone.last_hidden_state(input_ids, attention_mask)
+
+
+def split_heads(projected: Tensor, heads: int) -> Tensor:
+    """Return [B, heads, T, head size] from [B, T, H]."""
+    batch, tokens, width = projected.shape
+    return projected.view(batch, tokens, heads, width // heads).transpose(1, 2)
+
+
+def rotate(vectors: Tensor, rotary: tuple[Tensor, Tensor] | None) -> Tensor:
+    """Rotate pairs (i, i + d/2) of [B, heads, T, d] (Su et al. 2021, arXiv 2104.09864)."""
+    if rotary is None:
+        return vectors
+    cosines, sines = rotary
+    left, right = vectors.chunk(2, dim=-1)
+    rotated = (left * cosines - right * sines, right * cosines + left * sines)
+    return torch.cat(rotated, dim=-1)
 
 
 def padding_bias(attention_mask: Tensor, dtype: torch.dtype) -> Tensor:

@@ -12,7 +12,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .classifier import Backbone, Block, Context, NativeClassifier, NativeConfig, padding_bias
+from .classifier import (
+    Backbone,
+    Block,
+    Context,
+    GatedLinear,
+    NativeClassifier,
+    NativeConfig,
+    Projection,
+    padding_bias,
+)
 
 
 def alibi_slopes(heads: int) -> list[float]:
@@ -37,7 +46,7 @@ class _Embeddings(nn.Module):
         self.LayerNorm = nn.LayerNorm(width, eps=config.layer_norm_eps)
         self.dropout = nn.Dropout(config.hidden_dropout)
 
-    def forward(self, input_ids: Tensor) -> Tensor:
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         words: Tensor = self.word_embeddings(input_ids)
         hidden: Tensor = self.dropout(self.LayerNorm(words + self.token_type_embeddings.weight[0]))
         return hidden
@@ -50,8 +59,9 @@ class _SelfAttention(nn.Module):
         self.dropout = config.attention_dropout
         self.Wqkv = nn.Linear(config.hidden_size, 3 * config.hidden_size)
 
-    def forward(self, hidden: Tensor, bias: Tensor, first_only: bool) -> Tensor:
+    def forward(self, hidden: Tensor, context: Context, first_only: bool) -> Tensor:
         query, key, value = self._first(hidden) if first_only else self._all(hidden)
+        bias = context.first().bias if first_only else context.bias
         mixed = functional.scaled_dot_product_attention(
             query, key, value, attn_mask=bias, dropout_p=self.dropout if self.training else 0.0
         )
@@ -95,9 +105,9 @@ class _Attention(nn.Module):
         self.self = _SelfAttention(config)
         self.output = _SelfOutput(config)
 
-    def forward(self, hidden: Tensor, bias: Tensor, first_only: bool) -> Tensor:
+    def forward(self, hidden: Tensor, context: Context, first_only: bool) -> Tensor:
         residual = hidden[:, :1] if first_only else hidden
-        output: Tensor = self.output(self.self(hidden, bias, first_only), residual)
+        output: Tensor = self.output(self.self(hidden, context, first_only), residual)
         return output
 
 
@@ -105,13 +115,13 @@ class _GatedMLP(nn.Module):
     def __init__(self, config: NativeConfig) -> None:
         super().__init__()
         width, inner = config.hidden_size, config.intermediate_size
-        self.gated_layers = nn.Linear(width, 2 * inner, bias=False)
+        self.gated_layers = GatedLinear(width, inner)
         self.wo = nn.Linear(inner, width)
         self.layernorm = nn.LayerNorm(width, eps=config.layer_norm_eps)
         self.dropout = nn.Dropout(config.hidden_dropout)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        gate, value = self.gated_layers(hidden).chunk(2, dim=-1)
+        gate, value = self.gated_layers(hidden)
         inner = self.dropout(functional.gelu(gate) * value)
         output: Tensor = self.layernorm(self.wo(inner) + hidden)
         return output
@@ -122,14 +132,24 @@ class DnaBert2Block(Block):
 
     def __init__(self, config: NativeConfig) -> None:
         super().__init__()
+        self.heads, self.rotary = config.num_attention_heads, False
         self.attention = _Attention(config)
         self.mlp = _GatedMLP(config)
 
     def forward(self, hidden: Tensor, context: Context, *, first_only: bool = False) -> Tensor:
         """See `Block.forward`."""
-        bias = context.first().bias if first_only else context.bias
-        output: Tensor = self.mlp(self.attention(hidden, bias, first_only))
+        output: Tensor = self.mlp(self.attention(hidden, context, first_only))
         return output
+
+    def attention_entry(self, hidden: Tensor) -> Tensor:
+        """Return the hidden states themselves."""
+        return hidden
+
+    def projections(self) -> tuple[Projection, Projection, Projection]:
+        """See `Block.projections`."""
+        joined = self.attention.self.Wqkv
+        query, key, value = map(Projection, joined.weight.chunk(3), joined.bias.chunk(3))
+        return query, key, value
 
 
 class _Encoder(nn.Module):
@@ -150,6 +170,7 @@ class _Pooler(nn.Module):
 class DnaBert2Backbone(Backbone):
     """Embeddings and blocks; the output at padded positions is exactly 0."""
 
+    embeddings: _Embeddings
     slopes: Tensor
 
     def __init__(self, config: NativeConfig, *, pooler: bool) -> None:
@@ -167,13 +188,23 @@ class DnaBert2Backbone(Backbone):
         """The stack, first block first."""
         return self.encoder.layer
 
-    def embed(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Context]:
+    def entry_table(self) -> Tensor:
+        """Return the embeddings of every token id [V, H]: positions come in with ALiBi only."""
+        ids = torch.arange(len(self.embeddings.word_embeddings.weight), device=self.slopes.device)
+        table: Tensor = self.embeddings(ids, torch.ones_like(ids))
+        return table
+
+    def embed(
+        self, input_ids: Tensor, attention_mask: Tensor, *, first_only: bool = False
+    ) -> tuple[Tensor, Context]:
         """See `Backbone.embed`; the context holds ALiBi plus padding, built once a forward."""
-        hidden = self.embeddings(input_ids)
+        hidden: Tensor = self.embeddings(input_ids, attention_mask)
         positions = torch.arange(input_ids.shape[1], device=input_ids.device)
-        distances = (positions[:, None] - positions[None, :]).abs()
+        asking = positions[:1] if first_only else positions
+        distances = (asking[:, None] - positions[None, :]).abs()
         alibi = -self.slopes[:, None, None] * distances
-        return hidden, Context(alibi.to(hidden.dtype) + padding_bias(attention_mask, hidden.dtype))
+        bias = alibi.to(hidden.dtype) + padding_bias(attention_mask, hidden.dtype)
+        return hidden, Context(input_ids, bias)
 
     def finish(self, hidden: Tensor, attention_mask: Tensor) -> Tensor:
         """Set padded positions to 0."""

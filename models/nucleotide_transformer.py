@@ -6,11 +6,24 @@ SiLU MLP. Both are pre-LayerNorm. The names of modules are those of the official
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .classifier import Backbone, Block, Context, NativeClassifier, NativeConfig, padding_bias
+from .classifier import (
+    Backbone,
+    Block,
+    Context,
+    GatedLinear,
+    NativeClassifier,
+    NativeConfig,
+    Projection,
+    padding_bias,
+    rotate,
+    split_heads,
+)
 
 _TRAINED_UNMASKED = 1 - 0.15 * 0.8
 """Share of embeddings that were not zeroed in ESM's pretraining (15 % chosen, 80 % masked)."""
@@ -60,43 +73,30 @@ class _SelfAttention(nn.Module):
 
     def forward(self, hidden: Tensor, context: Context, first_only: bool) -> Tensor:
         query_context = context.first() if first_only else context
-        query = self._split(self.query(hidden[:, :1] if first_only else hidden))
-        key, value = self._split(self.key(hidden)), self._split(self.value(hidden))
+        query = self.query(hidden[:, :1] if first_only else hidden)
+        query, key, value = (
+            split_heads(projected, self.heads)
+            for projected in (query, self.key(hidden), self.value(hidden))
+        )
         mixed = functional.scaled_dot_product_attention(
-            _rotate(query, query_context.rotary),
-            _rotate(key, context.rotary),
+            rotate(query, query_context.rotary),
+            rotate(key, context.rotary),
             value,
             attn_mask=query_context.bias,
             dropout_p=self.dropout if self.training else 0.0,
         )
         return mixed.transpose(1, 2).flatten(2)
 
-    def _split(self, projected: Tensor) -> Tensor:
-        """Return [B, heads, T, head size] from [B, T, H]."""
-        batch, tokens, _ = projected.shape
-        return projected.view(batch, tokens, self.heads, self.head_size).transpose(1, 2)
-
-
-def _rotate(vectors: Tensor, rotary: tuple[Tensor, Tensor] | None) -> Tensor:
-    """Rotate pairs (i, i + d/2) of [B, heads, T, d] (Su et al. 2021, arXiv 2104.09864)."""
-    if rotary is None:
-        return vectors
-    cosines, sines = rotary
-    left, right = vectors.chunk(2, dim=-1)
-    rotated = (left * cosines - right * sines, right * cosines + left * sines)
-    return torch.cat(rotated, dim=-1)
-
 
 class _Dense(nn.Module):
     """A linear layer under the name that ESM gives it."""
 
-    def __init__(self, inputs: int, outputs: int, *, bias: bool = True) -> None:
+    def __init__(self, dense: nn.Module) -> None:
         super().__init__()
-        self.dense = nn.Linear(inputs, outputs, bias=bias)
+        self.dense = dense
 
-    def forward(self, values: Tensor) -> Tensor:
-        output: Tensor = self.dense(values)
-        return output
+    def forward(self, values: Tensor) -> Any:
+        return self.dense(values)
 
 
 class _Attention(nn.Module):
@@ -104,7 +104,7 @@ class _Attention(nn.Module):
         super().__init__()
         self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.self = _SelfAttention(config)
-        self.output = _Dense(config.hidden_size, config.hidden_size)
+        self.output = _Dense(nn.Linear(config.hidden_size, config.hidden_size))
 
     def forward(self, hidden: Tensor, context: Context, first_only: bool) -> Tensor:
         output: Tensor = self.output(self.self(self.LayerNorm(hidden), context, first_only))
@@ -117,11 +117,14 @@ class NucleotideTransformerBlock(Block):
     def __init__(self, config: NativeConfig) -> None:
         super().__init__()
         width, inner = config.hidden_size, config.intermediate_size
-        self.gated = config.family == "nt_v2"
+        self.heads = config.num_attention_heads
+        self.gated = self.rotary = config.family == "nt_v2"
         self.attention = _Attention(config)
         self.LayerNorm = nn.LayerNorm(width, eps=config.layer_norm_eps)
-        self.intermediate = _Dense(width, 2 * inner if self.gated else inner, bias=not self.gated)
-        self.output = _Dense(inner, width, bias=not self.gated)
+        self.intermediate = _Dense(
+            GatedLinear(width, inner) if self.gated else nn.Linear(width, inner)
+        )
+        self.output = _Dense(nn.Linear(inner, width, bias=not self.gated))
         self.dropout = nn.Dropout(config.hidden_dropout)
 
     def forward(self, hidden: Tensor, context: Context, *, first_only: bool = False) -> Tensor:
@@ -132,12 +135,24 @@ class NucleotideTransformerBlock(Block):
         output: Tensor = hidden + self.dropout(self.output(inner))
         return output
 
+    def attention_entry(self, hidden: Tensor) -> Tensor:
+        """Return the normalised hidden states."""
+        output: Tensor = self.attention.LayerNorm(hidden)
+        return output
+
+    def projections(self) -> tuple[Projection, Projection, Projection]:
+        """See `Block.projections`."""
+        own = self.attention.self
+        query, key, value = (Projection(x.weight, x.bias) for x in (own.query, own.key, own.value))
+        return query, key, value
+
     def _activate(self, hidden: Tensor) -> Tensor:
-        inner: Tensor = self.intermediate(hidden)
+        inner = self.intermediate(hidden)
         if not self.gated:
             return functional.gelu(inner)
-        gate, value = inner.chunk(2, dim=-1)
-        return functional.silu(gate) * value
+        gate, value = inner
+        activated: Tensor = functional.silu(gate) * value
+        return activated
 
 
 class _Encoder(nn.Module):
@@ -151,6 +166,7 @@ class _Encoder(nn.Module):
 class NucleotideTransformerBackbone(Backbone):
     """Embeddings, blocks and the final LayerNorm."""
 
+    embeddings: _Embeddings
     cosines: Tensor
     sines: Tensor
 
@@ -187,16 +203,26 @@ class NucleotideTransformerBackbone(Backbone):
         """The stack, first block first."""
         return self.encoder.layer
 
-    def embed(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Context]:
+    def entry_table(self) -> Tensor | None:
+        """Return the embeddings of every token id [V, H] unless positions or masks change them."""
+        own = self.embeddings
+        if own.token_dropout or hasattr(own, "position_embeddings"):
+            return None
+        table: Tensor = own.word_embeddings.weight
+        return table
+
+    def embed(
+        self, input_ids: Tensor, attention_mask: Tensor, *, first_only: bool = False
+    ) -> tuple[Tensor, Context]:
         """See `Backbone.embed`."""
-        hidden = self.embeddings(input_ids, attention_mask)
+        hidden: Tensor = self.embeddings(input_ids, attention_mask)
         bias = padding_bias(attention_mask, hidden.dtype)
         if not self.rotary:
-            return hidden, Context(bias)
+            return hidden, Context(input_ids, bias)
         positions = torch.arange(input_ids.shape[1], device=input_ids.device)
         cosines = functional.embedding(positions, self.cosines).to(hidden.dtype)
         sines = functional.embedding(positions, self.sines).to(hidden.dtype)
-        return hidden, Context(bias, (cosines, sines))
+        return hidden, Context(input_ids, bias, (cosines, sines))
 
     def finish(self, hidden: Tensor, attention_mask: Tensor) -> Tensor:
         """Apply the final LayerNorm."""
