@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from torch.nn import functional
@@ -121,6 +122,15 @@ def test_it_opens_in_optimum_without_genoslim(pair, windows):
     found = model(**inputs).logits.numpy()
     expected = Runtime(bundle, threads=1).logits(windows)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
+
+
+def test_it_is_valid_onnx_of_standard_operators(pair):
+    """Types and shapes of every node are consistent, and no runtime's own operator is needed."""
+    path = pair[1].graph
+    onnx.checker.check_model(str(path), full_check=True)
+    model = onnx.load(path)
+    assert [opset.domain for opset in model.opset_import] == [""]
+    assert {node.domain for node in model.graph.node} == {""}
 
 
 def test_the_example_of_the_documentation_needs_three_packages(pair, windows):
