@@ -1,4 +1,4 @@
-"""One face for the two ways to run a model: torch for checkpoints, ONNX Runtime for bundles.
+"""One face for the ways to run a model: torch for checkpoints, the runtime of bundles for those.
 
 A backend runs one padded batch (`run`), which is what is timed, and scores sequences (`logits`),
 which is what quality is measured from. Both go through the same tokenizer and the same network.
@@ -7,16 +7,20 @@ which is what quality is measured from. Both go through the same tokenizer and t
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import GenoslimError, UsageError
-from ..export.runtime import available_threads
+from ..export.bundle import Bundle
+from ..export.choice import choose_backend
+from ..export.machine import available_threads
+from ..export.runtime import GraphRunner
 from ..models.tokenizer import SequenceTokenizer
-from .subjects import Backend
+from .subjects import Backend, Subject
 
 Ids = NDArray[np.int64]
 Logits = NDArray[np.float32]
@@ -38,16 +42,23 @@ class Runner(Protocol):
         """Return logits [n, labels] in the order of `sequences`."""
 
 
+def with_backend(subject: Subject, backend: str, *, device: str, threads: int | None) -> Subject:
+    """Return a bundle with the backend it will run on: `auto` is measured, as `score` does it."""
+    if subject.backend == "torch":
+        return subject
+    bundle = Bundle.open(subject.path)
+    chosen = choose_backend(bundle, backend, device=device, threads=threads)
+    return replace(subject, backend=cast(Backend, chosen))
+
+
 def open_runner(
     path: Path, backend: Backend, *, device: str = "auto", threads: int | None = None
 ) -> Runner:
-    """Load a model; `device` is auto, cpu or cuda (an error where it does not load)."""
+    """Load a model; `device` is auto, cpu, cuda or, for bundles, tensorrt (see `open_session`)."""
     if backend == "torch":
         return TorchRunner(path, device=device, threads=threads)
-    from ..export.bundle import Bundle
-    from ..export.runtime import Runtime
-
-    return Runtime(Bundle.open(path), device=device, threads=threads)
+    graph, tokenizer = Bundle.open(path).graph, SequenceTokenizer.from_folder(path)
+    return GraphRunner(graph, tokenizer, device=device, threads=threads, backend=backend)
 
 
 class TorchRunner:
@@ -69,7 +80,7 @@ class TorchRunner:
 
         self._torch = torch
         self._device = _torch_device(device, torch.cuda.is_available())
-        self.threads = threads or available_threads()
+        self.threads = available_threads(threads)
         torch.set_num_threads(self.threads)
         self.tokenizer = load_tokenizer(path)
         self.model = load(path).eval().to(self._device)
@@ -101,7 +112,7 @@ class TorchRunner:
 
 def _torch_device(device: str, available: bool) -> str:
     if device not in ("auto", "cpu", "cuda"):
-        raise UsageError(f"device is {device!r}; expected auto, cpu or cuda")
+        raise UsageError(f"device is {device!r}; expected auto, cpu or cuda (torch has no other)")
     if device == "cuda" and not available:
         raise GenoslimError("device cuda: torch finds no usable CUDA device; choose --device cpu")
     return "cuda" if device != "cpu" and available else "cpu"

@@ -17,6 +17,7 @@ from ..data.splits import Leakage, check_leakage
 from ..errors import GenoslimError, UsageError
 from ..files import atomic_folder
 from ..stats.noninferiority import DEFAULT_MARGIN
+from .backends import with_backend
 from .decision import Candidate, Decision, decide
 from .environment import describe_environment
 from .measure import Measurement, Progress, measure
@@ -43,6 +44,7 @@ def run_bench(
     margin: float = DEFAULT_MARGIN,
     max_p95_ms: float | None = None,
     device: str = "auto",
+    backend: str = "auto",
     threads: int | None = None,
     seconds: float | None = None,
     quick: bool = False,
@@ -63,6 +65,7 @@ def run_bench(
         margin=margin,
         max_p95_ms=max_p95_ms,
         device=device,
+        backend=backend,
         threads=threads,
         prevalence=prevalence,
         **(chosen | ({"seconds": seconds} if seconds is not None else {})),
@@ -74,6 +77,9 @@ def run_bench(
     for subject in subjects:
         subject.check_fits(labelled)
     splits = {name: _split(labelled, name, data) for name in SPLITS}
+    subjects = [
+        with_backend(subject, backend, device=device, threads=threads) for subject in subjects
+    ]
     environment = describe_environment()
     facts = _facts(data, labelled, splits["test"])
     measured, logits = _run(subjects, splits, settings, progress)
@@ -185,7 +191,7 @@ def _warnings(
 
 
 def _on_cpu(measurement: Measurement) -> bool:
-    return measurement.provider in ("cpu", "CPUExecutionProvider")
+    return measurement.provider in ("cpu", "CPU", "CPUExecutionProvider")
 
 
 def _decide(results: Sequence[ModelResult], settings: Settings) -> Decision:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
+from ..export.machine import cpuinfo_field, processor_name, usable_cores
 from ..export.versions import installed_versions
 
 _LOG = logging.getLogger(__name__)
@@ -21,6 +22,7 @@ PACKAGES = (
     "pysam",
     "onnxruntime",
     "onnxruntime-gpu",
+    "openvino",
     "torch",
     "transformers",
     "safetensors",
@@ -75,7 +77,7 @@ def describe_environment() -> Environment:
     listed, loading = _providers()
     cpuinfo = _read(Path("/proc/cpuinfo"))
     return Environment(
-        processor=processor_name(cpuinfo) or platform.processor() or platform.machine(),
+        processor=processor_name(),
         features=processor_features(cpuinfo),
         cores=usable_cores(),
         memory=_memory(),
@@ -88,29 +90,11 @@ def describe_environment() -> Environment:
     )
 
 
-def usable_cores() -> int:
-    """Return how many cores this process may run on."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
-
-
-def processor_name(cpuinfo: str) -> str | None:
-    """Return the model name in the text of /proc/cpuinfo, None if it has none."""
-    return _field(cpuinfo, "model name")
-
-
 def processor_features(cpuinfo: str) -> tuple[str, ...]:
     """Return those of the processor's features that matrix products depend on."""
-    found = set((_field(cpuinfo, "flags") or _field(cpuinfo, "Features") or "").split())
+    flags = cpuinfo_field(cpuinfo, "flags") or cpuinfo_field(cpuinfo, "Features") or ""
+    found = set(flags.split())
     return tuple(name for name in _FEATURES if name in found)
-
-
-def _field(text: str, name: str) -> str | None:
-    for line in text.splitlines():
-        key, _, value = line.partition(":")
-        if key.strip() == name:
-            return value.strip()
-    return None
 
 
 def _read(path: Path) -> str:

@@ -10,7 +10,11 @@ from typing import Any
 from .result import BenchResult, ModelResult
 
 _CHOSEN, _PASSED, _FAILED, _BASELINE = "#1b7837", "#2c6fbb", "#b2402d", "#333333"
-_MARKERS = {"torch": ("s", "torch"), "onnxruntime": ("o", "ONNX Runtime")}
+_MARKERS = {
+    "torch": ("s", "torch"),
+    "onnxruntime": ("o", "ONNX Runtime"),
+    "openvino": ("^", "OpenVINO"),
+}
 _LOG_FROM = 4.0
 """Ratio of the slowest to the fastest model from which the latency axis is logarithmic."""
 
@@ -133,7 +137,8 @@ def _axes(axes: Any, result: BenchResult) -> None:
         fontsize=11,
     )
     axes.grid(True, color="#eeeeee", zorder=0)
-    for marker, name in _MARKERS.values():
+    used = {model.subject.backend for model in result.models}
+    for marker, name in (_MARKERS[backend] for backend in _MARKERS if backend in used):
         axes.plot([], [], marker, color="#777777", label=name)
     axes.legend(frameon=False, fontsize=8, loc="best")
 

@@ -28,6 +28,7 @@ class Settings:
     margin: float = DEFAULT_MARGIN
     max_p95_ms: float | None = None
     device: str = "auto"
+    backend: str = "auto"
     threads: int | None = None
     seconds: float = 20.0
     rounds: int = 5

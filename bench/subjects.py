@@ -1,4 +1,4 @@
-"""What is benchmarked: a checkpoint (run by torch) or a bundle (run by ONNX Runtime).
+"""What is benchmarked: a checkpoint (run by torch) or a bundle (by ONNX Runtime or OpenVINO).
 
 Everything here is read from small files and headers: no weights are loaded and no torch is needed.
 """
@@ -22,7 +22,7 @@ from ..files import sha256
 from ..models.families import CONFIG_FILE, detect, licence, read_json
 from ..score.assembly import canonical
 
-Backend = Literal["torch", "onnxruntime"]
+Backend = Literal["torch", "onnxruntime", "openvino"]
 
 WEIGHTS = "model.safetensors"
 _OTHER_HEADS = ("classifier.", "score.", "pre_classifier.")
@@ -32,9 +32,10 @@ _OTHER_HEADS = ("classifier.", "score.", "pre_classifier.")
 class Subject:
     """One model as it lies on disk.
 
-    `digest` identifies its content (SHA-256); `size` is in bytes over all its files;
-    `temperature` and `threshold` are those of a bundle, None for a checkpoint (they are then
-    fitted on validation); what a record does not say is None or empty.
+    `backend` is what runs it (ONNX Runtime for a bundle, unless OpenVINO is chosen); `digest`
+    identifies its content (SHA-256); `size` is in bytes over all its files; `temperature`
+    and `threshold` are those of a bundle, None for a checkpoint (they are then fitted on
+    validation); what a record does not say is None or empty.
     """
 
     name: str

@@ -21,14 +21,23 @@ from genoslim.models.classifier import Classifier
 VOCABULARY = 4096
 
 
-def arguments(description: str, **numbers: Sequence[int]) -> argparse.Namespace:
-    """Parse `--smoke`, `--threads`, `--repeats` and one list of numbers for each keyword."""
+def arguments(
+    description: str,
+    extend: Callable[[argparse.ArgumentParser], object] | None = None,
+    **numbers: Sequence[int],
+) -> argparse.Namespace:
+    """Parse `--smoke`, `--threads`, `--repeats` and one list of numbers for each keyword.
+
+    `extend` adds what else a script takes.
+    """
     parser = argparse.ArgumentParser(description=description.split("\n", maxsplit=1)[0])
     parser.add_argument("--smoke", action="store_true", help="tiny sizes, seconds only")
     parser.add_argument("--threads", type=int, default=usable_cores())
     parser.add_argument("--repeats", type=int, default=7)
     for name, default in numbers.items():
         parser.add_argument(f"--{name}", type=int, nargs="+", default=list(default))
+    if extend:
+        extend(parser)
     found = parser.parse_args()
     if found.smoke:
         found.repeats = min(found.repeats, 2)
@@ -51,14 +60,26 @@ def random_classifier(*, width: int, layers: int) -> Classifier:
     ).eval()
 
 
-def interleaved(calls: Mapping[str, Callable[[], Any]], repeats: int) -> dict[str, list[float]]:
-    """Time every call `repeats` times, each first in its turn, after one untimed call each."""
+def interleaved(
+    calls: Mapping[str, Callable[[], Any]],
+    repeats: int,
+    *,
+    warm: bool = False,
+    before: Callable[[], object] | None = None,
+) -> dict[str, list[float]]:
+    """Time every call `repeats` times, each first in its turn.
+
+    Unless the calls are `warm`, one untimed call each comes first. `before` each timed call, that
+    is called.
+    """
     times: dict[str, list[float]] = {name: [] for name in calls}
-    for call in calls.values():
+    for call in () if warm else calls.values():
         call()
     names = list(calls)
     for number in range(repeats):
         for place in turns(len(names), number):
+            if before:
+                before()
             times[names[place]].append(time_call(calls[names[place]]))
     return times
 

@@ -10,7 +10,7 @@ from genoslim.export.bundle import Bundle
 class FreeModel:
     """Answers 0.5 at once."""
 
-    provider = "none"
+    backend = provider = "none"
 
     def __init__(self, bundle: Bundle, **_: object) -> None:
         self.bundle = bundle

@@ -1,9 +1,8 @@
-"""Run a bundle with ONNX Runtime: sequences in, logits or probabilities out. Needs no torch."""
+"""Run a bundle: sequences in, logits or probabilities out. Needs no torch."""
 
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -11,25 +10,26 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import GenoslimError, UsageError
+from ..errors import UsageError
 from ..models.tokenizer import SequenceTokenizer, normalise
 from .bundle import Bundle
+from .choice import choose_backend
+from .machine import available_threads
+from .sessions import open_session
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["BATCH_TOKENS", "GraphRunner", "Runtime", "available_threads", "to_probabilities"]
+__all__ = ["GraphRunner", "Runtime", "random_windows", "to_probabilities"]
 
 _LOG = logging.getLogger(__name__)
 
-BATCH_TOKENS = 4096
-"""Default budget of a batch: rows x longest row, in tokens."""
+CPU_BATCH_TOKENS, GPU_BATCH_TOKENS = 1024, 16384
+"""Default budgets of a batch: rows x longest row, in tokens."""
 
 _SPREAD = 1.25  # the longest row of a batch is at most this much longer than its shortest
 
 _SPECIALS = 2  # tokens at most that stand for no base: one before, one after
-_CUDA, _CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
-_INPUTS, _OUTPUT = ("input_ids", "attention_mask"), "logits"
 
 
 def to_probabilities(logits: NDArray[Any], temperature: float = 1.0) -> NDArray[np.float64]:
@@ -39,19 +39,18 @@ def to_probabilities(logits: NDArray[Any], temperature: float = 1.0) -> NDArray[
     return probabilities
 
 
-def available_threads() -> int:
-    """Return how many threads this process may use: its CPU set, and OMP_NUM_THREADS if smaller."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    allowed = len(affinity(0)) if affinity else os.cpu_count() or 1
-    wanted = os.environ.get("OMP_NUM_THREADS", "")
-    return max(1, min(allowed, int(wanted))) if wanted.isdecimal() else allowed
+def random_windows(length: int, count: int) -> list[str]:
+    """Return `count` windows of `length` random bases, the same ones every time."""
+    letters = np.random.default_rng(0).choice(list("ACGT"), (count, length))
+    return ["".join(window) for window in letters.tolist()]
 
 
 class GraphRunner:
     """An ONNX classifier and its tokenizer.
 
-    `device` is `cpu`, `cuda` (an error where CUDA does not load: never a silent fall-back) or
-    `auto` (CUDA where it loads). `provider` is what the session itself says it runs on.
+    `device` is `cpu`, `cuda` or `tensorrt` (an error where it does not load: never a silent
+    fall-back), or `auto` (CUDA where it loads); `backend` is `onnxruntime` or `openvino`.
+    `provider` is what the session itself says it runs on, `batch_tokens` the default budget.
     """
 
     def __init__(
@@ -61,31 +60,34 @@ class GraphRunner:
         *,
         device: str = "auto",
         threads: int | None = None,
+        backend: str = "onnxruntime",
     ) -> None:
-        if device not in ("auto", "cpu", "cuda"):
-            raise UsageError(f"device is {device!r}; expected auto, cpu or cuda")
-        if threads is not None and threads < 1:
-            raise UsageError(f"threads is {threads}; expected at least 1")
         self.tokenizer = tokenizer
-        self.threads = threads or available_threads()
-        self._session = _open_session(graph, device, self.threads)
-        self.provider: str = self._session.get_providers()[0]
-        self.num_labels: int = self._session.get_outputs()[0].shape[1]
-        _LOG.info("%s: %s, threads: %d", graph.name, self.provider, self.threads)
+        self.threads = available_threads(threads)
+        self.backend = backend
+        self._session = open_session(graph, backend=backend, device=device, threads=self.threads)
+        self.provider = self._session.provider
+        self.num_labels = self._session.num_labels
+        self.batch_tokens = GPU_BATCH_TOKENS if self._session.on_gpu else CPU_BATCH_TOKENS
+        _LOG.info("%s: %s, %s, threads: %d", graph.name, backend, self.provider, self.threads)
 
     def run(
         self, input_ids: NDArray[np.int64], attention_mask: NDArray[np.int64]
     ) -> NDArray[np.float32]:
         """Return logits [B, labels] of one padded batch: ids and mask, both int64 [B, T]."""
-        feeds = dict(zip(_INPUTS, (input_ids, attention_mask), strict=True))
-        logits: NDArray[np.float32] = self._session.run([_OUTPUT], feeds)[0]
-        return logits.astype(np.float32, copy=False)
+        return self._session.run(input_ids, attention_mask)
+
+    def warm_up(self, length: int) -> None:
+        """Run a batch of full size and a single window, both of `length` random bases."""
+        (row,) = self.tokenizer.encode(random_windows(length, 1))
+        for rows in (max(1, self.batch_tokens // len(row)), 1):
+            self.run(*self.tokenizer.pad([row] * rows))
 
     def logits(
         self,
         sequences: Sequence[str],
         *,
-        batch_tokens: int = BATCH_TOKENS,
+        batch_tokens: int | None = None,
         batch_size: int | None = None,
     ) -> NDArray[np.float32]:
         """Return logits [n, labels] in the order of `sequences`, which may be empty.
@@ -94,6 +96,8 @@ class GraphRunner:
         at most `batch_tokens` tokens, padding included (but one row at least), and at most
         `batch_size` rows.
         """
+        if batch_tokens is None:
+            batch_tokens = self.batch_tokens
         if batch_tokens < 1 or (batch_size is not None and batch_size < 1):
             raise UsageError(
                 f"batch of {batch_tokens} tokens, {batch_size} rows; expected at least 1"
@@ -107,18 +111,36 @@ class GraphRunner:
 
 
 class Runtime(GraphRunner):
-    """A bundle, ready to score: `probabilities` are calibrated by the bundle's temperature."""
+    """A bundle, ready to score: `probabilities` are calibrated by the bundle's temperature.
 
-    def __init__(self, bundle: Bundle, *, device: str = "auto", threads: int | None = None) -> None:
-        tokenizer = SequenceTokenizer.from_folder(bundle.folder)
-        super().__init__(bundle.graph, tokenizer, device=device, threads=threads)
+    `backend` may be `auto` (the faster one here) besides the two; OpenVINO is taken by either
+    only where it was found exact: see `choose_backend`, which also says what is raised.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        *,
+        device: str = "auto",
+        threads: int | None = None,
+        backend: str = "auto",
+    ) -> None:
+        super().__init__(
+            bundle.graph,
+            SequenceTokenizer.from_folder(bundle.folder),
+            device=device,
+            threads=threads,
+            backend=choose_backend(bundle, backend, device=device, threads=threads),
+        )
         self.bundle = bundle
+        if self._session.on_gpu:
+            self.warm_up(bundle.manifest.window_length)
 
     def probabilities(
         self,
         sequences: Sequence[str],
         *,
-        batch_tokens: int = BATCH_TOKENS,
+        batch_tokens: int | None = None,
         batch_size: int | None = None,
     ) -> NDArray[np.float32]:
         """Return the calibrated probability of the second label, float32 [n], in input order."""
@@ -155,40 +177,3 @@ def _batches(lengths: Sequence[int], tokens: int, size: int | None) -> Iterator[
         batch.append(place)
     if batch:
         yield batch
-
-
-def _open_session(graph: Path, device: str, threads: int) -> Any:
-    """Open a session on `device` and make sure that it is what runs."""
-    try:
-        import onnxruntime
-    except ImportError:
-        raise GenoslimError(
-            "running a bundle needs the extra `cpu` (or `gpu`): pip install 'genoslim[cpu]'"
-        ) from None
-    listed = onnxruntime.get_available_providers()
-    if device == "cuda" and _CUDA not in listed:
-        raise GenoslimError(
-            f"device cuda: this onnxruntime offers {', '.join(listed)}; CUDA needs the extra `gpu`"
-            " in place of `cpu`: pip uninstall onnxruntime; pip install 'genoslim[gpu]'"
-        )
-    providers = [_CUDA, _CPU] if device != "cpu" and _CUDA in listed else [_CPU]
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3
-    try:
-        session = onnxruntime.InferenceSession(str(graph), options, providers=providers)
-    except Exception as error:  # onnxruntime has no public base class of its errors
-        reason = str(error).strip().splitlines()[0]
-        version = onnxruntime.__version__
-        raise GenoslimError(f"{graph}: onnxruntime {version} cannot load it: {reason}") from error
-    _check_device(session.get_providers()[0], device)
-    return session
-
-
-def _check_device(provider: str, device: str) -> None:
-    """Refuse the CPU where CUDA was asked for: listed providers may still fail to load."""
-    if device == "cuda" and provider != _CUDA:
-        raise GenoslimError(
-            f"device cuda: the session runs on {provider}: CUDA or cuDNN did not load;"
-            " install them, or choose --device cpu"
-        )

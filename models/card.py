@@ -47,7 +47,9 @@ For research use. Not a medical device, not for diagnosis.
 def hub_licence(licence: str) -> str:
     """Return the YAML of a licence as the hub takes it: by its own name, or `other` and a name."""
     name = re.sub(r"[^a-z0-9.]+", "-", licence.lower()).strip("-.") or "unknown"
-    return f"license: {name}" if name in _HUB_LICENCES.split() else f"license: other\nlicense_name: {name}"
+    if name in _HUB_LICENCES.split():
+        return f"license: {name}"
+    return f"license: other\nlicense_name: {name}"
 
 
 def model_card(config: Mapping[str, Any], training: Mapping[str, Any]) -> str:

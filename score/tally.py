@@ -27,6 +27,7 @@ class Tally:
     threshold: float
     window_length: int
     assembly: str
+    backend: str
     provider: str
     check_ref: str
     records: int = 0
@@ -81,7 +82,8 @@ class Tally:
             pairs = ", ".join(f"{name} = {ours}" for name, ours in self.aliases.items())
             found.append(f"contigs taken for those of the FASTA: {pairs}")
         found.append(
-            f"{self.seconds:.1f} s ({self.model_seconds:.1f} s model, {self.provider}),"
+            f"{self.seconds:.1f} s ({self.model_seconds:.1f} s model, {self.backend} on"
+            f" {self.provider}),"
             f" {self.records_per_second:,.0f} records/s, bundle {self.bundle_digest[:12]}"
         )
         return found

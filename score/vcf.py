@@ -16,7 +16,7 @@ from .. import __version__
 from ..data.genome import Genome
 from ..errors import GenoslimError, UsageError
 from ..export.bundle import Bundle
-from ..export.runtime import BATCH_TOKENS, Runtime
+from ..export.runtime import Runtime
 from ..files import refuse_overwriting, write_json
 from . import assembly as assemblies
 from .header import Header
@@ -45,12 +45,13 @@ _log = logging.getLogger(__name__)
 class Scorer(Protocol):
     """What scoring needs of a `Runtime`."""
 
+    backend: str
     provider: str
 
     def fits(self, sequences: list[str]) -> Iterable[bool]:
         """Say of each sequence whether it has no more tokens than the model takes."""
 
-    def probabilities(self, sequences: list[str], *, batch_tokens: int) -> Iterable[float]:
+    def probabilities(self, sequences: list[str], *, batch_tokens: int | None) -> Iterable[float]:
         """Return one calibrated probability a sequence, in order."""
 
 
@@ -71,7 +72,8 @@ def score_vcf(
     non_snv: str = "leave",
     device: str = "auto",
     threads: int | None = None,
-    batch_tokens: int = BATCH_TOKENS,
+    backend: str = "auto",
+    batch_tokens: int | None = None,
     assembly: str | None = None,
     summary: Path | None = None,
     command: str | None = None,
@@ -81,7 +83,8 @@ def score_vcf(
 
     The suffix of `output` says what is written: `.vcf`, `.vcf.gz` (with an index), `.tsv` or
     `.parquet`. `check_ref` says what a high rate of REF mismatches does, `non_snv` whether other
-    variants than SNVs are scored (docs/scoring.md has all rules). `assembly` says what assembly the
+    variants than SNVs are scored (docs/scoring.md has all rules). `device`, `threads` and `backend`
+    are those of `Runtime`, `batch_tokens` bounds its batches. `assembly` says what assembly the
     input is on, whatever its header says. `command` goes into the header; `progress` is called with
     the number of lines done. Memory does not grow with the input.
 
@@ -96,7 +99,7 @@ def score_vcf(
     started = time.perf_counter()
     opened = Bundle.open(bundle)
     manifest = opened.manifest
-    scorer: Scorer = Runtime(opened, device=device, threads=threads)
+    scorer: Scorer = Runtime(opened, device=device, threads=threads, backend=backend)
     tally = _new_tally(opened, scorer, input, output, check_ref)
     stop = threading.Event()
     with open_lines(input, stop) as lines, Genome(fasta) as genome:
@@ -161,7 +164,7 @@ class _Worker:
     """Scores a chunk: all its windows in one call, in which equal ones are computed once."""
 
     scorer: Scorer
-    batch_tokens: int
+    batch_tokens: int | None
     tally: Tally
     progress: Callable[[int], None] | None
     done: int = field(default=0, init=False)
@@ -263,6 +266,7 @@ def _new_tally(bundle: Bundle, scorer: Scorer, input: str, output: str, check_re
         threshold=bundle.manifest.threshold,
         window_length=bundle.manifest.window_length,
         assembly=bundle.manifest.assembly,
+        backend=scorer.backend,
         provider=scorer.provider,
         check_ref=check_ref,
     )

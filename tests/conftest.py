@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
 
 _DEFAULT = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep what is remembered of backends out of the user's own cache, child processes too."""
+    folder = tempfile.TemporaryDirectory(prefix="genoslim-tests-")
+    os.environ["GENOSLIM_CACHE"] = folder.name
+    config.add_cleanup(folder.cleanup)
 
 
 @pytest.fixture(scope="session")

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from genoslim.bench.backends import Runner, open_runner
-from genoslim.bench.subjects import Backend
+from genoslim.bench.backends import Runner, open_runner, with_backend
+from genoslim.bench.subjects import Backend, open_subject
 from genoslim.data.dataset import LabelledData
 from genoslim.errors import GenoslimError, UsageError
 
@@ -50,6 +50,26 @@ def test_torch_is_the_network_itself(checkpoint: Path, data: LabelledData) -> No
         expected = load(checkpoint)(torch.from_numpy(ids), torch.from_numpy(mask)).numpy()
     found = open_runner(checkpoint, "torch", device="cpu", threads=1).run(ids, mask)
     np.testing.assert_array_equal(found, expected)
+
+
+def test_a_bundle_runs_on_the_backend_asked_for(bundle: Path, data: LabelledData) -> None:
+    pytest.importorskip("openvino", reason="the extra openvino is not installed")
+    subject = open_subject(bundle, "slim")
+    assert subject.backend == "onnxruntime"
+    chosen = with_backend(subject, "openvino", device="cpu", threads=1)
+    assert chosen.backend == "openvino"
+    runner = open_runner(bundle, chosen.backend, device="cpu", threads=1)
+    other = open_runner(bundle, subject.backend, device="cpu", threads=1)
+    assert runner.provider == "CPU"
+    expected = other.logits(data.sequences)
+    np.testing.assert_allclose(runner.logits(data.sequences), expected, atol=1e-4)
+
+
+def test_a_checkpoint_stays_with_torch(checkpoint: Path) -> None:
+    subject = open_subject(checkpoint, "full")
+    assert with_backend(subject, "openvino", device="tensorrt", threads=1) is subject
+    with pytest.raises(UsageError, match="device is 'tensorrt'; expected auto, cpu or cuda"):
+        open_runner(checkpoint, "torch", device="tensorrt")
 
 
 def test_devices_that_are_not_there(checkpoint: Path) -> None:

@@ -39,6 +39,7 @@ def result(
         data_file,
         tmp_path_factory.mktemp("bench") / "out",
         device="cpu",
+        backend="onnxruntime",
         threads=1,
         seconds=0.05,
         quick=True,
@@ -59,6 +60,7 @@ def test_the_json_holds_raw_times_environment_and_decision(result: BenchResult) 
     assert record["settings"]["margin"] == 0.01
     assert record["environment"]["cores"] >= 1
     first, second = record["models"]
+    assert [model["subject"]["backend"] for model in (first, second)] == ["torch", "onnxruntime"]
     assert first["comparison"] is None
     assert second["comparison"]["noninferiority"]["margin"] == 0.01
     for model in (first, second):

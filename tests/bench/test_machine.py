@@ -4,11 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from genoslim.bench.environment import (
-    describe_environment,
-    processor_features,
-    processor_name,
-)
+from genoslim.bench.environment import describe_environment, processor_features
 from genoslim.bench.memory import memory_use, parse_status
 
 CPUINFO = "processor\t: 0\nmodel name\t: Some CPU @ 2 GHz\nflags\t\t: fpu avx2 fma sse\n"
@@ -26,10 +22,8 @@ def test_the_environment_is_described() -> None:
 
 
 def test_the_processor_is_read_from_the_kernel() -> None:
-    assert processor_name(CPUINFO) == "Some CPU @ 2 GHz"
     assert processor_features(CPUINFO) == ("avx2", "fma")
     assert processor_features("Features\t: fp asimd\n") == ("asimd",)
-    assert processor_name("") is None
 
 
 def test_memory_is_read_from_the_kernel() -> None:

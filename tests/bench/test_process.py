@@ -78,7 +78,7 @@ def test_the_worker_answers_line_by_line(bundle: Path, workload: Path) -> None:
     assert "'__init__' is unknown" in replies[3]["error"]
     assert replies[4]["error"].startswith("TypeError")
     assert replies[5] == {
-        "error": "device is 'tpu'; expected auto, cpu or cuda",
+        "error": "device is 'tpu'; expected auto, cpu, cuda or tensorrt",
         "exit_code": 2,
     }
 

@@ -1,21 +1,20 @@
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
-import types
 
 import numpy as np
 import pytest
 
-from genoslim.errors import GenoslimError, UsageError
+from genoslim.errors import UsageError
 from genoslim.export.bundle import Bundle
-from genoslim.export.runtime import Runtime, available_threads, to_probabilities
+from genoslim.export.runtime import Runtime, random_windows, to_probabilities
 
 
 @pytest.fixture
 def runtime(bundle_folder) -> Runtime:
-    return Runtime(Bundle.open(bundle_folder), device="cpu", threads=1)
+    bundle = Bundle.open(bundle_folder)
+    return Runtime(bundle, device="cpu", threads=1, backend="onnxruntime")
 
 
 def spy(runtime: Runtime) -> list[tuple[int, int]]:
@@ -113,78 +112,48 @@ def test_options_are_checked(bundle_folder):
     bundle = Bundle.open(bundle_folder)
     with pytest.raises(UsageError, match="device is 'tpu'"):
         Runtime(bundle, device="tpu")
+    with pytest.raises(UsageError, match="backend is 'torch'; expected auto, onnxruntime or openv"):
+        Runtime(bundle, backend="torch")
     with pytest.raises(UsageError, match="threads is 0"):
         Runtime(bundle, threads=0)
 
 
-def test_threads_are_those_the_process_may_use(monkeypatch):
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3, 4, 7}, raising=False)
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    assert available_threads() == 3
-    monkeypatch.setenv("OMP_NUM_THREADS", "2")
-    assert available_threads() == 2
-    monkeypatch.setenv("OMP_NUM_THREADS", "64")
-    assert available_threads() == 3
-    monkeypatch.setenv("OMP_NUM_THREADS", "nonsense")
-    assert available_threads() == 3
+def test_it_says_what_it_runs_on(runtime):
+    found = (runtime.backend, runtime.provider, runtime.threads)
+    assert found == ("onnxruntime", "CPUExecutionProvider", 1)
 
 
-def test_the_provider_is_the_sessions(runtime):
-    assert runtime.provider == "CPUExecutionProvider"
+def test_the_default_budget_is_that_of_the_device(runtime, dna):
+    shapes = spy(runtime)
+    windows = [dna(60, seed) for seed in range(300)]
+    runtime.logits(windows)
+    budget = runtime.batch_tokens
+    assert budget == 1024
+    assert max(rows * tokens for rows, tokens in shapes) <= budget
+    assert any(rows * tokens > budget / 2 for rows, tokens in shapes)
 
 
-def fake_onnxruntime(listed: list[str], running: list[str]) -> types.ModuleType:
-    """An onnxruntime that lists some providers and runs on others."""
-
-    class Session:
-        def __init__(self, *_: object, providers: list[str]) -> None:
-            self.asked = providers
-
-        def get_providers(self) -> list[str]:
-            return running
-
-        def get_outputs(self) -> list[object]:
-            return [types.SimpleNamespace(shape=["batch", 2])]
-
-    module = types.ModuleType("onnxruntime")
-    module.__version__ = "1.0"
-    module.InferenceSession = Session
-    module.SessionOptions = types.SimpleNamespace
-    module.get_available_providers = lambda: listed
-    return module
+def test_warming_up_runs_a_full_batch_and_a_single_window(runtime):
+    shapes = spy(runtime)
+    runtime.warm_up(60)
+    (full, tokens), single = shapes
+    assert single == (1, tokens)
+    assert full == 1024 // tokens > 1
 
 
-def test_cuda_that_is_listed_but_does_not_load_is_refused(bundle_folder, monkeypatch):
-    cuda, cpu = "CUDAExecutionProvider", "CPUExecutionProvider"
-    monkeypatch.setitem(sys.modules, "onnxruntime", fake_onnxruntime([cuda, cpu], [cpu]))
+def test_random_windows_are_the_same_every_time():
+    windows = random_windows(30, 4)
+    assert windows == random_windows(30, 4)
+    assert len(set(windows)) == 4
+    assert all(len(window) == 30 and set(window) <= set("ACGT") for window in windows)
+
+
+def test_openvino_gives_the_same(bundle_folder, sequences, runtime):
+    pytest.importorskip("openvino", reason="the extra openvino is not installed")
     bundle = Bundle.open(bundle_folder)
-    with pytest.raises(GenoslimError, match="device cuda: the session runs on CPUExecution"):
-        Runtime(bundle, device="cuda")
-    assert Runtime(bundle, device="auto").provider == cpu
-    monkeypatch.setitem(sys.modules, "onnxruntime", fake_onnxruntime([cuda, cpu], [cuda, cpu]))
-    assert Runtime(bundle, device="cuda").provider == cuda
-
-
-def test_cuda_that_is_not_listed_is_refused(bundle_folder, monkeypatch):
-    cpu = "CPUExecutionProvider"
-    monkeypatch.setitem(sys.modules, "onnxruntime", fake_onnxruntime([cpu], [cpu]))
-    with pytest.raises(GenoslimError, match="CUDA needs the extra `gpu`"):
-        Runtime(Bundle.open(bundle_folder), device="cuda")
-
-
-def test_without_onnxruntime_the_extra_is_named(bundle_folder, monkeypatch):
-    monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(GenoslimError, match=r"pip install 'genoslim\[cpu\]'"):
-        Runtime(Bundle.open(bundle_folder))
-
-
-def test_a_graph_that_onnxruntime_cannot_load_is_named(bundle_folder, make_manifest):
-    from genoslim.export.bundle import write_manifest
-
-    (bundle_folder / "model.onnx").write_bytes(b"no graph")
-    bundle = write_manifest(bundle_folder, make_manifest())
-    with pytest.raises(GenoslimError, match=r"model\.onnx: onnxruntime .* cannot load it"):
-        Runtime(bundle)
+    other = Runtime(bundle, device="cpu", threads=1, backend="openvino")
+    assert (other.backend, other.provider) == ("openvino", "CPU")
+    np.testing.assert_allclose(other.logits(sequences), runtime.logits(sequences), atol=1e-5)
 
 
 def test_scoring_needs_neither_torch_nor_transformers(bundle_folder):
@@ -195,7 +164,8 @@ for name in ("torch", "transformers", "onnx", "onnxscript", "pyarrow", "sklearn"
 from pathlib import Path
 from genoslim.export.bundle import Bundle
 from genoslim.export.runtime import Runtime
-print(Runtime(Bundle.open(Path({str(bundle_folder)!r}))).probabilities(["ACGT"]).shape)
+runtime = Runtime(Bundle.open(Path({str(bundle_folder)!r})), backend="onnxruntime")
+print(runtime.probabilities(["ACGT"]).shape)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, "(1,)\n", "")

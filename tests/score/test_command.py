@@ -28,7 +28,8 @@ _ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "error"}
 @pytest.fixture
 def call(bundle: Bundle, fasta: Path) -> list[str]:
     python = [sys.executable, "-c", _WITHOUT_TORCH]
-    return [*python, "score", "-m", str(bundle.folder), "-f", str(fasta), "--threads", "1"]
+    options = ["--threads", "1", "--backend", "onnxruntime"]
+    return [*python, "score", "-m", str(bundle.folder), "-f", str(fasta), *options]
 
 
 @pytest.fixture

@@ -39,6 +39,7 @@ class Run:
         source = self.folder / "in.vcf"
         source.write_bytes(data)
         target = self.folder / output
+        options = {"backend": "onnxruntime"} | options
         self.tally = score_vcf(self.bundle, self.fasta, str(source), str(target), **options)
         return target.read_bytes()
 
@@ -150,6 +151,18 @@ def test_batches_do_not_matter(run: Run, many: bytes) -> None:
         return [float(value) for value, _ in _values(run(many, **options))]
 
     np.testing.assert_allclose(scores(batch_tokens=1), scores(batch_tokens=64 * 20), rtol=2e-5)
+
+
+def test_openvino_gives_the_same(run: Run, many: bytes) -> None:
+    pytest.importorskip("openvino", reason="the extra openvino is not installed")
+
+    def scores(backend: str) -> list[float]:
+        found = [float(value) for value, _ in _values(run(many, backend=backend, threads=1))]
+        assert run.tally is not None
+        assert (run.tally.backend, run.tally.provider.startswith("CPU")) == (backend, True)
+        return found
+
+    np.testing.assert_allclose(scores("openvino"), scores("onnxruntime"), atol=1e-4)
 
 
 def test_equal_windows_are_scored_once(run: Run, snv: Snv, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -374,6 +387,7 @@ def test_the_summary_is_the_tally(run: Run, snv: Snv, bundle: Bundle) -> None:
     assert (found["records"], found["alleles"], found["scored"]) == (2, 3, 1)
     assert found["aliases"] == {"1": "chr1"}
     assert found["bundle_digest"] == bundle.digest
+    assert (found["backend"], found["provider"]) == ("onnxruntime", "CPUExecutionProvider")
     assert found["threshold"] == 0.5
     assert found["records_per_second"] > 0
 

@@ -1,0 +1,227 @@
+"""Which backend runs a bundle: the faster exact one, measured once a bundle and machine.
+
+Both backends are compared in a process of its own (`compare.py`), so that neither the memory of
+two sessions nor a crash of one stays with the caller, and the outcome is remembered in the user's
+cache folder. Needs no torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import math
+import os
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import GateError, GenoslimError, UsageError
+from ..files import write_json
+from .bundle import Bundle
+from .machine import available_threads, processor_name
+from .sessions import BACKENDS
+from .versions import installed_versions
+
+__all__ = ["TOLERANCE", "Comparison", "cache_folder", "choose_backend"]
+
+TOLERANCE = 1e-4
+"""What the logits of the two may differ by."""
+
+ADVANTAGE = 1.03
+"""How much faster OpenVINO must be to be taken: it loads slower and holds more memory."""
+
+_FORMAT = 1
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """Both backends on the same windows: windows a second, and how far their logits differ."""
+
+    onnxruntime: float
+    openvino: float
+    difference: float
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if type(value) is not float or not 0 <= value < math.inf:
+                raise ValueError(f"{name} is {value!r}; expected a number, 0 or more")
+
+    @property
+    def exact(self) -> bool:
+        """Whether the logits agree."""
+        return self.difference <= TOLERANCE
+
+    @property
+    def faster(self) -> str:
+        """The backend to take if both are exact."""
+        return BACKENDS[self.openvino >= ADVANTAGE * self.onnxruntime]
+
+
+def choose_backend(
+    bundle: Bundle, backend: str = "auto", *, device: str = "auto", threads: int | None = None
+) -> str:
+    """Return the backend to run `bundle` on: `onnxruntime` or `openvino`.
+
+    `auto` is the faster one, ONNX Runtime where nothing is to be compared: OpenVINO is not
+    installed, the device is a GPU, the precision is not fp32. OpenVINO is only taken, even by
+    name, where its logits were found to agree with ONNX Runtime's; else `auto` goes on without it
+    and warns. Raises UsageError for an unknown backend and, for `openvino` by name, GateError (its
+    logits differ) or GenoslimError (the comparison failed).
+    """
+    if backend not in ("auto", *BACKENDS):
+        raise UsageError(f"backend is {backend!r}; expected auto, {' or '.join(BACKENDS)}")
+    threads = available_threads(threads)
+    if backend == "openvino":
+        return _proved(bundle, device, threads)
+    if backend == "onnxruntime" or not _comparable(bundle, device):
+        return "onnxruntime"
+    try:
+        found, origin = _comparison(bundle, threads)
+    except GenoslimError as error:
+        _LOG.warning("backend onnxruntime: %s", error)
+        return "onnxruntime"
+    if not found.exact:
+        _LOG.warning("backend onnxruntime: %s", _disagreement(found))
+        return "onnxruntime"
+    _LOG.info("%s, %s", _account(found), origin)
+    return found.faster
+
+
+def _proved(bundle: Bundle, device: str, threads: int) -> str:
+    """Return `openvino`, or raise what speaks against it."""
+    if device in ("auto", "cpu") and "openvino" in _versions():
+        found, _ = _comparison(bundle, threads)
+        if not found.exact:
+            raise GateError(f"{bundle.folder}: backend openvino: {_disagreement(found)}")
+    return "openvino"  # what does not exist or go together is refused when it is opened
+
+
+def _comparable(bundle: Bundle, device: str) -> bool:
+    if device not in ("auto", "cpu") or "openvino" not in (versions := _versions()):
+        return False
+    if device == "auto" and "onnxruntime-gpu" in versions:
+        return False
+    if bundle.manifest.precision != "fp32":
+        _LOG.info("backend onnxruntime: only fp32 bundles are compared with OpenVINO")
+        return False
+    return True
+
+
+def _comparison(bundle: Bundle, threads: int) -> tuple[Comparison, str]:
+    """Return what is remembered of this bundle and machine, else measure it; and say which."""
+    conditions = {
+        "format": _FORMAT,
+        "bundle": bundle.digest,
+        "processor": processor_name(),
+        "threads": threads,
+        "versions": _versions(),
+    }
+    path = _record_path(conditions)
+    if path is not None and (found := _remembered(path, conditions)):
+        return found, f"remembered in {path}"
+    found = _measured(bundle, threads)
+    _remember(path, {**conditions, "found": asdict(found)})
+    return found, f"measured on this machine, threads: {threads}"
+
+
+def _versions() -> dict[str, str]:
+    return installed_versions(("onnxruntime", "onnxruntime-gpu", "openvino"))
+
+
+def _measured(bundle: Bundle, threads: int) -> Comparison:
+    """Compare in a child process, which ends with this call however it ends."""
+    _LOG.info("comparing the backends onnxruntime and openvino, once for this bundle and machine")
+    manifest = bundle.manifest
+    arguments = [str(bundle.folder.resolve()), str(manifest.window_length), str(threads)]
+    with subprocess.Popen(
+        [sys.executable, "-P", "-m", "genoslim.export.compare", *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        errors="replace",
+    ) as child:
+        try:
+            output, errors = child.communicate()
+        finally:  # an interrupt would not wait for its end
+            child.kill()
+            child.wait()
+    try:
+        return Comparison(**json.loads(output.splitlines()[-1]))
+    except (ValueError, TypeError, IndexError):
+        last = (errors.strip().splitlines() or ["no word of it"])[-1]
+        raise GenoslimError(
+            f"comparing it with openvino failed (exit code {child.returncode}): {last}"
+        ) from None
+
+
+def cache_folder() -> Path:
+    """Return $GENOSLIM_CACHE, else $XDG_CACHE_HOME/genoslim, else ~/.cache/genoslim.
+
+    RuntimeError if there is no home either.
+    """
+    if own := os.environ.get("GENOSLIM_CACHE"):
+        return Path(own)
+    shared = os.environ.get("XDG_CACHE_HOME")
+    return (Path(shared) if shared else Path.home() / ".cache") / "genoslim"
+
+
+def _record_path(conditions: dict[str, Any]) -> Path | None:
+    """Return a name of its own for each bundle and machine: a home may be shared by many."""
+    key = hashlib.sha256(json.dumps(conditions, sort_keys=True).encode()).hexdigest()
+    try:
+        return cache_folder() / f"backend-{conditions['bundle'][:12]}-{key[:12]}.json"
+    except RuntimeError:
+        return None
+
+
+def _remembered(path: Path, conditions: dict[str, Any]) -> Comparison | None:
+    """Return what a record of these conditions holds; None for none, or any other file."""
+    try:
+        record = json.loads(path.read_bytes())
+        found = Comparison(**record.pop("found"))
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return None
+    return found if record == conditions else None
+
+
+def _remember(path: Path | None, record: dict[str, Any]) -> None:
+    try:
+        if path is None:
+            raise OSError("no home folder")
+        write_json(path, record)
+    except (OSError, GenoslimError) as error:
+        _LOG.warning(
+            "the comparison of backends cannot be remembered (%s): set GENOSLIM_CACHE to a folder"
+            " that can be written, or name a --backend",
+            error,
+        )
+
+
+def _account(found: Comparison) -> str:
+    rates = {name: _rate(getattr(found, name)) for name in BACKENDS}
+    if found.faster == "openvino":
+        return (
+            f"backend openvino: {rates['openvino']} windows/s against {rates['onnxruntime']} for"
+            " onnxruntime"
+        )
+    tie = f" (taken from {ADVANTAGE:.2f}x on)" if found.openvino > found.onnxruntime else ""
+    return (
+        f"backend onnxruntime: {rates['onnxruntime']} windows/s against {rates['openvino']} for"
+        f" openvino{tie}"
+    )
+
+
+def _rate(value: float) -> str:
+    return f"{value:.3g}" if value < 100 else f"{value:,.0f}"
+
+
+def _disagreement(found: Comparison) -> str:
+    return (
+        f"openvino's logits differ from onnxruntime's by {found.difference:.2g} on random windows;"
+        f" at most {TOLERANCE:g} is let pass"
+    )
