@@ -11,6 +11,8 @@ import numpy as np
 from _common import interleaved
 from _windows import Batch
 
+from genoslim.export.sessions import import_openvino
+
 SETTINGS: dict[str, dict[str, str]] = {
     "LATENCY hint": {"PERFORMANCE_HINT": "LATENCY"},
     "THROUGHPUT hint": {"PERFORMANCE_HINT": "THROUGHPUT"},
@@ -24,8 +26,7 @@ class OpenVinoPeer:
     """One graph, compiled with every setting."""
 
     def __init__(self, graph: Path, threads: int) -> None:
-        import openvino
-
+        openvino = import_openvino()
         common = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32"}
         core = openvino.Core()
         model = core.read_model(graph)

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from _common import interleaved
 
+from genoslim.export.sessions import import_openvino
 from genoslim.models.classifier import NativeConfig
 
 ROWS = (1024, 4096)
@@ -100,8 +101,7 @@ def _onnxruntime(left: np.ndarray, right: np.ndarray, threads: int) -> Callable[
 
 
 def _openvino(left: np.ndarray, right: np.ndarray, threads: int) -> Callable[[], Any]:
-    import openvino
-
+    openvino = import_openvino()
     settings = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32"}
     core = openvino.Core()
     request = core.compile_model(core.read_model(_graph(right)), "CPU", settings)

@@ -34,6 +34,7 @@ from _windows import Batch, Tokenised, Workload
 
 from genoslim.bench.latency import time_call
 from genoslim.export.runtime import GraphRunner
+from genoslim.export.sessions import import_openvino
 
 _REPEATS = 3
 _PRODUCTS = "matrix products"
@@ -209,8 +210,7 @@ def _openvino(graph: Path, batches: Sequence[Batch], threads: int) -> _Pass:
 
 
 def _request(graph: Path, threads: int, count: bool) -> Any:
-    import openvino
-
+    openvino = import_openvino()
     settings = {
         "INFERENCE_NUM_THREADS": threads,
         "INFERENCE_PRECISION_HINT": "f32",

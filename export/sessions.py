@@ -22,7 +22,15 @@ if TYPE_CHECKING:
     Ids = NDArray[np.int64]
     Logits = NDArray[np.float32]
 
-__all__ = ["BACKENDS", "DEVICES", "OnnxSession", "OpenVinoSession", "Session", "open_session"]
+__all__ = [
+    "BACKENDS",
+    "DEVICES",
+    "OnnxSession",
+    "OpenVinoSession",
+    "Session",
+    "import_openvino",
+    "open_session",
+]
 
 BACKENDS = ("onnxruntime", "openvino")
 DEVICES = ("auto", "cpu", "cuda", "tensorrt")
@@ -118,9 +126,7 @@ class OpenVinoSession:
     on_gpu = False
 
     def __init__(self, graph: Path, *, threads: int) -> None:
-        # Importing OpenVINO reports to a server of analytics if this package can be imported.
-        sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-        openvino = _import("openvino", "openvino", "openvino")
+        openvino = import_openvino()
         settings = {
             "INFERENCE_PRECISION_HINT": "f32",  # by default bf16 where the processor has it
             "INFERENCE_NUM_THREADS": threads,
@@ -152,6 +158,15 @@ def _give_back_memory() -> None:
     """
     with suppress(OSError, AttributeError, TypeError):
         ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, 1 << 20)
+
+
+def import_openvino() -> Any:
+    """Import OpenVINO; GenoslimError if it is not installed.
+
+    Importing it reports to a server of analytics, unless its package for that cannot be imported.
+    """
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    return _import("openvino", "openvino", "openvino")
 
 
 def _import(name: str, extras: str, extra: str) -> Any:
