@@ -146,13 +146,29 @@ def _seed_option(about: str | None = None) -> _Decorator:
 _any_device = click.option(
     "--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N."
 )
-_one_device = click.option(
-    "--device",
-    type=click.Choice(["auto", "cpu", "cuda"]),
-    default="auto",
-    show_default=True,
-    help="Where to compute.",
-)
+
+
+def _runtime_options(command: Any) -> Any:
+    """Add the options that say what a bundle runs on."""
+    for option in (
+        click.option("--threads", type=click.IntRange(min=1), help="Of the model.  [default: all]"),
+        click.option(
+            "--backend",
+            type=click.Choice(["auto", "onnxruntime", "openvino"]),
+            default="auto",
+            show_default=True,
+            help="What runs a bundle; auto: the faster of the two, measured once a machine.",
+        ),
+        click.option(
+            "--device",
+            type=click.Choice(["auto", "cpu", "cuda", "tensorrt"]),
+            default="auto",
+            show_default=True,
+            help="Where to compute; auto: CUDA if it loads, else the CPU.",
+        ),
+    ):
+        command = option(command)
+    return command
 
 
 def _executor_options(command: Any) -> Any:
@@ -343,10 +359,17 @@ def prune(
 @_output_option("BUNDLE", _PATH, "The folder to write; an older bundle is replaced.", "bundle")
 @click.option(
     "--precision",
-    type=click.Choice(["fp32"]),
+    type=click.Choice(["fp32", "fp16", "int8"]),
     default="fp32",
     show_default=True,
-    help="Of the weights and the arithmetic.",
+    help="fp32 is exact; fp16, for CUDA, and int8, for CPU, are judged against it.",
+)
+@click.option(
+    "--margin",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.01,
+    show_default=True,
+    help="How much AUROC fp16 or int8 may lose.",
 )
 @click.option(
     "--opset",
@@ -360,8 +383,9 @@ def prune(
 def export(checkpoint: Path, data: Path, bundle: Path, **options: Any) -> None:
     """Export a fine-tuned CHECKPOINT to a verified ONNX bundle.
 
-    The graph is compared with torch on real windows; if they differ, nothing is written and the
-    exit code is 3. docs/bundle.md describes the bundle.
+    The graph is compared with torch on real windows, and that of a lossy precision with the fp32
+    graph; if they differ by more than they may, nothing is written and the exit code is 3.
+    docs/bundle.md describes the bundle and the limits.
     """
     from .export.console import export_on_console
 
@@ -425,14 +449,11 @@ def export(checkpoint: Path, data: Path, bundle: Path, **options: Any) -> None:
     type=_FILE,
     help="Write the closing tally here too.",
 )
-@_one_device
-@click.option("--threads", type=click.IntRange(min=1), help="Threads of the model.  [default: all]")
+@_runtime_options
 @click.option(
     "--batch-tokens",
     type=click.IntRange(min=1),
-    default=4096,
-    show_default=True,
-    help="Tokens in a batch, at most.",
+    help="Tokens in a batch, at most.  [default: 1024 on a CPU, 16384 on a GPU]",
 )
 def score(bundle: Path, fasta: Path, input_: str, output: str, **options: Any) -> None:
     """Score every record of a VCF: GS_P and GS_STATUS in INFO, or a table.
@@ -460,16 +481,15 @@ def score(bundle: Path, fasta: Path, input_: str, output: str, **options: Any) -
     help="How much AUROC may be lost; fix it before you look.",
 )
 @click.option("--max-p95-ms", type=float, metavar="X", help="Limit on the p95 of latency.")
-@_one_device
-@click.option("--threads", type=click.IntRange(min=1), help="Threads a model.  [default: all]")
+@_runtime_options
 @click.option("--seconds", type=float, help="Time for the timings of a model.  [default: 20]")
 @click.option("--quick", is_flag=True, help="Fewer rounds and 3 seconds a model: a first look.")
 @click.option("--prevalence", type=float, metavar="P", help="Share of positives, for PPV and NPV.")
 def bench(models: tuple[Path, ...], data: Path, output: Path, **options: Any) -> None:
     """Measure speed, memory and AUROC of models, and say which one to deploy.
 
-    A CHECKPOINT runs on torch, a BUNDLE on ONNX Runtime. Exit code 3 says that no model but the
-    baseline is non-inferior within the limits; the results are written all the same.
+    A CHECKPOINT runs on torch, a BUNDLE on ONNX Runtime or OpenVINO. Exit code 3 says that no model
+    but the baseline is non-inferior within the limits; the results are written all the same.
     """
     from .bench.benchmark import run_bench
     from .bench.table import summary_table

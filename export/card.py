@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
-from .manifest import BundleManifest, ParityCase, ParityReport, SplitMetrics
+from ..models.card import hub_licence
+from .manifest import BundleManifest, ParityCase, ParityReport, PrecisionLoss, SplitMetrics
 
 _T = TypeVar("_T")
 
@@ -19,8 +19,9 @@ NOTICE = (
 
 def render_card(manifest: BundleManifest) -> str:
     """Return the card as Markdown, with the metadata header that the Hugging Face hub reads."""
-    sections = (_header, _intended_use, _limits, _model, _data, _metrics, _parity, _use)
-    return "\n\n".join(section(manifest) for section in sections) + "\n"
+    sections = (_header, _intended_use, _limits, _model, _data, _metrics, _loss, _parity, _use)
+    parts = (section(manifest) for section in sections)
+    return "\n\n".join(filter(None, parts)) + "\n"
 
 
 def is_non_commercial(licence: str) -> bool:
@@ -33,7 +34,7 @@ def _header(manifest: BundleManifest) -> str:
     licence = manifest.licences.base_model
     lines = [
         "---",
-        f"license: {json.dumps(licence.lower())}",
+        hub_licence(licence),
         "library_name: onnx",
         "pipeline_tag: text-classification",
         "tags: [genomics, variant-effect, genoslim]",
@@ -146,12 +147,77 @@ def _metric_cells(found: SplitMetrics) -> dict[str, str]:
     }
 
 
+def _loss(manifest: BundleManifest) -> str:
+    """Return what a lossy precision costs; nothing where there is none."""
+    if manifest.loss is None:
+        return ""
+    head, *rows = loss_table(manifest.loss)
+    return (
+        f"## What {manifest.precision} costs\n\nThis graph against the float32 graph it was made"
+        f" from, on all {manifest.loss.windows:,} windows of validation and test, at the"
+        " temperature and threshold above, which were fitted with the float32 graph."
+        f" {_ran(manifest)}\n\n" + _table(head, rows)
+    )
+
+
+def _ran(manifest: BundleManifest) -> str:
+    """Say what the gate ran on, and what that leaves open."""
+    provider = manifest.loss.provider if manifest.loss else ""
+    if manifest.precision == "fp16" and provider.startswith("CPU"):
+        return (
+            f"Judged on {provider} with every weight and result rounded to float16; it is made for"
+            " CUDA, where nothing was measured."
+        )
+    return f"Judged on {provider}."
+
+
+def loss_table(loss: PrecisionLoss) -> list[tuple[str, ...]]:
+    """Return what a precision costs as rows of text: a head, then one figure a row."""
+    interval, limits = loss.auroc_interval, loss.limits
+    bounds = f"{interval.low:+.4f} to {interval.high:+.4f}"
+    parity = loss.exact_parity
+    return [
+        ("", "found", "allowed"),
+        ("AUROC change", f"{loss.auroc_change:+.4f}", ""),
+        (f"{interval.level:.0%} interval ({interval.method})", bounds, f"above {-limits.margin:g}"),
+        (
+            "flipped calls",
+            f"{loss.flipped} of {loss.windows:,} ({loss.flipped / loss.windows:.2%})",
+            f"{limits.flipped_share:.2%}",
+        ),
+        (
+            "calibration error change",
+            f"{loss.calibration_error_change:+.4f}",
+            f"{limits.calibration_error:+g}",
+        ),
+        ("Brier score change", f"{loss.brier_change:+.4f}", ""),
+        ("mean logit difference", f"{loss.mean_logit_difference:.1e}", ""),
+        ("largest logit difference", f"{loss.max_logit_difference:.1e}", ""),
+        (
+            "largest of float32 to torch",
+            f"{parity.max_logit_difference:.1e}",
+            f"{parity.logit_tolerance:g}",
+        ),
+        ("size", f"{loss.bytes / 1e6:.1f} MB", ""),
+        ("size in float32", f"{loss.exact_bytes / 1e6:.1f} MB", ""),
+    ]
+
+
 def _parity(manifest: BundleManifest) -> str:
     head, *rows = parity_table(manifest.parity)
     return (
         "## Parity with torch\n\nLargest differences between this graph and the torch model, on"
-        " real windows.\n\n" + _table(head, rows)
+        f" real windows.{batching(manifest)}\n\n" + _table(head, rows)
     )
+
+
+def batching(manifest: BundleManifest) -> str:
+    """Return a sentence, with a space before it, on what else is in a batch; or nothing."""
+    moved = manifest.parity.batch_difference
+    if moved is None:
+        return ""
+    allowed = f" (allowed {manifest.loss.limits.batch_difference:g})" if manifest.loss else ""
+    return f" What shares its batch moves a window's logits by {moved:.1e} at most{allowed}."
 
 
 def parity_table(report: ParityReport) -> list[tuple[str, ...]]:

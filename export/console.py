@@ -11,7 +11,15 @@ import click
 
 from ..errors import GenoslimError
 from .bundle import Bundle
-from .card import NOTICE, data_rows, metrics_table, model_rows, parity_table
+from .card import (
+    NOTICE,
+    batching,
+    data_rows,
+    loss_table,
+    metrics_table,
+    model_rows,
+    parity_table,
+)
 
 if TYPE_CHECKING:
     from .exporter import ExportSummary
@@ -37,7 +45,7 @@ def export_on_console(
     if as_json:
         click.echo(json.dumps(summary.to_dict(), indent=2, sort_keys=True))
         return
-    for line in (*_facts(summary.bundle), *_times(summary)):
+    for line in (*_facts(summary.bundle), *_speed(summary), *_times(summary)):
         click.echo(line)
 
 
@@ -66,11 +74,24 @@ def _facts(bundle: Bundle) -> Iterator[str]:
         yield "evaluated on other data than trained on: leakage cannot be excluded"
     yield ""
     yield from _columns(metrics_table(manifest))
+    if manifest.loss:
+        yield ""
+        yield (
+            f"{manifest.precision} against float32 on {manifest.loss.windows:,} windows of"
+            f" validation and test ({manifest.loss.provider}):"
+        )
+        yield from _columns(loss_table(manifest.loss))
     yield ""
-    yield "parity with torch, largest differences:"
+    yield f"parity with torch, largest differences:{batching(manifest)}"
     yield from _columns(parity_table(manifest.parity))
     yield ""
     yield NOTICE
+
+
+def _speed(summary: ExportSummary) -> Iterator[str]:
+    if summary.speed_ratio is not None:
+        precision = summary.bundle.manifest.precision
+        yield f"{precision} has {summary.speed_ratio:.2f} times the speed of fp32 on this machine"
 
 
 def _times(summary: ExportSummary) -> Iterator[str]:

@@ -15,17 +15,18 @@ from ..stats.calibration import (
     expected_calibration_error,
     fit_temperature,
 )
-from ..stats.delong import auroc_interval
+from ..stats.delong import auroc_interval, paired_auroc
 from ..stats.metrics import compute_metrics, macro_auroc
 from ..stats.ranks import auroc_of_ranks, dense_ranks
 from ..stats.resampling import clustered_bootstrap
 from ..stats.thresholds import youden_threshold
 from .manifest import Interval, SplitMetrics
-from .runtime import GraphRunner, to_probabilities
+from .runtime import to_probabilities
 
 _LOG = logging.getLogger(__name__)
 
 LEVEL = 0.95
+_DELONG, _BOOTSTRAP = "DeLong", "bootstrap by variant"
 
 
 @dataclass(frozen=True)
@@ -70,21 +71,41 @@ def split_metrics(data: LabelledData, logits: np.ndarray, fitted: Calibration) -
     )
 
 
-def evaluate(runner: GraphRunner, data: LabelledData, fitted: Calibration) -> SplitMetrics:
-    """Return the metrics of one split, computed with the exported graph."""
-    return split_metrics(data, runner.logits(data.sequences), fitted)
-
-
 def _interval(data: LabelledData, probabilities: np.ndarray) -> Interval:
     """Return the AUROC's interval: DeLong's, or a bootstrap by variant where variants recur."""
     keys = data.keys
-    if len(np.unique(keys)) == len(keys):
+    if _distinct(keys):
         found = auroc_interval(data.labels, probabilities, level=LEVEL)
-        return Interval(low=found.low, high=found.high, level=LEVEL, method="DeLong")
+        return Interval(low=found.low, high=found.high, level=LEVEL, method=_DELONG)
     drawn = clustered_bootstrap(
         auroc_of_ranks, data.labels, dense_ranks(probabilities), clusters=keys, level=LEVEL
     )
-    return Interval(low=drawn.low, high=drawn.high, level=LEVEL, method="bootstrap by variant")
+    return Interval(low=drawn.low, high=drawn.high, level=LEVEL, method=_BOOTSTRAP)
+
+
+def auroc_change(
+    labels: np.ndarray, first: np.ndarray, second: np.ndarray, *, keys: np.ndarray, level: float
+) -> tuple[float, Interval]:
+    """Return AUROC of `second` less that of `first`, probabilities [n] of the same rows.
+
+    With its paired interval: DeLong's, or a bootstrap by variant where `keys` [n] recur.
+    """
+    paired = paired_auroc(labels, first, second, level=level)
+    if _distinct(keys):
+        interval = Interval(low=paired.low, high=paired.high, level=level, method=_DELONG)
+        return paired.difference, interval
+    ranks = (dense_ranks(first), dense_ranks(second))
+    drawn = clustered_bootstrap(_difference, labels, *ranks, clusters=keys, level=level)
+    interval = Interval(low=drawn.low, high=drawn.high, level=level, method=_BOOTSTRAP)
+    return paired.difference, interval
+
+
+def _difference(labels: np.ndarray, first: np.ndarray, second: np.ndarray) -> float:
+    return auroc_of_ranks(labels, second) - auroc_of_ranks(labels, first)
+
+
+def _distinct(keys: np.ndarray) -> bool:
+    return len(np.unique(keys)) == len(keys)
 
 
 def _by_group(

@@ -1,20 +1,23 @@
-"""From a fine-tuned checkpoint to a verified bundle: trace, calibrate, verify, evaluate, seal."""
+"""From a fine-tuned checkpoint to a verified bundle: trace, calibrate, verify, convert, seal."""
 
 from __future__ import annotations
 
 import dataclasses
 import logging
 import platform
+import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from .. import __version__
-from ..data.dataset import LabelledData
+from ..data.dataset import LabelledData, SplitName
 from ..errors import GenoslimError, UsageError
 from ..files import atomic_folder, write_json
 from ..models import load, load_tokenizer, resolve
@@ -23,22 +26,28 @@ from ..models.families import licence
 from ..models.tokenizer import SequenceTokenizer
 from .bundle import Bundle, is_bundle, write_manifest
 from .card import render_card
-from .evaluate import Calibration, calibrate, evaluate, split_metrics
+from .evaluate import Calibration, calibrate, split_metrics
+from .gate import LOSSY_PARITY, JudgedRows, measure_loss, require_kept, speed_ratio
 from .manifest import (
     GRAPH,
     MANIFEST,
+    PRECISIONS,
     REQUIRED_FILES,
     BundleManifest,
     DataRecord,
     FineTuning,
     Licences,
+    LossLimits,
     ParityReport,
-    SplitMetrics,
+    PrecisionLoss,
 )
+from .precision import convert, rehearse_half
 from .runtime import GraphRunner
 from .trace import check_opset, trace
 from .training import TrainingFacts
 from .verify import (
+    EXACT,
+    Tolerances,
     measure_parity,
     parity_windows,
     require_finite,
@@ -54,33 +63,31 @@ Progress = Callable[[str], None]
 
 _PACKAGES = ("torch", "onnx", "onnxscript", "onnxruntime", "onnxruntime-gpu", "tokenizers", "numpy")
 _MODEL_TYPES = {"dnabert2": "bert", "nt_v1": "esm", "nt_v2": "esm"}
+_JUDGED: tuple[SplitName, ...] = ("validation", "test")
 _FOREIGN_KEYS = ("_name_or_path", "transformers_version", "torch_dtype", "dtype")
 
 
 @dataclass(frozen=True)
 class ExportSummary:
-    """The bundle that was made, and how many seconds each stage of making it took."""
+    """The bundle that was made, and how many seconds each stage of making it took.
+
+    `speed_ratio` says how many times as fast as float32 an int8 bundle is on this machine: a figure
+    of the machine and the moment, and so not in the bundle, whose bytes it would change.
+    """
 
     bundle: Bundle
     seconds: Mapping[str, float]
+    speed_ratio: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON types: the folder, its digest, the stages' seconds and the manifest."""
+        """Return plain JSON types: folder, digest, the stages' seconds, speed and manifest."""
         return {
             "bundle": str(self.bundle.folder),
             "digest": self.bundle.digest,
             "seconds": dict(self.seconds),
+            "speed_ratio": self.speed_ratio,
             "manifest": self.bundle.manifest.to_dict(),
         }
-
-
-@dataclass(frozen=True)
-class _Measured:
-    """All that was found out with the exported graph."""
-
-    fitted: Calibration
-    parity: ParityReport
-    metrics: Mapping[str, SplitMetrics]
 
 
 def export_checkpoint(
@@ -89,6 +96,7 @@ def export_checkpoint(
     bundle: Path,
     *,
     precision: str = "fp32",
+    margin: float = LossLimits.margin,
     opset: int = 20,
     threads: int | None = None,
     progress: Progress | None = None,
@@ -96,17 +104,19 @@ def export_checkpoint(
     """Export a fine-tuned `checkpoint` to the folder `bundle`, verified and measured on `data`.
 
     `data` is the Parquet file of labelled windows that the checkpoint was trained on: the
-    temperature and the threshold are fitted on its validation split, the metrics computed on
-    validation and test, all with the exported graph as scoring will run it.
+    temperature and the threshold are fitted on its validation split with the float32 graph, the
+    metrics computed on validation and test with the graph of the bundle as scoring will run it.
+    A lossy `precision`, fp16 or int8, may lose `margin` of AUROC and little else: see `gate.py`.
 
-    GateError if the bundle's logits or tokens differ from the checkpoint's; then nothing is written
-    and an older bundle stays.
+    GateError if the float32 graph's logits or tokens differ from the checkpoint's, or if a lossy
+    precision costs more than it may; then nothing is written and an older bundle stays.
     GenoslimError if checkpoint and data do not fit; UsageError for an unknown precision or opset,
     or where `bundle` is a folder with something else in it.
     """
     stages = _Stages(progress)
-    if precision != "fp32":
-        raise UsageError(f"precision is {precision!r}; this version exports fp32")
+    if precision not in PRECISIONS:
+        raise UsageError(f"precision is {precision!r}; expected {', '.join(PRECISIONS)}")
+    limits = LossLimits(margin=margin)
     check_opset(opset)
     _check_output(bundle)
     stages.begin("reading")
@@ -117,13 +127,20 @@ def export_checkpoint(
     model = _load_trained(checkpoint)
     with atomic_folder(bundle) as folder:
         stages.begin("tracing")
-        trace(model, folder / GRAPH, opset=opset)
+        exact = folder / GRAPH if precision == "fp32" else folder / "exact" / GRAPH
+        exact.parent.mkdir(exist_ok=True)
+        trace(model, exact, opset=opset)
         trained = load_tokenizer(str(checkpoint))
         _write_companions(model, trained, labelled, folder)
         tokenizer = SequenceTokenizer.from_folder(folder)
         require_same_tokens(trained, tokenizer, parity_windows(labelled.sequences))
-        runner = GraphRunner(folder / GRAPH, tokenizer, device="cpu", threads=threads)
-        measured = _measure(model, runner, labelled, stages)
+        bench = _Bench(model, tokenizer, labelled, threads, stages)
+        measured = bench.measure_exact(exact)
+        if precision != "fp32":
+            stages.begin("converting")
+            convert(exact, folder / GRAPH, precision)
+            measured = bench.measure_lossy(folder / GRAPH, precision, measured, limits)
+            shutil.rmtree(exact.parent)
         stages.begin("sealing")
         manifest = BundleManifest(
             **_model_facts(model, facts),
@@ -133,13 +150,18 @@ def export_checkpoint(
             opset=opset,
             threshold=measured.fitted.threshold,
             temperature=measured.fitted.temperature,
-            metrics=measured.metrics,
+            metrics={
+                split: split_metrics(labelled.split(split), logits, measured.fitted)
+                for split, logits in zip(_JUDGED, measured.logits, strict=True)
+            },
             parity=measured.parity,
+            loss=measured.loss,
             versions=_versions(),
         )
         (folder / "README.md").write_text(render_card(manifest), encoding="utf-8")
         sealed = write_manifest(folder, manifest)
-    return ExportSummary(dataclasses.replace(sealed, folder=bundle), stages.end())
+    sealed = dataclasses.replace(sealed, folder=bundle)
+    return ExportSummary(sealed, stages.end(), measured.speed_ratio)
 
 
 class _Stages:
@@ -195,30 +217,101 @@ def _load_trained(checkpoint: Path) -> Classifier:
     return model
 
 
-def _measure(
-    model: Classifier, runner: GraphRunner, data: LabelledData, stages: _Stages
-) -> _Measured:
-    """Fit on validation, refuse a graph that differs from torch, then judge the test split."""
-    validation, test = data.split("validation"), data.split("test")
-    stages.begin("calibrating")
-    logits = runner.logits(validation.sequences)
-    require_finite(logits)
-    fitted = calibrate(logits, validation.labels)
-    stages.begin("verifying")
-    parity = measure_parity(
-        model,
-        runner,
-        parity_windows(validation.sequences + test.sequences),
-        temperature=fitted.temperature,
-        threshold=fitted.threshold,
-    )
-    require_parity(parity)
-    stages.begin("evaluating")
-    metrics = {
-        "validation": split_metrics(validation, logits, fitted),
-        "test": evaluate(runner, test, fitted),
-    }
-    return _Measured(fitted, parity, metrics)
+@dataclass(frozen=True)
+class _Measured:
+    """What was found out with one graph; logits [n, 2] are those of each split in `_JUDGED`."""
+
+    graph: Path
+    runner: GraphRunner
+    fitted: Calibration
+    parity: ParityReport
+    logits: Sequence[NDArray[np.float32]]
+    loss: PrecisionLoss | None = None
+    speed_ratio: float | None = None
+
+
+class _Bench:
+    """Measures graphs of one model on the judged splits of its data."""
+
+    def __init__(
+        self,
+        model: Classifier,
+        tokenizer: SequenceTokenizer,
+        data: LabelledData,
+        threads: int | None,
+        stages: _Stages,
+    ) -> None:
+        self._model, self._tokenizer, self._threads = model, tokenizer, threads
+        self._splits = [data.split(name) for name in _JUDGED]
+        self._windows = [sequence for split in self._splits for sequence in split.sequences]
+        self._stages = stages
+
+    def measure_exact(self, graph: Path) -> _Measured:
+        """Fit on validation, refuse a graph that differs from torch, then run the test split."""
+        self._stages.begin("calibrating")
+        validation, test = self._splits
+        runner = self._runner(graph)
+        logits = runner.logits(validation.sequences)
+        diverged = "the checkpoint diverged in training, or the graph is wrong"
+        require_finite(logits, "the exported graph", diverged)
+        fitted = calibrate(logits, validation.labels)
+        self._stages.begin("verifying")
+        parity = self._parity(runner, fitted, EXACT)
+        require_parity(parity)
+        self._stages.begin("evaluating")
+        return _Measured(graph, runner, fitted, parity, (logits, runner.logits(test.sequences)))
+
+    def measure_lossy(
+        self, graph: Path, precision: str, exact: _Measured, limits: LossLimits
+    ) -> _Measured:
+        """Refuse a graph that is too far from the exact one, at the exact one's calibration.
+
+        What fp16 costs is found with its rehearsal, since a CPU does not round as CUDA does.
+        """
+        self._stages.begin("judging")
+        runner = judged = self._runner(graph)
+        if precision == "fp16":
+            rehearsal = exact.graph.with_name("rehearsal.onnx")
+            rehearse_half(exact.graph, rehearsal)
+            judged = self._runner(rehearsal)
+        logits = [judged.logits(split.sequences) for split in self._splits]
+        beyond = f"the checkpoint's values are beyond what {precision} holds"
+        require_finite(np.concatenate(logits), f"the {precision} graph", beyond)
+        parity = self._parity(runner, exact.fitted, LOSSY_PARITY)
+        loss = measure_loss(
+            JudgedRows.of(self._splits),
+            np.concatenate(exact.logits),
+            np.concatenate(logits),
+            exact.fitted,
+            provider=runner.provider,
+            graphs=(exact.graph, graph),
+            exact_parity=exact.parity,
+            limits=limits,
+        )
+        require_kept(precision, parity, loss)
+        ratio = self._speed_ratio(exact.runner, runner) if precision == "int8" else None
+        return _Measured(graph, runner, exact.fitted, parity, logits, loss, ratio)
+
+    def _runner(self, graph: Path) -> GraphRunner:
+        return GraphRunner(graph, self._tokenizer, device="cpu", threads=self._threads)
+
+    def _parity(
+        self, runner: GraphRunner, fitted: Calibration, tolerances: Tolerances
+    ) -> ParityReport:
+        return measure_parity(
+            self._model,
+            runner,
+            parity_windows(self._windows),
+            temperature=fitted.temperature,
+            threshold=fitted.threshold,
+            tolerances=tolerances,
+        )
+
+    def _speed_ratio(self, exact: GraphRunner, lossy: GraphRunner) -> float:
+        ratio = speed_ratio(exact, lossy, self._windows)
+        if ratio <= 1:
+            _LOG.warning("not faster here: int8 has %.2f times the speed of fp32", ratio)
+        return ratio
 
 
 def _write_companions(

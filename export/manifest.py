@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 
 from ..errors import GenoslimError
 
-FORMAT_MAJOR, FORMAT_MINOR = 1, 0
+FORMAT_MAJOR, FORMAT_MINOR = 1, 1
 FORMAT_VERSION = f"{FORMAT_MAJOR}.{FORMAT_MINOR}"
 
 MANIFEST = "bundle.json"
@@ -108,12 +108,17 @@ class ParityCase:
 
 @dataclass(frozen=True, kw_only=True)
 class ParityReport:
-    """Every parity case, and the tolerances that it had to keep."""
+    """Every parity case, and the tolerances that it had to keep.
+
+    `batch_difference` is the most that a logit of one window differs between the cases, that is
+    with what shares its batch (None in bundles before format 1.1).
+    """
 
     cases: tuple[ParityCase, ...]
     logit_tolerance: float
     probability_tolerance: float
     flipped_tolerance: int = 0
+    batch_difference: float | None = None
 
     def __post_init__(self) -> None:
         _require(self.cases, "cases", "none", "one case a batch size")
@@ -145,6 +150,60 @@ class ParityReport:
             self.max_logit_difference <= self.logit_tolerance
             and self.max_probability_difference <= self.probability_tolerance
             and self.flipped <= self.flipped_tolerance
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossLimits:
+    """What a lossy precision may cost; see docs/bundle.md for the reasons.
+
+    `margin` of AUROC (the lower end of the interval of its change stays above -margin), the share
+    of calls that flip, the rise of the calibration error, and the most that a logit may move with
+    what shares its batch.
+    """
+
+    margin: float = 0.01
+    flipped_share: float = 0.01
+    calibration_error: float = 0.01
+    batch_difference: float = 0.01
+
+    def __post_init__(self) -> None:
+        _require(0 < self.margin < 1, "margin", self.margin, "between 0 and 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrecisionLoss:
+    """A lossy graph against the float32 graph it was made from, on every window judged.
+
+    The windows are all of the validation and test splits; both graphs' logits are read at the
+    bundle's temperature and threshold, which were fitted with the float32 graph. Changes are the
+    lossy graph's figure less the other's. `auroc_interval` is the change's, at 90 %, so that its
+    lower end is the one-sided 95 % bound. `provider` is what ONNX Runtime ran both graphs on.
+    `exact_parity` compares the float32 graph with torch, and `bytes` are those of graph and weights
+    on disk.
+    """
+
+    provider: str
+    windows: int
+    max_logit_difference: float
+    mean_logit_difference: float
+    flipped: int
+    auroc_change: float
+    auroc_interval: Interval
+    brier_change: float
+    calibration_error_change: float
+    bytes: int
+    exact_bytes: int
+    exact_parity: ParityReport
+    limits: LossLimits
+
+    @property
+    def kept(self) -> bool:
+        """Whether AUROC, calls and calibration are within the limits."""
+        return (
+            self.auroc_interval.low > -self.limits.margin
+            and self.flipped <= self.limits.flipped_share * self.windows
+            and self.calibration_error_change <= self.limits.calibration_error
         )
 
 
@@ -193,7 +252,9 @@ class BundleManifest:
     `base_layers` is the depth of the base model and `kept_layers` the indices, in that base, of the
     layers that remain. `window_length` is in base pairs. A variant's probability is
     `softmax(logits / temperature)[1]`, and it is called `label_names[1]` when that is at least
-    `threshold`; both numbers were fitted on the validation split only.
+    `threshold`; both numbers were fitted on the validation split only, with the float32 graph.
+    `metrics` and `parity` are of the graph in the bundle. `loss` says what its precision cost, None
+    where it is float32.
     """
 
     format_version: str = FORMAT_VERSION
@@ -215,6 +276,7 @@ class BundleManifest:
     licences: Licences
     data: DataRecord
     versions: Mapping[str, str]
+    loss: PrecisionLoss | None = None
     files: Mapping[str, FileRecord] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

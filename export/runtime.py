@@ -135,6 +135,11 @@ class Runtime(GraphRunner):
         self.bundle = bundle
         if self._session.on_gpu:
             self.warm_up(bundle.manifest.window_length)
+        elif bundle.manifest.precision == "fp16":
+            _LOG.warning(
+                "%s: an fp16 bundle is made for CUDA; on a CPU it is no faster than fp32",
+                bundle.folder,
+            )
 
     def probabilities(
         self,

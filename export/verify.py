@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,13 +19,22 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 BATCH_SIZES = (1, 8, 64)
-LOGIT_TOLERANCE = 1e-4
-"""float32 graphs differ by some 1e-6; the smallest real mistakes move logits by 3e-4."""
-
-PROBABILITY_TOLERANCE = 1e-4
 WINDOWS = 96
 
 _CUTS = (1.0, 0.75, 0.5, 0.25)
+
+
+@dataclass(frozen=True)
+class Tolerances:
+    """How far a graph may be from torch, in logits, in probability, and in calls that flip."""
+
+    logit: float
+    probability: float
+    flipped: int
+
+
+EXACT = Tolerances(logit=1e-4, probability=1e-4, flipped=0)
+"""float32 graphs differ by some 1e-6; the smallest real mistakes move logits by 3e-4."""
 
 
 def parity_windows(sequences: Sequence[str], *, count: int = WINDOWS) -> list[str]:
@@ -48,8 +58,7 @@ def measure_parity(
     *,
     temperature: float,
     threshold: float,
-    logit_tolerance: float = LOGIT_TOLERANCE,
-    probability_tolerance: float = PROBABILITY_TOLERANCE,
+    tolerances: Tolerances = EXACT,
 ) -> ParityReport:
     """Compare graph and torch on `windows`, in batches of 1, 8 and 64 and as the runtime batches.
 
@@ -68,8 +77,10 @@ def measure_parity(
             _compare(expected, logits, lengths, size, temperature, threshold)
             for size, logits in found.items()
         ),
-        logit_tolerance=logit_tolerance,
-        probability_tolerance=probability_tolerance,
+        logit_tolerance=tolerances.logit,
+        probability_tolerance=tolerances.probability,
+        flipped_tolerance=tolerances.flipped,
+        batch_difference=float(np.ptp(np.stack(list(found.values())), axis=0).max()),
     )
 
 
@@ -88,13 +99,13 @@ def require_same_tokens(
             )
 
 
-def require_finite(logits: NDArray[np.float32]) -> None:
-    """Raise GateError if any row of the graph's logits [n, 2] holds no finite numbers."""
+def require_finite(logits: NDArray[np.float32], graph: str, reason: str) -> None:
+    """Raise GateError, naming the `graph`, if any row of its logits [n, 2] is not finite."""
     wrong = int((~np.isfinite(logits)).any(axis=1).sum())
     if wrong:
         raise GateError(
-            f"the exported graph gives no finite logits for {wrong} of {len(logits)} windows,"
-            " so nothing was written: the checkpoint diverged in training, or the graph is wrong"
+            f"{graph} gives no finite logits for {wrong} of {len(logits)} windows,"
+            f" so nothing was written: {reason}"
         )
 
 

@@ -20,8 +20,10 @@ from genoslim.export.manifest import (
     FineTuning,
     Interval,
     Licences,
+    LossLimits,
     ParityCase,
     ParityReport,
+    PrecisionLoss,
     SplitMetrics,
 )
 from genoslim.files import write_json
@@ -109,6 +111,31 @@ def some_manifest(**changes: Any) -> BundleManifest:
 @pytest.fixture(scope="session")
 def make_manifest() -> Callable[..., BundleManifest]:
     return some_manifest
+
+
+@pytest.fixture(scope="session")
+def make_loss() -> Callable[..., PrecisionLoss]:
+    """A loss on 1000 windows within its limits; keyword arguments change it."""
+
+    def make(**changes: Any) -> PrecisionLoss:
+        fields: dict[str, Any] = {
+            "provider": "CPUExecutionProvider",
+            "windows": 1000,
+            "max_logit_difference": 0.1,
+            "mean_logit_difference": 0.01,
+            "flipped": 2,
+            "auroc_change": 0.0005,
+            "auroc_interval": Interval(low=-0.001, high=0.002, level=0.9, method="DeLong"),
+            "brier_change": 0.0001,
+            "calibration_error_change": -0.002,
+            "bytes": 4_000_000,
+            "exact_bytes": 10_000_000,
+            "exact_parity": some_manifest().parity,
+            "limits": LossLimits(),
+        }
+        return PrecisionLoss(**fields | changes)
+
+    return make
 
 
 @pytest.fixture(scope="session")

@@ -76,7 +76,7 @@ def test_a_failed_gate_ends_with_3_and_writes_nothing(export, tmp_path, exported
     assert not (tmp_path / "bundle").exists()
 
 
-@pytest.mark.parametrize("options", [["--opset", "23"], ["--precision", "int8"]])
+@pytest.mark.parametrize("options", [["--opset", "23"], ["--precision", "int4"], ["--margin", "0"]])
 def test_options_are_checked(export, options):
     assert export(*options).exit_code == 2
 

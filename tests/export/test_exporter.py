@@ -262,8 +262,8 @@ def test_a_pruned_checkpoint_names_the_layers_it_kept(make_checkpoint, data_file
 
 @pytest.mark.usefixtures("quick")
 def test_only_what_can_be_made_is_promised(make_checkpoint, data_file, tmp_path):
-    with pytest.raises(UsageError, match="precision is 'int8'"):
-        export_checkpoint(make_checkpoint(), data_file, tmp_path / "bundle", precision="int8")
+    with pytest.raises(UsageError, match="precision is 'int4'; expected fp32, fp16, int8"):
+        export_checkpoint(make_checkpoint(), data_file, tmp_path / "bundle", precision="int4")
     with pytest.raises(UsageError, match="opset is 23"):
         export_checkpoint(make_checkpoint(), data_file, tmp_path / "bundle", opset=23)
     assert list(tmp_path.iterdir()) == []

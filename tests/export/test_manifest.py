@@ -6,7 +6,15 @@ import math
 import pytest
 
 from genoslim.errors import GenoslimError
-from genoslim.export.manifest import BundleManifest, ParityCase, ParityReport, is_plain_name, seal
+from genoslim.export.manifest import (
+    BundleManifest,
+    Interval,
+    LossLimits,
+    ParityCase,
+    ParityReport,
+    is_plain_name,
+    seal,
+)
 
 
 def report(*differences: float, flipped: int = 0) -> ParityReport:
@@ -31,7 +39,7 @@ def test_what_is_written_is_read_back(make_manifest):
     content = json.loads(json.dumps(manifest.to_dict()))
     assert BundleManifest.from_dict(content) == manifest
     assert content["seal"] == seal(content)
-    assert content["format_version"] == "1.0"
+    assert content["format_version"] == "1.1"
 
 
 def test_a_newer_minor_version_opens_and_its_new_fields_are_left(make_manifest):
@@ -41,6 +49,41 @@ def test_a_newer_minor_version_opens_and_its_new_fields_are_left(make_manifest):
     found = BundleManifest.from_dict(content)
     assert found.format_version == "1.7"
     assert found.licences == manifest.licences
+
+
+def test_a_bundle_of_format_1_0_opens(make_manifest):
+    content = make_manifest().to_dict() | {"format_version": "1.0"}
+    del content["loss"], content["parity"]["batch_difference"]
+    found = BundleManifest.from_dict(content)
+    assert found.format_version == "1.0"
+    assert found.loss is None
+    assert found.parity.batch_difference is None
+
+
+def test_a_loss_is_read_back_and_judged_by_its_own_limits(make_manifest, make_loss):
+    manifest = make_manifest(precision="int8", loss=make_loss())
+    content = json.loads(json.dumps(manifest.to_dict()))
+    assert BundleManifest.from_dict(content) == manifest
+    assert make_loss().kept
+    assert make_loss(flipped=10).kept
+    assert make_loss(limits=LossLimits(margin=0.05), auroc_interval=interval(-0.04)).kept
+    for changes in (
+        {"flipped": 11},
+        {"auroc_interval": interval(-0.01)},
+        {"auroc_interval": interval(math.nan)},
+        {"calibration_error_change": 0.011},
+    ):
+        assert not make_loss(**changes).kept
+
+
+@pytest.mark.parametrize("margin", [0.0, 1.0, -0.01, math.nan])
+def test_a_margin_is_a_share(margin):
+    with pytest.raises(GenoslimError, match=r"margin is .*; expected between"):
+        LossLimits(margin=margin)
+
+
+def interval(low: float) -> Interval:
+    return Interval(low=low, high=0.01, level=0.9, method="DeLong")
 
 
 def test_fields_with_a_default_may_be_absent(make_manifest):
