@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Self
 
@@ -174,27 +174,30 @@ class Projection(NamedTuple):
 
 
 class GatedLinear(nn.Module):
-    """A linear layer without bias whose outputs are the two halves of a gated MLP's entry."""
+    """The entry of a gated MLP: one product without bias gives the gate, then the value."""
 
-    def __init__(self, inputs: int, inner: int) -> None:
+    def __init__(self, inputs: int, inner: int, activation: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(2 * inner, inputs))
+        self.activation = activation
 
-    def forward(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the gate and the value, both [..., inner], of hidden states [..., inputs]."""
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Return `activation(gate) * value` [..., inner] of hidden states [..., inputs]."""
         gate, value = functional.linear(hidden, self.weight).chunk(2, dim=-1)
-        return gate, value
+        return self.activation(gate) * value
 
 
 class Block(nn.Module, ABC):
     """One transformer block.
 
     Every block has, under the official names, `attention.self`, called with hidden states, context
-    and `first_only`, and `attention.output.dense`. `rotary` says whether positions turn its keys.
+    and `first_only`, and `attention.output.dense`. `rotary` says whether positions turn its keys,
+    `mlp_layers` which submodules are the MLP's entry and its last linear layer.
     """
 
     heads: int
     rotary: bool
+    mlp_layers: tuple[str, str]
 
     @abstractmethod
     def attention_entry(self, hidden: Tensor) -> Tensor:
@@ -354,13 +357,16 @@ def split_heads(projected: Tensor, heads: int) -> Tensor:
 
 
 def rotate(vectors: Tensor, rotary: tuple[Tensor, Tensor] | None) -> Tensor:
-    """Rotate pairs (i, i + d/2) of [B, heads, T, d] (Su et al. 2021, arXiv 2104.09864)."""
+    """Rotate pairs (i, i + d/2) of [B, heads, T, d] (Su et al. 2021, arXiv 2104.09864).
+
+    Written with slices and a negated half, the form in which OpenVINO has one operator for it.
+    """
     if rotary is None:
         return vectors
-    cosines, sines = rotary
-    left, right = vectors.chunk(2, dim=-1)
-    rotated = (left * cosines - right * sines, right * cosines + left * sines)
-    return torch.cat(rotated, dim=-1)
+    cosines, sines = (torch.cat((half, half), dim=-1)[None, None] for half in rotary)
+    middle = vectors.shape[-1] // 2
+    turned = torch.cat((-vectors[..., middle:], vectors[..., :middle]), dim=-1)
+    return vectors * cosines + turned * sines
 
 
 def padding_bias(attention_mask: Tensor, dtype: torch.dtype) -> Tensor:

@@ -115,20 +115,21 @@ class _GatedMLP(nn.Module):
     def __init__(self, config: NativeConfig) -> None:
         super().__init__()
         width, inner = config.hidden_size, config.intermediate_size
-        self.gated_layers = GatedLinear(width, inner)
+        self.gated_layers = GatedLinear(width, inner, functional.gelu)
         self.wo = nn.Linear(inner, width)
         self.layernorm = nn.LayerNorm(width, eps=config.layer_norm_eps)
         self.dropout = nn.Dropout(config.hidden_dropout)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        gate, value = self.gated_layers(hidden)
-        inner = self.dropout(functional.gelu(gate) * value)
+        inner = self.dropout(self.gated_layers(hidden))
         output: Tensor = self.layernorm(self.wo(inner) + hidden)
         return output
 
 
 class DnaBert2Block(Block):
     """`a = LN(attention(x) + x)`, then `LN(mlp(a) + a)`."""
+
+    mlp_layers = ("mlp.gated_layers", "mlp.wo")
 
     def __init__(self, config: NativeConfig) -> None:
         super().__init__()

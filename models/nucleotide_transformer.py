@@ -6,8 +6,6 @@ SiLU MLP. Both are pre-LayerNorm. The names of modules are those of the official
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -95,8 +93,9 @@ class _Dense(nn.Module):
         super().__init__()
         self.dense = dense
 
-    def forward(self, values: Tensor) -> Any:
-        return self.dense(values)
+    def forward(self, values: Tensor) -> Tensor:
+        output: Tensor = self.dense(values)
+        return output
 
 
 class _Attention(nn.Module):
@@ -114,6 +113,8 @@ class _Attention(nn.Module):
 class NucleotideTransformerBlock(Block):
     """`a = x + attention(LN(x))`, then `a + mlp(LN(a))`."""
 
+    mlp_layers = ("intermediate.dense", "output.dense")
+
     def __init__(self, config: NativeConfig) -> None:
         super().__init__()
         width, inner = config.hidden_size, config.intermediate_size
@@ -122,7 +123,7 @@ class NucleotideTransformerBlock(Block):
         self.attention = _Attention(config)
         self.LayerNorm = nn.LayerNorm(width, eps=config.layer_norm_eps)
         self.intermediate = _Dense(
-            GatedLinear(width, inner) if self.gated else nn.Linear(width, inner)
+            GatedLinear(width, inner, functional.silu) if self.gated else nn.Linear(width, inner)
         )
         self.output = _Dense(nn.Linear(inner, width, bias=not self.gated))
         self.dropout = nn.Dropout(config.hidden_dropout)
@@ -147,12 +148,8 @@ class NucleotideTransformerBlock(Block):
         return query, key, value
 
     def _activate(self, hidden: Tensor) -> Tensor:
-        inner = self.intermediate(hidden)
-        if not self.gated:
-            return functional.gelu(inner)
-        gate, value = inner
-        activated: Tensor = functional.silu(gate) * value
-        return activated
+        inner: Tensor = self.intermediate(hidden)
+        return inner if self.gated else functional.gelu(inner)
 
 
 class _Encoder(nn.Module):

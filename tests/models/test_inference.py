@@ -60,6 +60,21 @@ def test_a_table_needs_entries_that_depend_on_the_token_alone(
         torch.testing.assert_close(network(*batch), model(*batch), rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("family", ["dnabert2", "nt_v2"])
+def test_wide_gated_mlps_are_taken_in_pieces(
+    config_of: Callable[[str], dict[str, Any]], batch: Batch, family: str
+) -> None:
+    wide = {"hidden_size": 512, "num_attention_heads": 8, "intermediate_size": 1536}
+    model = new_classifier(config_of(family) | wide | {"num_hidden_layers": 2}).double().eval()
+    assert isinstance(model, NativeClassifier)
+    network = for_inference(model)
+    inner, last = (block.get_submodule(block.mlp_layers[1]) for block in network.blocks)
+    assert [tuple(weight.shape) for weight in inner.gates] == 3 * [(512, 512)]
+    assert len(last.gates) == 1
+    with torch.no_grad():
+        torch.testing.assert_close(network(*batch), model(*batch), rtol=0, atol=1e-12)
+
+
 def _multiply_adds(network: NativeClassifier, batch: Batch) -> int:
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         network(*batch)
