@@ -1,8 +1,8 @@
 """Turn a finished float32 graph into one of a lossy precision: fp16 for CUDA, int8 for CPU.
 
 **int8** quantises every product of activations with a weight matrix. Weights have one scale a
-column. Activations have one a *row*, that is a token of a window, found when the graph runs: no
-window's result depends on what shares its batch or on padding, as it would with one scale a tensor
+column. Activations have one a *row*, that is a token of a window, found when the graph runs: it
+depends neither on what shares a window's batch nor on padding, as it would with one scale a tensor
 (`DynamicQuantizeLinear`), and on no calibration windows, as it would with fixed scales. Tables,
 which cost no time, are stored as float16.
 
