@@ -14,11 +14,11 @@ from typing import Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from ..bundle.bundle import Bundle
+from ..bundle.choice import choose_backend
+from ..bundle.machine import available_threads
+from ..bundle.runtime import GraphRunner
 from ..errors import GenoslimError, UsageError
-from ..export.bundle import Bundle
-from ..export.choice import choose_backend
-from ..export.machine import available_threads
-from ..export.runtime import GraphRunner
 from ..models.tokenizer import SequenceTokenizer
 from .subjects import Backend, Subject
 

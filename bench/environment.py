@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from ..export.machine import cpuinfo_field, processor_name, usable_cores
-from ..export.versions import installed_versions
+from ..bundle.machine import cpuinfo_field, processor_name, usable_cores
+from ..bundle.versions import installed_versions
 
 _LOG = logging.getLogger(__name__)
 

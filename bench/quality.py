@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ..bundle.runtime import to_probabilities
 from ..data.dataset import LabelledData
 from ..errors import GenoslimError
 from ..export.evaluate import Calibration, calibrate
-from ..export.runtime import to_probabilities
 from ..stats.calibration import (
     ReliabilityBin,
     brier,

@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from ..bundle.bundle import Bundle, is_bundle
+from ..bundle.card import is_non_commercial
+from ..data.assembly import canonical
 from ..data.dataset import LabelledData
 from ..errors import GenoslimError, UsageError
-from ..export.bundle import Bundle, is_bundle
-from ..export.card import is_non_commercial
 from ..export.training import TrainingFacts
 from ..files import sha256
 from ..models.families import CONFIG_FILE, detect, licence, read_json
-from ..score.assembly import canonical
 
 Backend = Literal["torch", "onnxruntime", "openvino"]
 

@@ -1,1 +1,1 @@
-"""Trace a checkpoint to ONNX, verify it, bundle it, and run bundles."""
+"""Make a verified bundle of a checkpoint: trace, convert, verify, evaluate, seal."""

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import GenoslimError
-from .bundle import Bundle
-from .card import (
+from ..bundle.bundle import Bundle
+from ..bundle.card import (
     NOTICE,
     batching,
     data_rows,
@@ -20,6 +19,7 @@ from .card import (
     model_rows,
     parity_table,
 )
+from ..errors import GenoslimError
 
 if TYPE_CHECKING:
     from .exporter import ExportSummary

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from ..bundle.manifest import Interval, SplitMetrics
+from ..bundle.runtime import to_probabilities
 from ..data.dataset import LabelledData
 from ..errors import GenoslimError
 from ..stats.calibration import (
@@ -20,8 +22,6 @@ from ..stats.metrics import compute_metrics, macro_auroc
 from ..stats.ranks import auroc_of_ranks, dense_ranks
 from ..stats.resampling import clustered_bootstrap
 from ..stats.thresholds import youden_threshold
-from .manifest import Interval, SplitMetrics
-from .runtime import to_probabilities
 
 _LOG = logging.getLogger(__name__)
 

@@ -17,18 +17,9 @@ import torch
 from numpy.typing import NDArray
 
 from .. import __version__
-from ..data.dataset import LabelledData, SplitName
-from ..errors import GenoslimError, UsageError
-from ..files import atomic_folder, write_json
-from ..models import load, load_tokenizer, resolve
-from ..models.classifier import Classifier
-from ..models.families import licence
-from ..models.tokenizer import SequenceTokenizer
-from .bundle import Bundle, is_bundle, write_manifest
-from .card import render_card
-from .evaluate import Calibration, calibrate, split_metrics
-from .gate import LOSSY_PARITY, JudgedRows, measure_loss, require_kept, speed_ratio
-from .manifest import (
+from ..bundle.bundle import Bundle, is_bundle, write_manifest
+from ..bundle.card import render_card
+from ..bundle.manifest import (
     GRAPH,
     MANIFEST,
     PRECISIONS,
@@ -41,8 +32,18 @@ from .manifest import (
     ParityReport,
     PrecisionLoss,
 )
+from ..bundle.runtime import GraphRunner
+from ..bundle.versions import installed_versions
+from ..data.dataset import LabelledData, SplitName
+from ..errors import GenoslimError, UsageError
+from ..files import atomic_folder, write_json
+from ..models import load, load_tokenizer, resolve
+from ..models.classifier import Classifier
+from ..models.families import FAMILIES, licence
+from ..models.tokenizer import SequenceTokenizer
+from .evaluate import Calibration, calibrate, split_metrics
+from .gate import LOSSY_PARITY, JudgedRows, measure_loss, require_kept, speed_ratio
 from .precision import convert, rehearse_half
-from .runtime import GraphRunner
 from .trace import check_opset, trace
 from .training import TrainingFacts
 from .verify import (
@@ -54,7 +55,6 @@ from .verify import (
     require_parity,
     require_same_tokens,
 )
-from .versions import installed_versions
 
 _LOG = logging.getLogger(__name__)
 
@@ -62,7 +62,6 @@ Progress = Callable[[str], None]
 """Called with the name of each stage as it begins."""
 
 _PACKAGES = ("torch", "onnx", "onnxscript", "onnxruntime", "onnxruntime-gpu", "tokenizers", "numpy")
-_MODEL_TYPES = {"dnabert2": "bert", "nt_v1": "esm", "nt_v2": "esm"}
 _JUDGED: tuple[SplitName, ...] = ("validation", "test")
 _FOREIGN_KEYS = ("_name_or_path", "transformers_version", "torch_dtype", "dtype")
 
@@ -328,8 +327,8 @@ def _write_companions(
         "pad_token_id": tokenizer.pad_id,
         "problem_type": "single_label_classification",
     }
-    if model.family in _MODEL_TYPES:
-        model_type = _MODEL_TYPES[model.family]
+    if model.family in FAMILIES:
+        model_type = FAMILIES[model.family].nearest_type
         config |= {
             "model_type": model_type,
             "architectures": [f"{model_type.title()}ForSequenceClassification"],

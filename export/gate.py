@@ -16,12 +16,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ..bundle.manifest import LossLimits, ParityReport, PrecisionLoss
+from ..bundle.runtime import GraphRunner, to_probabilities
 from ..data.dataset import LabelledData
 from ..errors import GateError
 from ..stats.calibration import brier, expected_calibration_error
 from .evaluate import Calibration, auroc_change
-from .manifest import LossLimits, ParityReport, PrecisionLoss
-from .runtime import GraphRunner, to_probabilities
 from .verify import WINDOWS, Tolerances
 
 LEVEL = 0.90

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from ..bundle.manifest import ParityCase, ParityReport
+from ..bundle.runtime import GraphRunner, to_probabilities
 from ..errors import GateError
 from ..models.classifier import Classifier
 from ..models.tokenizer import SequenceTokenizer
-from .manifest import ParityCase, ParityReport
-from .runtime import GraphRunner, to_probabilities
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

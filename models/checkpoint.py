@@ -11,7 +11,7 @@ import logging
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -21,6 +21,8 @@ from ..files import atomic_folder, write_json, write_text
 from .card import CARD_FILE, model_card
 from .classifier import Classifier, NativeConfig
 from .families import CONFIG_FILE, RECORD_FILE, Family, detect, family_name, read_config, read_json
+from .masked_lm import MaskedLM
+from .networks import classifier_class, masked_lm_class
 from .tokenizer import SequenceTokenizer
 from .weights import (
     DEFAULT_LABELS,
@@ -31,9 +33,6 @@ from .weights import (
     read_weights,
     without,
 )
-
-if TYPE_CHECKING:
-    from .masked_lm import MaskedLM
 
 WEIGHTS_FILE = "model.safetensors"
 
@@ -59,12 +58,15 @@ def load_classifier(
 
 
 def load_masked_lm(folder: Path) -> MaskedLM:
-    """Load a masked language model, its head included: see `masked_lm.load_masked_lm`."""
+    """Load a pretrained masked language model from a checkpoint folder, its head included.
+
+    Raises GenoslimError for a checkpoint without the head, or of no family of our own.
+    """
     raw = read_config(folder)
     with _naming(folder):
         family = _own(raw)
         with torch.device("meta"):
-            model = family.masked_lm(_config(raw, family, DEFAULT_LABELS))
+            model = masked_lm_class(family)(_config(raw, family, DEFAULT_LABELS))
         weights = read_weights(folder)
         _fill(model, weights, family, optional=(), foreign=family.heads, seed=0, at=folder)
         return model
@@ -76,7 +78,7 @@ def new_classifier(
     """Return an untrained classifier of one of our families, from the content of a config.json."""
     family = _own(raw)
     with torch.device("meta"):
-        model = family.classifier(_config(raw, family, num_labels))
+        model = classifier_class(family)(_config(raw, family, num_labels))
     _initialise(model, seed=seed)
     return model
 
@@ -85,7 +87,7 @@ def new_masked_lm(raw: Mapping[str, Any], *, seed: int = 0) -> MaskedLM:
     """Return an untrained masked language model, from the content of a config.json."""
     family = _own(raw)
     with torch.device("meta"):
-        model = family.masked_lm(_config(raw, family, DEFAULT_LABELS))
+        model = masked_lm_class(family)(_config(raw, family, DEFAULT_LABELS))
     _initialise(model, seed=seed)
     return model
 
@@ -139,7 +141,7 @@ def _native(
     saved = weights[family.logits].shape[0] if family.logits in weights else None
     config = _config(raw, family, agreed_labels(saved, num_labels, folder))
     with torch.device("meta"):
-        model = family.classifier(config)
+        model = classifier_class(family)(config)
     optional = family.heads if saved is None else ()
     _fill(model, weights, family, optional=optional, foreign=family.lm_heads, seed=seed, at=folder)
     return model

@@ -1,8 +1,8 @@
 """The table of model families: how a `config.json` is recognised, its limits and its licence.
 
-Nothing here imports torch: the networks themselves are imported by the functions that build them.
-A family is one row of `FAMILIES`; every other encoder that transformers knows by itself is served
-by `hf_encoder.py` under the name `hf:<model_type>`.
+Facts only: nothing here imports torch or builds a network (`networks.py` does). A family is one row
+of `FAMILIES`; every other encoder that transformers knows by itself is served by `hf_encoder.py`
+under the name `hf:<model_type>`.
 """
 
 from __future__ import annotations
@@ -11,13 +11,9 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..errors import GenoslimError
-
-if TYPE_CHECKING:
-    from .classifier import Classifier, NativeConfig
-    from .masked_lm import MaskedLM
 
 CONFIG_FILE = "config.json"
 RECORD_FILE = "genoslim.json"
@@ -32,6 +28,10 @@ _OFFSET_POSITIONS = {"roberta", "xlm-roberta", "camembert", "esm", "longformer",
 class Family:
     """One kind of network: how to recognise it, build it, and read its weights.
 
+    `classifier` and `masked_lm` name the classes of the networks, as `module.Class` within this
+    room: names and not the classes, so that this table needs no torch (`networks.py` imports
+    them). `model_type` is what our checkpoints say in `config.json`, `nearest_type` the nearest
+    architecture that transformers knows, which the `config.json` of a bundle names.
     `prefix` is the name of the backbone in the keys of the state dict. `heads` are the key prefixes
     that a pretrained checkpoint may lack, in the order in which they are applied; `ignored` are
     regular expressions of keys that official files carry and the network does not use. `logits` is
@@ -42,8 +42,9 @@ class Family:
     title: str
     model_type: str
     detect: Callable[[Mapping[str, Any]], bool]
-    classifier: Callable[[NativeConfig], Classifier]
-    masked_lm: Callable[[NativeConfig], MaskedLM]
+    nearest_type: str
+    classifier: str
+    masked_lm: str
     prefix: str
     heads: tuple[str, ...]
     logits: str
@@ -79,30 +80,6 @@ def _is_nt_v1(config: Mapping[str, Any]) -> bool:
     )
 
 
-def _dnabert2_classifier(config: NativeConfig) -> Classifier:
-    from .dnabert2 import DnaBert2Classifier
-
-    return DnaBert2Classifier(config)
-
-
-def _dnabert2_masked_lm(config: NativeConfig) -> MaskedLM:
-    from .masked_lm import DnaBert2MaskedLM
-
-    return DnaBert2MaskedLM(config)
-
-
-def _nt_classifier(config: NativeConfig) -> Classifier:
-    from .nucleotide_transformer import NucleotideTransformerClassifier
-
-    return NucleotideTransformerClassifier(config)
-
-
-def _nt_masked_lm(config: NativeConfig) -> MaskedLM:
-    from .masked_lm import NucleotideTransformerMaskedLM
-
-    return NucleotideTransformerMaskedLM(config)
-
-
 _NT_IGNORED = (
     r"esm\.embeddings\.position_ids",
     r"esm\.contact_head\..*",
@@ -113,9 +90,10 @@ FAMILIES: dict[str, Family] = {
         name="dnabert2",
         title="DNABERT-2",
         model_type="genoslim_dnabert2",
+        nearest_type="bert",
         detect=_is_dnabert2,
-        classifier=_dnabert2_classifier,
-        masked_lm=_dnabert2_masked_lm,
+        classifier="dnabert2.DnaBert2Classifier",
+        masked_lm="masked_lm.DnaBert2MaskedLM",
         prefix="bert",
         heads=("bert.pooler.", "classifier."),
         logits="classifier.weight",
@@ -128,9 +106,10 @@ FAMILIES: dict[str, Family] = {
         name="nt_v1",
         title="Nucleotide Transformer v1",
         model_type="esm",
+        nearest_type="esm",
         detect=_is_nt_v1,
-        classifier=_nt_classifier,
-        masked_lm=_nt_masked_lm,
+        classifier="nucleotide_transformer.NucleotideTransformerClassifier",
+        masked_lm="masked_lm.NucleotideTransformerMaskedLM",
         prefix="esm",
         heads=("classifier.",),
         logits="classifier.out_proj.weight",
@@ -143,9 +122,10 @@ FAMILIES: dict[str, Family] = {
         name="nt_v2",
         title="Nucleotide Transformer v2",
         model_type="genoslim_nt_v2",
+        nearest_type="esm",
         detect=_is_nt_v2,
-        classifier=_nt_classifier,
-        masked_lm=_nt_masked_lm,
+        classifier="nucleotide_transformer.NucleotideTransformerClassifier",
+        masked_lm="masked_lm.NucleotideTransformerMaskedLM",
         prefix="esm",
         heads=("classifier.",),
         logits="classifier.out_proj.weight",

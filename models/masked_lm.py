@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from . import checkpoint, resolve
 from .classifier import Backbone, NativeConfig
 from .dnabert2 import DnaBert2Backbone
 from .nucleotide_transformer import NucleotideTransformerBackbone
-from .tokenizer import SequenceTokenizer
 
 
 class MaskedLM(nn.Module, ABC):
@@ -119,28 +114,3 @@ class NucleotideTransformerMaskedLM(MaskedLM):
         """Return vocabulary logits [B, T, V]."""
         logits: Tensor = self.lm_head(hidden)
         return logits
-
-
-def new_masked_lm(config: Mapping[str, Any], *, seed: int = 0) -> MaskedLM:
-    """Return an untrained masked language model for a `config.json`-like mapping."""
-    return checkpoint.new_masked_lm(config, seed=seed)
-
-
-def load_masked_lm(source: str | Path, *, revision: str | None = None) -> MaskedLM:
-    """Load a pretrained masked language model, head included.
-
-    `source` as for `genoslim.models.load`. Raises GenoslimError for a checkpoint without the head.
-    """
-    return checkpoint.load_masked_lm(resolve(source, revision=revision))
-
-
-def save_masked_lm(
-    model: MaskedLM,
-    tokenizer: SequenceTokenizer,
-    folder: Path,
-    *,
-    training: Mapping[str, Any] | None = None,
-    card: str | None = None,
-) -> None:
-    """Write a pretrained model as `checkpoint.save` writes a classifier, in the official layout."""
-    checkpoint.save(model, tokenizer, folder, training=training, card=card)

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from .. import __version__
+from ..bundle.bundle import Bundle
+from ..bundle.runtime import Runtime
+from ..data import assembly as assemblies
 from ..data.genome import Genome
 from ..errors import GenoslimError, UsageError
-from ..export.bundle import Bundle
-from ..export.runtime import Runtime
 from ..files import refuse_overwriting, write_json
-from . import assembly as assemblies
 from .header import Header
 from .judge import Judge, Verdict
 from .pipeline import run_pipeline

@@ -7,24 +7,30 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 FLOORS = {
-    "errors": -1,
-    "files": 0,
-    "models": 1,
+    "errors": 0,
+    "files": 1,
     "stats": 1,
+    "models": 2,
     "data": 2,
-    "prune": 3,
-    "export": 3,
+    "bundle": 3,
+    "prune": 4,
+    "export": 4,
     "score": 4,
     "bench": 5,
     "demo": 6,
     "cli": 6,
 }
+TORCH_FREE = ("stats", "bundle", "score")
+"""Rooms whose every module, with all that it imports, works in the base install and `cpu`."""
+
 SOURCES = sorted(
     path
     for path in [*ROOT.glob("*.py"), *(p for room in FLOORS for p in (ROOT / room).rglob("*.py"))]
@@ -65,18 +71,22 @@ def test_the_package_list_is_the_tree() -> None:
     assert sorted(listed) == sorted(["genoslim", *(".".join(("genoslim", *r)) for r in rooms)])
 
 
-def test_light_modules_need_only_the_base_dependencies() -> None:
+def _modules(room: str) -> list[str]:
+    paths = sorted((ROOT / room).rglob("*.py")) or [ROOT / f"{room}.py"]
+    return [_name(path) for path in paths]
+
+
+def _name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(("genoslim", *parts)).removesuffix(".__init__")
+
+
+def test_torch_free_rooms_need_only_the_base_dependencies() -> None:
     modules = [
-        *(f"genoslim.stats.{p.stem}" for p in (ROOT / "stats").glob("[!_]*.py")),
-        *(f"genoslim.score.{p.stem}" for p in (ROOT / "score").glob("[!_]*.py")),
+        "genoslim",
         "genoslim.cli",
-        "genoslim.data.genome",
-        "genoslim.data.variant",
-        "genoslim.data.vcf",
-        "genoslim.export.bundle",
-        "genoslim.export.runtime",
         "genoslim.models",
-        "genoslim.models.tokenizer",
+        *(name for room in TORCH_FREE for name in _modules(room)),
     ]
     heavy = ["torch", "transformers", "sklearn", "pyarrow", "onnx", "onnxruntime", "matplotlib"]
     code = (
@@ -86,6 +96,39 @@ def test_light_modules_need_only_the_base_dependencies() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stderr == ""
     assert done.stdout.strip() == "[]"
+
+
+def _imports(path: Path) -> set[str]:
+    """Return our modules that one imports anywhere, but for its type checker alone."""
+    package = _name(path).split(".")
+    package = package if path.name == "__init__.py" else package[:-1]
+    found: set[str] = set()
+    for node in _running(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            base = package[: len(package) - node.level + 1]
+            origin = ".".join([*base, *(node.module.split(".") if node.module else [])])
+            names = (f"{origin}.{alias.name}" for alias in node.names)
+            found |= {name if name in MODULES else origin for name in names}
+    return found
+
+
+def _running(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield a tree's nodes, without the bodies of `if TYPE_CHECKING`."""
+    yield node
+    for child in ast.iter_child_nodes(node):
+        if not (isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"):
+            yield from _running(child)
+
+
+MODULES = {_name(path): path for path in SOURCES}
+
+
+def test_no_circle_of_imports_inside_a_room_or_between_rooms() -> None:
+    graph = {name: _imports(path) - {name, "genoslim"} for name, path in MODULES.items()}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(f"a circle of imports: {' <- '.join(error.args[1])}")
 
 
 def test_readme_holds_the_two_commands_and_ci_runs_the_second() -> None:

@@ -18,10 +18,10 @@ from genoslim.bench.benchmark import _warnings, run_bench
 from genoslim.bench.figure import spread
 from genoslim.bench.result import BenchResult
 from genoslim.bench.table import summary_table, values
+from genoslim.bundle.runtime import to_probabilities
 from genoslim.cli import main
 from genoslim.data.dataset import LabelledData
 from genoslim.errors import GenoslimError, UsageError
-from genoslim.export.runtime import to_probabilities
 from genoslim.stats.ranks import auroc
 
 FILES = {"bench.json", "bench.tsv", "latency_auroc.png", "predictions.npz", "report.html"}

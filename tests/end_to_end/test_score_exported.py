@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from genoslim.export.bundle import Bundle
+from genoslim.bundle.bundle import Bundle
 from genoslim.export.exporter import export_checkpoint
 from genoslim.models.checkpoint import save
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from genoslim.bundle.bundle import Bundle
 from genoslim.errors import GenoslimError
-from genoslim.export.bundle import Bundle
 from genoslim.score.vcf import score_vcf
 
 WINDOW = 512

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from genoslim import models
+from genoslim.bundle.runtime import GraphRunner
 from genoslim.data.genome import Genome
-from genoslim.export.runtime import GraphRunner
 from genoslim.export.trace import trace
 from genoslim.models.classifier import NativeClassifier
 from genoslim.models.layers import drop_layers

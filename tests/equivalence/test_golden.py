@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from genoslim import models
+from genoslim.models.checkpoint import load_masked_lm
 from genoslim.models.classifier import NativeClassifier
 from genoslim.models.layers import drop_layers
-from genoslim.models.masked_lm import load_masked_lm
 
 FAMILIES = ("dnabert2", "nt_v1", "nt_v2")
 BATCHES = ("main", "widepad", "single", "long")

@@ -17,11 +17,11 @@ import pytest
 import torch
 from torch.nn import functional
 
+from genoslim.bundle.bundle import Bundle
+from genoslim.bundle.runtime import GraphRunner, Runtime
 from genoslim.errors import GateError
 from genoslim.export import exporter
-from genoslim.export.bundle import Bundle
 from genoslim.export.exporter import export_checkpoint
-from genoslim.export.runtime import GraphRunner, Runtime
 from genoslim.export.trace import trace
 from genoslim.export.verify import measure_parity, parity_windows
 from genoslim.models import dnabert2, load

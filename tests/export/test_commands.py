@@ -7,9 +7,9 @@ import sys
 import pytest
 from click.testing import CliRunner
 
+from genoslim.bundle.bundle import Bundle
 from genoslim.cli import main
 from genoslim.export import exporter
-from genoslim.export.bundle import Bundle
 
 
 @pytest.fixture

@@ -11,11 +11,11 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
+from genoslim.bundle.bundle import Bundle
+from genoslim.bundle.runtime import Runtime
 from genoslim.errors import GateError, GenoslimError, UsageError
 from genoslim.export import exporter
-from genoslim.export.bundle import Bundle
 from genoslim.export.exporter import export_checkpoint
-from genoslim.export.runtime import Runtime
 from genoslim.files import sha256
 from genoslim.stats.calibration import fit_temperature
 from genoslim.stats.metrics import compute_metrics

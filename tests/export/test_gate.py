@@ -7,11 +7,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from genoslim.bundle.manifest import LossLimits, ParityReport, PrecisionLoss
+from genoslim.bundle.runtime import to_probabilities
 from genoslim.errors import GateError
 from genoslim.export.evaluate import Calibration
 from genoslim.export.gate import JudgedRows, measure_loss, require_kept, speed_ratio
-from genoslim.export.manifest import LossLimits, ParityReport, PrecisionLoss
-from genoslim.export.runtime import to_probabilities
 from genoslim.stats.ranks import auroc
 
 

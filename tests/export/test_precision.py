@@ -16,15 +16,15 @@ import torch
 from click.testing import CliRunner
 from onnx import TensorProto, helper, numpy_helper
 
+from genoslim.bundle.bundle import Bundle
+from genoslim.bundle.card import render_card
+from genoslim.bundle.runtime import GraphRunner, Runtime
 from genoslim.cli import main
 from genoslim.data.dataset import LabelledData
 from genoslim.errors import GateError, UsageError
 from genoslim.export import exporter
-from genoslim.export.bundle import Bundle
-from genoslim.export.card import render_card
 from genoslim.export.exporter import export_checkpoint
 from genoslim.export.precision import convert
-from genoslim.export.runtime import GraphRunner, Runtime
 from genoslim.export.trace import trace
 from genoslim.models.checkpoint import new_classifier, save
 

@@ -14,10 +14,15 @@ from torch import Tensor
 
 from genoslim import models
 from genoslim.errors import GenoslimError
-from genoslim.models.checkpoint import new_classifier, read_training, save
+from genoslim.models.checkpoint import (
+    load_masked_lm,
+    new_classifier,
+    new_masked_lm,
+    read_training,
+    save,
+)
 from genoslim.models.classifier import Classifier
 from genoslim.models.layers import drop_layers
-from genoslim.models.masked_lm import load_masked_lm, new_masked_lm, save_masked_lm
 from genoslim.models.tokenizer import SequenceTokenizer
 
 Batch = tuple[Tensor, Tensor]
@@ -26,7 +31,7 @@ ConfigOf = Callable[[str], dict[str, Any]]
 
 def _pretrained(folder: Path, config: dict[str, Any], tokenizer: SequenceTokenizer) -> Path:
     """A checkpoint in the layout of the official ones: a masked language model."""
-    save_masked_lm(new_masked_lm(config, seed=8), tokenizer, folder)
+    save(new_masked_lm(config, seed=8), tokenizer, folder)
     return folder
 
 
@@ -138,7 +143,7 @@ def test_masked_lm_round_trip(
     family: str, config_of: ConfigOf, tokenizer: SequenceTokenizer, batch: Batch, tmp_path: Path
 ) -> None:
     model = new_masked_lm(config_of(family), seed=8)
-    save_masked_lm(model, tokenizer, tmp_path / "x", training={"licence": "Apache-2.0"})
+    save(model, tokenizer, tmp_path / "x", training={"licence": "Apache-2.0"})
     again = load_masked_lm(tmp_path / "x")
     logits = again(*batch)
     assert logits.shape == (*batch[0].shape, config_of(family)["vocab_size"])

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from genoslim.errors import UsageError
-from genoslim.models.masked_lm import new_masked_lm
+from genoslim.models.checkpoint import new_masked_lm
 from genoslim.models.pretrain import PretrainingRecipe, mask_tokens, pretrain
 from genoslim.models.tokenizer import SequenceTokenizer
 

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from genoslim import models
 from genoslim.errors import GenoslimError
-from genoslim.models.masked_lm import new_masked_lm, save_masked_lm
+from genoslim.models.checkpoint import new_masked_lm, save
 from genoslim.models.tokenizer import SequenceTokenizer
 from genoslim.models.weights import Weights, read_weights
 
@@ -25,7 +25,7 @@ TokenizerOf = Callable[[str], SequenceTokenizer]
 @pytest.fixture
 def folder(family: str, config_of: ConfigOf, tokenizer_of: TokenizerOf, tmp_path: Path) -> Path:
     """A pretrained checkpoint as it is published, but small."""
-    save_masked_lm(new_masked_lm(config_of(family), seed=8), tokenizer_of(family), tmp_path / "x")
+    save(new_masked_lm(config_of(family), seed=8), tokenizer_of(family), tmp_path / "x")
     (tmp_path / "x" / "config.json").write_text(json.dumps(config_of(family)))
     return tmp_path / "x"
 

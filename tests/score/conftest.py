@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from genoslim.export.bundle import Bundle
+from genoslim.bundle.bundle import Bundle
 
 WINDOW = 64
 HEADER = (

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from genoslim.export.bundle import Bundle
+from genoslim.bundle.bundle import Bundle
 
 _BLOCKED = ("torch", "transformers", "onnx", "sklearn", "pyarrow", "optimum", "safetensors")
 _WITHOUT_TORCH = f"""

@@ -13,9 +13,9 @@ import pysam
 import pysam.bcftools
 import pytest
 
+from genoslim.bundle.bundle import Bundle
+from genoslim.bundle.runtime import Runtime
 from genoslim.errors import GateError, GenoslimError, UsageError
-from genoslim.export.bundle import Bundle
-from genoslim.export.runtime import Runtime
 from genoslim.models.tokenizer import SequenceTokenizer
 from genoslim.score.tally import Tally
 from genoslim.score.vcf import score_vcf

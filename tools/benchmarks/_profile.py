@@ -33,8 +33,8 @@ from _contenders import Setting
 from _windows import Batch, Tokenised, Workload
 
 from genoslim.bench.latency import time_call
-from genoslim.export.runtime import GraphRunner
-from genoslim.export.sessions import import_openvino
+from genoslim.bundle.runtime import GraphRunner
+from genoslim.bundle.sessions import import_openvino
 
 _REPEATS = 3
 _PRODUCTS = "matrix products"

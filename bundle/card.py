@@ -247,7 +247,7 @@ def _use(manifest: BundleManifest) -> str:
     return f"""## Use
 
 `genoslim score -m THIS_FOLDER -f {manifest.assembly}.fa -i IN.vcf -o OUT.vcf`, or from Python with
-`genoslim.export.runtime.Runtime`, with `optimum.onnxruntime.ORTModelForSequenceClassification`, or
+`genoslim.bundle.runtime.Runtime`, with `optimum.onnxruntime.ORTModelForSequenceClassification`, or
 with onnxruntime alone. `bundle.json` has all of the above for machines, and every file's hash.
 `config.json` names the nearest architecture that transformers knows, so that `AutoConfig` reads
 it: the network is the one in `model.onnx`. Upper-case the sequence and write N for all but A, C, G

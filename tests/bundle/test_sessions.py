@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from genoslim.bundle.sessions import BACKENDS, OnnxSession, OpenVinoSession, open_session
 from genoslim.errors import GenoslimError, UsageError
-from genoslim.export.sessions import BACKENDS, OnnxSession, OpenVinoSession, open_session
 
 TENSORRT, CUDA, CPU = (f"{name}ExecutionProvider" for name in ("Tensorrt", "CUDA", "CPU"))
 needs_openvino = pytest.mark.skipif(
@@ -89,7 +89,7 @@ import sys
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from urllib import request
-from genoslim.export.sessions import open_session
+from genoslim.bundle.sessions import open_session
 
 def refuse(*_):
     raise SystemExit("it calls out")

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from genoslim.export import machine
-from genoslim.export.machine import available_threads, cpu_quota, processor_name
+from genoslim.bundle import machine
+from genoslim.bundle.machine import available_threads, cpu_quota, processor_name
 
 CPUINFO = "processor\t: 0\nmodel name\t: Some CPU @ 2 GHz\nflags\t\t: fpu avx2\n"
 

@@ -1,6 +1,6 @@
 """How much of scoring a VCF is not the model: records/s with a model that costs nothing.
 
-python benchmarks/score_overhead.py [--smoke] [--vcf IN.vcf.gz --fasta REF.fa] [--repeats N]
+python tools/benchmarks/score_overhead.py [--smoke] [--vcf IN.vcf.gz --fasta REF.fa] [--repeats N]
 
 Without --vcf the records are simulated. Prints raw wall and processor seconds of every repeat, and
 the share of the whole that model-free work would be beside a model of a given speed.

@@ -1,6 +1,6 @@
 """Take a full-size model of random weights through load, drop, save, export, verify and score.
 
-    python benchmarks/full_size.py dnabert2 nt_v2_50m --vcf in.vcf.gz --fasta genome.fa
+    python tools/benchmarks/full_size.py dnabert2 nt_v2_50m --vcf in.vcf.gz --fasta genome.fa
 
 The model is first written in the official checkpoint's layout (a pickled `.bin` of the masked
 language model). Each step then runs in a process of its own, so that the peak memory is its own.

@@ -1,6 +1,6 @@
 """Our bundles beside every other exact way to run the same models, in one run and one process.
 
-python benchmarks/peers.py [--smoke] [--models dnabert2_12 dnabert2_6 dnabert2_3 nt_v2_50m]
+python tools/benchmarks/peers.py [--smoke] [--models dnabert2_12 dnabert2_6 dnabert2_3 nt_v2_50m]
                            [--batches 1 8 64] [--windows N] [--repeats N] [--threads N]
                            [--vcf IN.vcf.gz --fasta REF.fa] [--official DIR] [--json FILE]
                            [--only NAME...] [--profile]
@@ -46,8 +46,8 @@ from _verdict import show_cell, show_targets
 from _windows import Workload, spread, tokenizer_of, windows_of
 
 from genoslim.bench.environment import describe_environment
+from genoslim.bundle.versions import installed_versions
 from genoslim.export.trace import trace
-from genoslim.export.versions import installed_versions
 
 _WINDOWS = {1: 4, 8: 16, 64: 64}
 _LENGTH = 512

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from _common import interleaved
 
-from genoslim.export.sessions import import_openvino
+from genoslim.bundle.sessions import import_openvino
 from genoslim.models.classifier import NativeConfig
 
 ROWS = (1024,)

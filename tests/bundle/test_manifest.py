@@ -5,8 +5,7 @@ import math
 
 import pytest
 
-from genoslim.errors import GenoslimError
-from genoslim.export.manifest import (
+from genoslim.bundle.manifest import (
     BundleManifest,
     Interval,
     LossLimits,
@@ -15,6 +14,7 @@ from genoslim.export.manifest import (
     is_plain_name,
     seal,
 )
+from genoslim.errors import GenoslimError
 
 
 def report(*differences: float, flipped: int = 0) -> ParityReport:

@@ -1,4 +1,4 @@
-"""Compare the backends on one bundle: `python -m genoslim.export.compare FOLDER LENGTH THREADS`.
+"""Compare the backends on one bundle: `python -m genoslim.bundle.compare FOLDER LENGTH THREADS`.
 
 Prints a line of JSON with the fields of `Comparison`. `choice.py` runs it as a child process.
 """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from genoslim.export.bundle import Bundle
+from genoslim.bundle.bundle import Bundle
 
 
 class FreeModel:

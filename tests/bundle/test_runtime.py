@@ -6,9 +6,9 @@ import sys
 import numpy as np
 import pytest
 
+from genoslim.bundle.bundle import Bundle
+from genoslim.bundle.runtime import Runtime, random_windows, to_probabilities
 from genoslim.errors import UsageError
-from genoslim.export.bundle import Bundle
-from genoslim.export.runtime import Runtime, random_windows, to_probabilities
 
 
 @pytest.fixture
@@ -162,8 +162,8 @@ import sys
 for name in ("torch", "transformers", "onnx", "onnxscript", "pyarrow", "sklearn", "optimum"):
     sys.modules[name] = None
 from pathlib import Path
-from genoslim.export.bundle import Bundle
-from genoslim.export.runtime import Runtime
+from genoslim.bundle.bundle import Bundle
+from genoslim.bundle.runtime import Runtime
 runtime = Runtime(Bundle.open(Path({str(bundle_folder)!r})), backend="onnxruntime")
 print(runtime.probabilities(["ACGT"]).shape)
 """

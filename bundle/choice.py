@@ -138,7 +138,7 @@ def _measured(bundle: Bundle, threads: int) -> Comparison:
     manifest = bundle.manifest
     arguments = [str(bundle.folder.resolve()), str(manifest.window_length), str(threads)]
     with subprocess.Popen(
-        [sys.executable, "-P", "-m", "genoslim.export.compare", *arguments],
+        [sys.executable, "-P", "-m", "genoslim.bundle.compare", *arguments],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

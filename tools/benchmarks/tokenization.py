@@ -1,6 +1,6 @@
 """Windows tokenized a second, one at a time and many at once.
 
-python benchmarks/tokenization.py [--smoke] [--windows 2000] [--length 512] [--folders PATH ...]
+python tools/benchmarks/tokenization.py [--smoke] [--windows 2000] [--length 512] [--folders PATH]
 
 Tokenizes random windows with the shipped tokenizers, and with those of further checkpoint folders.
 (Not called tokenizers.py: a script of that name would hide the library from itself.)

@@ -4,8 +4,8 @@ import dataclasses
 
 import pytest
 
-from genoslim.export.card import is_non_commercial, render_card
-from genoslim.export.manifest import DataRecord, Licences
+from genoslim.bundle.card import is_non_commercial, render_card
+from genoslim.bundle.manifest import DataRecord, Licences
 
 
 @pytest.mark.parametrize(

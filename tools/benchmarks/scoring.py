@@ -1,6 +1,6 @@
 """Records a second of scoring a VCF, with a model and with none.
 
-python benchmarks/scoring.py [--smoke] [--variants 2000] [--window 512] [--widths 256]
+python tools/benchmarks/scoring.py [--smoke] [--variants 2000] [--window 512] [--widths 256]
                              [--depths 12 4] [--threads N] [--repeats N]
 
 Simulates a genome and its variants, exports DNABERT-2 networks of random weights, and scores the

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from genoslim.bundle.bundle import Bundle, is_bundle, write_manifest
+from genoslim.bundle.manifest import seal
 from genoslim.errors import GateError, GenoslimError
-from genoslim.export.bundle import Bundle, is_bundle, write_manifest
-from genoslim.export.manifest import seal
 from genoslim.files import sha256, write_json
 
 

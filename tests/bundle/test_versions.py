@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from genoslim.export.versions import installed_versions
+from genoslim.bundle.versions import installed_versions
 
 
 def test_what_is_not_installed_is_left_out() -> None:

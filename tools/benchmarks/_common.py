@@ -14,7 +14,7 @@ import torch
 from genoslim.bench.environment import processor_name, usable_cores
 from genoslim.bench.latency import paired_ratio, summarise, time_call
 from genoslim.bench.measure import turns
-from genoslim.export.versions import installed_versions
+from genoslim.bundle.versions import installed_versions
 from genoslim.models.checkpoint import new_classifier
 from genoslim.models.classifier import Classifier
 

@@ -1,6 +1,6 @@
 """Sequences a second in fine-tuning (forward, backward, AdamW) by depth and width.
 
-python benchmarks/fine_tuning.py [--smoke] [--widths 128 256] [--depths 12 6 4] [--tokens 32]
+python tools/benchmarks/fine_tuning.py [--smoke] [--widths 128 256] [--depths 12 6 4] [--tokens 32]
                                  [--batch 32] [--threads N] [--repeats N]
 
 Runs the training loop that `genoslim sweep` runs, its looks at the validation loss included, on

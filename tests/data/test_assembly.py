@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from genoslim.score import assembly
+from genoslim.data import assembly
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import numpy as np
 from _common import interleaved
 from _windows import Batch
 
-from genoslim.export.sessions import import_openvino
+from genoslim.bundle.sessions import import_openvino
 
 SETTINGS: dict[str, dict[str, str]] = {
     "LATENCY hint": {"PERFORMANCE_HINT": "LATENCY"},

@@ -1,6 +1,6 @@
 """From nothing to the first probability: what `genoslim score` costs before the model works.
 
-python benchmarks/cold_start.py [--smoke] [--layers 3 12] [--records 1 200] [--repeats 5]
+python tools/benchmarks/cold_start.py [--smoke] [--layers 3 12] [--records 1 200] [--repeats 5]
 
 Exports DNABERT-2 networks of random weights, 768 wide, and scores simulated variants with each in
 fresh processes that watch themselves from outside of the functions: when the first batch is done,
@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 from statistics import median
 
-from genoslim.export.machine import available_threads
+from genoslim.bundle.machine import available_threads
 
 WINDOW = 512
 START, MEMORY_FACTOR, MEMORY_REST = 1.5, 1.3, 150e6
@@ -29,7 +29,7 @@ import json, sys, time
 
 started, report = float(sys.argv[1]), sys.argv[2]
 from genoslim.bench.memory import memory_use
-from genoslim.export import bundle, runtime
+from genoslim.bundle import bundle, runtime
 
 seconds, ends = {}, {}
 

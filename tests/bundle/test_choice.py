@@ -16,12 +16,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from genoslim.bundle import choice
+from genoslim.bundle.bundle import Bundle, write_manifest
+from genoslim.bundle.choice import Comparison, cache_folder, choose_backend
+from genoslim.bundle.compare import _difference
+from genoslim.bundle.runtime import GraphRunner, random_windows
 from genoslim.errors import GateError, GenoslimError, UsageError
-from genoslim.export import choice
-from genoslim.export.bundle import Bundle, write_manifest
-from genoslim.export.choice import Comparison, cache_folder, choose_backend
-from genoslim.export.compare import _difference
-from genoslim.export.runtime import GraphRunner, random_windows
 from genoslim.models.tokenizer import SequenceTokenizer
 
 needs_openvino = pytest.mark.skipif(
