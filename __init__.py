@@ -1,3 +1,29 @@
-"""Find the layers a genomic language model needs, drop the rest, export, benchmark and score."""
+"""Find the layers a genomic language model needs, drop the rest, export, benchmark and score.
+
+One function a capability, keyword-only, each returning a frozen object; docs/python.md shows the
+whole road. Nothing is imported before it is used, and what scoring needs never imports torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
 
 __version__ = "0.1.0"
+
+_PLACES: dict[str, str] = {}
+"""Where each public name lives. Imported when it is asked for (PEP 562)."""
+
+__all__ = ["__version__", *_PLACES]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_PLACES[name], "genoslim"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,77 @@
+"""Records come back from JSON as they were, or one line says what is wrong where."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+
+from genoslim.codec import decode, plain, write_record
+from genoslim.errors import GateError, GenoslimError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inner:
+    size: int
+
+    def __post_init__(self) -> None:
+        if self.size < 0:
+            raise GateError(f"size is {self.size}; expected 0 or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outer:
+    name: Literal["a", "b"]
+    parts: tuple[Inner, ...]
+    share: float | None = None
+    more: Mapping[str, int] = field(default_factory=dict)
+
+
+RECORD = Outer(name="a", parts=(Inner(size=1), Inner(size=2)), share=0.5, more={"x": 3})
+
+
+def test_a_record_written_and_read_is_the_same(tmp_path: Path) -> None:
+    write_record(tmp_path / "r.json", RECORD)
+    assert decode(Outer, json.loads((tmp_path / "r.json").read_text()), "r.json") == RECORD
+    assert plain(RECORD)["parts"] == [{"size": 1}, {"size": 2}]
+
+
+def test_a_whole_number_is_a_number_and_what_is_new_is_left_out() -> None:
+    read = decode(Outer, {"name": "b", "parts": [], "share": 1, "unheard": [1]}, "f")
+    assert read == Outer(name="b", parts=(), share=1.0)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"name": "c"}, "f: name: Invalid enum value 'c'"),
+        ({"parts": [{"size": 1}, {"size": "2"}]}, r"f: parts\[1\].size is '2'; expected int"),
+        ({"parts": [{}]}, r"f: parts\[0\].size is missing"),
+        ({"share": True}, "f: share is True; expected float | null"),
+        ({"more": {"k": 1.5}}, "f: more"),
+        ({"parts": {"size": 1}}, r"f: parts is \{'size': 1\}; expected array"),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_place(change: dict[str, Any], said: str) -> None:
+    with pytest.raises(GenoslimError, match=said):
+        decode(Outer, plain(RECORD) | change, "f")
+
+
+@pytest.mark.parametrize("content", [None, [], "text", 3])
+def test_what_is_no_object_is_refused(content: object) -> None:
+    with pytest.raises(GenoslimError, match=r"f: the record is .*; expected object"):
+        decode(Outer, content, "f")
+
+
+def test_what_a_record_refuses_itself_keeps_its_kind_and_gets_a_place() -> None:
+    with pytest.raises(GateError, match=r"^f: size is -1; expected 0 or more$"):
+        decode(Outer, plain(RECORD) | {"parts": [{"size": -1}]}, "f")
+
+
+def test_exact_refuses_an_unknown_field() -> None:
+    with pytest.raises(GenoslimError, match="f: unknown field colour; expected name, parts"):
+        decode(Outer, plain(RECORD) | {"colour": 1}, "f", exact=True)
