@@ -207,13 +207,15 @@ def _recipe_options(command: Any) -> Any:
         click.option("--learning-rate", type=float, help="The highest.  [default: 3e-05]"),
         click.option("--batch-size", type=int, help="Windows a step.  [default: 32]"),
         click.option(
-            "--evaluate-every", type=int, help="Steps between looks.  [default: an epoch]"
+            "--evaluate-every", type=int, help="Steps between evaluations.  [default: an epoch]"
         ),
         click.option(
             "--max-epochs", type=int, help="The most epochs, with --patience.  [default: 10]"
         ),
         click.option(
-            "--patience", type=int, help="Looks without a lower validation loss.  [default: 3]"
+            "--patience",
+            type=int,
+            help="Evaluations without a lower loss.  [default: 3]",
         ),
         click.option("--epochs", type=int, help="A fixed number of epochs, last weights kept."),
     ):

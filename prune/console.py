@@ -28,7 +28,7 @@ from .importance import (
     to_dict,
 )
 from .measure import MEASURES, Measuring
-from .progress import shown
+from .progress import progress_bar
 from .recipe import Recipe
 from .report import REPORT_FILE, conclude, write_report
 from .run_folder import RUN_FILE, RunFolder
@@ -74,8 +74,8 @@ def sweep_on_console(
     if trial is not None:
         run_one(run, trial, executor=executor)
         return
-    with shown() as report:
-        sweep(run, executor=executor, report=report)
+    with progress_bar() as progress:
+        sweep(run, executor=executor, progress=progress)
     print_judgement(conclude(run, Rules()))
     _log.info("report: %s", out / REPORT_FILE)
 
@@ -94,8 +94,8 @@ def prune_on_console(
     given = {name: value for name, value in rules.items() if value is not None}
     chosen = Rules(**given, measuring=Measuring(**measuring))
     folder = RunFolder(run)
-    with shown() as report:
-        pruned = prune(folder, out, rules=chosen, executor=executor, report=report, data=data)
+    with progress_bar() as progress:
+        pruned = prune(folder, out, rules=chosen, executor=executor, progress=progress, data=data)
     write_report(
         out / REPORT_FILE, folder, pruned.judgement, notes=pruned.notes, models=pruned.models
     )

@@ -25,13 +25,13 @@ from .tokens import TokenTable
 _log = logging.getLogger(__name__)
 
 EVALUATION_BATCH = 256
-Progress = Callable[[int, int], None]
+StepCallback = Callable[[int, int], None]
 """Called with the optimiser steps done and the most there can be."""
 
 
 @dataclass(frozen=True)
-class Look:
-    """One look at the losses: `step` optimiser steps in, mean training loss since the last one."""
+class Evaluation:
+    """The losses after `step` optimiser steps; `train_loss` is the mean since the one before."""
 
     step: int
     train_loss: float
@@ -43,7 +43,7 @@ class FineTuned:
     """What fine-tuning did to the model it was given.
 
     `step` is the optimiser step whose weights the model now has, `steps` how many were made,
-    `seconds` the wall-clock time of training with its looks at the validation loss,
+    `seconds` the wall-clock time of training with its evaluations of the validation loss,
     `precision` the one used, `stopped` why it ended.
     """
 
@@ -52,14 +52,12 @@ class FineTuned:
     seconds: float
     precision: Literal["fp32", "bf16", "fp16"]
     stopped: Literal["epochs", "patience", "max_epochs", "diverged"]
-    history: tuple[Look, ...]
+    history: tuple[Evaluation, ...]
 
     @property
     def validation_loss(self) -> float:
         """The validation loss (nats) of the weights that were kept; NaN if it diverged."""
-        return next(
-            (look.validation_loss for look in self.history if look.step == self.step), math.nan
-        )
+        return next((e.validation_loss for e in self.history if e.step == self.step), math.nan)
 
 
 @dataclass(frozen=True)
@@ -86,7 +84,7 @@ def fine_tune(
     *,
     seed: int,
     device: torch.device | None = None,
-    progress: Progress | None = None,
+    progress: StepCallback | None = None,
 ) -> FineTuned:
     """Fine-tune `model` in place on the train split, watched on the validation split.
 
@@ -106,7 +104,7 @@ def fine_tune_tokens(
     recipe: Recipe,
     *,
     seed: int,
-    progress: Progress | None = None,
+    progress: StepCallback | None = None,
 ) -> FineTuned:
     """Fine-tune `model` in place on encoded rows; see `fine_tune`."""
     if not len(train.tokens) or not len(validation.tokens):
@@ -174,7 +172,7 @@ class _Training:
         validation: Labelled,
         recipe: Recipe,
         seed: int,
-        progress: Progress | None,
+        progress: StepCallback | None,
     ) -> None:
         self.model = model
         self.train = train
@@ -191,7 +189,7 @@ class _Training:
             _decay_groups(model, recipe.weight_decay), lr=recipe.learning_rate, fused=True
         )
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")
-        self.history: list[Look] = []
+        self.history: list[Evaluation] = []
         self.best: tuple[int, dict[str, Tensor]] | None = None
 
     def run(self) -> FineTuned:
@@ -217,7 +215,7 @@ class _Training:
             if self.progress is not None:
                 self.progress(step, self.total)
             if step % every == 0 or step == self.total:
-                self._look(step, losses)
+                self._evaluate(step, losses)
                 losses.clear()
                 if not math.isfinite(self.history[-1].validation_loss):
                     return step, "diverged"
@@ -246,21 +244,21 @@ class _Training:
         self.scaler.update()
         return loss.detach()
 
-    def _look(self, step: int, losses: list[Tensor]) -> None:
+    def _evaluate(self, step: int, losses: list[Tensor]) -> None:
         """Note the losses, and the weights if they are the best so far and wanted."""
         tokens = self.validation.tokens
         logits = _logits(self.model, tokens, EVALUATION_BATCH, self.precision)
         loss = float(functional.cross_entropy(logits, self.validation.labels))
         self.model.train()
-        lowest = min((look.validation_loss for look in self.history), default=math.inf)
-        self.history.append(Look(step, float(torch.stack(losses).mean()), loss))
+        lowest = min((e.validation_loss for e in self.history), default=math.inf)
+        self.history.append(Evaluation(step, float(torch.stack(losses).mean()), loss))
         if self.recipe.keeps_best and loss < lowest:
             self.best = step, _copied(self.model)
 
     def _out_of_patience(self) -> bool:
         if not self.recipe.keeps_best or self.best is None:
             return False
-        since = sum(look.step > self.best[0] for look in self.history)
+        since = sum(e.step > self.best[0] for e in self.history)
         return since >= self.recipe.patience
 
 

@@ -20,7 +20,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any, Literal, Protocol, cast
 
 from ..errors import GenoslimError
-from .runner import Outcome, Progress, Setting, TrialRunner
+from .runner import Outcome, Setting, TrialRunner, TrialStepCallback
 from .trial import TrialSpec
 
 _PROGRESS_SECONDS = 0.5
@@ -56,7 +56,7 @@ class InlinePool:
 
     slots = 1
 
-    def __init__(self, setting: Setting, progress: Progress) -> None:
+    def __init__(self, setting: Setting, progress: TrialStepCallback) -> None:
         self._runner = TrialRunner(setting)
         self._progress = progress
         self._task: tuple[TrialSpec, bool] | None = None
@@ -83,7 +83,7 @@ class InlinePool:
 class ProcessPool:
     """Persistent processes, each with its own device and threads; the imports are paid once."""
 
-    def __init__(self, settings: Sequence[Setting], progress: Progress) -> None:
+    def __init__(self, settings: Sequence[Setting], progress: TrialStepCallback) -> None:
         self.slots = len(settings)
         self._progress = progress
         context = multiprocessing.get_context("spawn")

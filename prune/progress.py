@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Status:
+class TrialProgress:
     """A moment of a sweep: trials done of all, what runs now, seconds left (None: unknown yet)."""
 
     done: int
@@ -34,7 +34,8 @@ _TELLING_SHARE = 0.05
 _BAR_COLUMNS = 46
 """What the bar, the counts and the clock take of a terminal's width."""
 
-Report = Callable[[Status], None]
+ProgressCallback = Callable[[TrialProgress], None]
+"""Called in the process that runs the trials, at every change."""
 
 
 class Monitor:
@@ -50,13 +51,13 @@ class Monitor:
         total: int,
         done: int,
         slots: int,
-        report: Report,
+        callback: ProgressCallback | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.total = total
         self.done = done
         self._slots = slots
-        self._report = report
+        self._callback = callback
         self._clock = clock
         self._running: dict[str, tuple[TrialSpec, float, float]] = {}
         self._paces: list[float] = []
@@ -121,8 +122,10 @@ class Monitor:
         return sum(paces) / len(paces) * work / lanes
 
     def _tell(self) -> None:
+        if self._callback is None:
+            return
         running = tuple(f"{spec.name} {share:.0%}" for spec, _, share in self._running.values())
-        self._report(Status(self.done, self.total, running, self.seconds_left()))
+        self._callback(TrialProgress(self.done, self.total, running, self.seconds_left()))
 
 
 def duration(seconds: float) -> str:
@@ -136,7 +139,7 @@ def duration(seconds: float) -> str:
 
 
 @contextmanager
-def shown() -> Iterator[Report]:
+def progress_bar() -> Iterator[ProgressCallback]:
     """Yield a report that draws a progress bar on stderr if that is a terminal, else nothing.
 
     While the bar is there, log lines go above it.
@@ -161,7 +164,7 @@ def shown() -> Iterator[Report]:
         with Progress(*columns, console=console, transient=True) as bars:
             bar = bars.add_task("", total=None)
 
-            def report(status: Status) -> None:
+            def report(status: TrialProgress) -> None:
                 left = "" if status.seconds_left is None else duration(status.seconds_left)
                 text = " | ".join([f"{left} left" if left else "", *status.running]).strip(" |")
                 text = text[: max(20, console.width - _BAR_COLUMNS)]

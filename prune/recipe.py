@@ -21,7 +21,7 @@ class Recipe:
     learning rate rises over `warmup_steps` and falls linearly to zero at the last step allowed.
 
     The defaults are those published for DNABERT-2's own benchmark. `evaluate_every` counts
-    optimiser steps between looks at the validation loss (None: once an epoch). Precision
+    optimiser steps between evaluations of the validation loss (None: once an epoch). Precision
     `auto` is float32 on a CPU and bfloat16, else float16, on a CUDA device.
 
     A value that makes no sense raises UsageError quoting it.

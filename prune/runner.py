@@ -34,7 +34,7 @@ from .trial import Predictions, TrialResult, TrialSpec, collapse
 _log = logging.getLogger(__name__)
 
 Outcome = Literal["done", "found", "busy"]
-Progress = Callable[[TrialSpec, int, int], None]
+TrialStepCallback = Callable[[TrialSpec, int, int], None]
 """Called with a running trial, the steps it has made and the most it can make."""
 
 
@@ -110,7 +110,7 @@ class TrialRunner:
         return rows_of(self.data)
 
     def run(
-        self, spec: TrialSpec, *, keep_weights: bool, progress: Progress | None = None
+        self, spec: TrialSpec, *, keep_weights: bool, progress: TrialStepCallback | None = None
     ) -> Outcome:
         """Run one trial and write it.
 
@@ -125,7 +125,7 @@ class TrialRunner:
             self._run(spec, keep_weights, progress)
         return "done"
 
-    def _run(self, spec: TrialSpec, keep_weights: bool, progress: Progress | None) -> None:
+    def _run(self, spec: TrialSpec, keep_weights: bool, progress: TrialStepCallback | None) -> None:
         model = self._model(spec)
         tuned = fine_tune_tokens(
             model,
@@ -183,8 +183,7 @@ class TrialRunner:
             steps=tuned.steps,
             stopped=tuned.stopped,
             history=tuple(
-                (look.step, _finite(look.train_loss), _finite(look.validation_loss))
-                for look in tuned.history
+                (e.step, _finite(e.train_loss), _finite(e.validation_loss)) for e in tuned.history
             ),
             collapsed=collapse(loss, probabilities["validation"], self.rows["validation"].labels),
             parameters=sum(p.numel() for p in model.parameters()),

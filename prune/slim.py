@@ -13,7 +13,7 @@ from ..files import write_json
 from ..models import load, load_tokenizer
 from ..models.checkpoint import read_training, save
 from .measure import MEASURES, Measured, Split
-from .progress import Report
+from .progress import ProgressCallback
 from .run_folder import RUN_FILE, RunFolder, TrialStore
 from .sweep import (
     Executor,
@@ -26,7 +26,7 @@ from .sweep import (
     spec_of,
 )
 from .trial import Trial, TrialSpec
-from .verdicts import Judgement, Rules, Spread, judge
+from .verdicts import Judgement, Rules, Spread, judge_trials
 
 PRUNE_FILE = "prune.json"
 PRUNE_FORMAT = 1
@@ -110,7 +110,7 @@ def judge_run(run: RunFolder, rules: Rules) -> Judgement:
         found.setdefault(spec.dropped, []).append(attempts(run.trials, spec))
     baseline = found.pop(())
     layers = {dropped[0]: tries for dropped, tries in found.items()}
-    return judge(baseline, layers, run.rows(), rules)
+    return judge_trials(baseline, layers, run.rows(), rules)
 
 
 def choose(judgement: Judgement) -> tuple[Choice, Choice]:
@@ -151,7 +151,7 @@ def prune(
     *,
     rules: Rules,
     executor: Executor,
-    report: Report,
+    progress: ProgressCallback | None = None,
     data: Path | None = None,
 ) -> Pruned:
     """Judge a run, build and fine-tune the slim models over its seeds, save the best of each.
@@ -174,7 +174,7 @@ def prune(
         setting=setting if data is None else replace(setting, data=data.absolute()),
         executor=executor,
         keeps=lambda spec: True,
-        report=report,
+        progress=progress,
     )
     models = builder.models(choices)
     for model in models:

@@ -20,7 +20,7 @@ from ..errors import GenoslimError, UsageError
 from ..models import load, resolve
 from ..models.families import family_name, licence, read_config
 from .pool import Ended, InlinePool, Pool, ProcessPool, RayPool
-from .progress import Monitor, Report
+from .progress import Monitor, ProgressCallback
 from .recipe import Recipe
 from .run_folder import RunFolder, TrialStore
 from .runner import (
@@ -169,7 +169,7 @@ def spec_of(run: RunFolder, dropped: Sequence[int], seed: int) -> TrialSpec:
     )
 
 
-def sweep(run: RunFolder, *, executor: Executor, report: Report) -> None:
+def sweep(run: RunFolder, *, executor: Executor, progress: ProgressCallback | None = None) -> None:
     """Run what is missing of a sweep; baseline trials keep their weights.
 
     Raises GenoslimError naming the trial and the cause if one fails, when interrupted, and as soon
@@ -185,7 +185,7 @@ def sweep(run: RunFolder, *, executor: Executor, report: Report) -> None:
         setting=setting_of(run),
         executor=executor,
         keeps=lambda spec: not spec.dropped,
-        report=report,
+        progress=progress,
         stop=lambda: hopeless(run),
     )
 
@@ -265,7 +265,7 @@ def run_trials(
     setting: Setting,
     executor: Executor,
     keeps: Callable[[TrialSpec], bool],
-    report: Report,
+    progress: ProgressCallback | None = None,
     stop: Callable[[], str] = str,
 ) -> None:
     """Run all trials that are not done, and at once those again that collapse.
@@ -278,7 +278,7 @@ def run_trials(
     if not driver.todo:
         return
     settings = executor.settings(setting, len(driver.todo))
-    monitor = Monitor(len(specs), len(specs) - len(driver.todo), len(settings), report)
+    monitor = Monitor(len(specs), len(specs) - len(driver.todo), len(settings), progress)
     driver.monitor = monitor
     with _interruptible(driver.farewell):
         pool = executor.pool(settings, monitor)

@@ -91,10 +91,11 @@ class TrialResult:
     """What a trial found.
 
     Metrics are at threshold 0.5 with binary F1; others are recomputed from the predictions.
-    `fine_tune_seconds` is training with its looks at the validation loss, `evaluation_seconds`
-    one pass over the test rows, already encoded. `history` has [step, training loss, validation
-    loss] rows and `step` the one whose weights were kept. `collapsed` says in words why the
-    trial is held to have learnt nothing, and is empty for a sound one.
+    `fine_tune_seconds` is training with its evaluations of the validation loss,
+    `evaluation_seconds` one pass over the test rows, already encoded. `history` has
+    [step, training loss, validation loss] rows and `step` the one whose weights were kept.
+    `collapsed` says in words why the trial is held to have learnt nothing, and is empty for a
+    sound one.
     """
 
     hash: str

@@ -91,7 +91,7 @@ class Spread:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Comparison:
+class BaselineComparison:
     """A trial against the baseline by a paired test of AUROC (trial less baseline).
 
     `p_different` is two-sided, `p_inferior` one-sided of H0 "worse by the margin or more"; both
@@ -131,7 +131,7 @@ class Evidence:
     seeds: tuple[int, ...]
     collapsed_seeds: tuple[int, ...]
     test_metrics: dict[str, float]
-    comparison: Comparison | None = None
+    comparison: BaselineComparison | None = None
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,7 @@ class Judgement:
         return asdict(self)
 
 
-def judge(
+def judge_trials(
     baseline: Sequence[Sequence[Trial]],
     layers: Mapping[int, Sequence[Sequence[Trial]]],
     rows: Mapping[Split, Rows],
@@ -179,9 +179,10 @@ def judge(
     `baseline` holds the attempts (one trial, or retries after collapses) for each seed, `layers`
     the same for each dropped layer. Raises GenoslimError where a trial is missing.
     """
-    bench = _Bench(rows, rules)
-    reference = bench.group("the baseline", baseline)
-    found = {layer: bench.group(f"layer {layer}", trials) for layer, trials in layers.items()}
+    reference = _Group.of("the baseline", baseline, rows, rules)
+    found = {
+        layer: _Group.of(f"layer {layer}", trials, rows, rules) for layer, trials in layers.items()
+    }
     spreads = reference.spreads(rules.split, rules)
     comparisons = _compare(reference, found, rows[rules.split], rules)
     verdicts = tuple(
@@ -208,6 +209,24 @@ class _Group:
     collapsed_seeds: tuple[int, ...]
     sound: bool
 
+    @classmethod
+    def of(
+        cls,
+        what: str,
+        attempts: Sequence[Sequence[Trial]],
+        rows: Mapping[Split, Rows],
+        rules: Rules,
+    ) -> _Group:
+        """Measure the attempts of each seed; those that collapsed count only where all did."""
+        everything = [trial for seed in attempts for trial in seed]
+        if not attempts or not all(attempts):
+            raise GenoslimError(f"{what} has trials that are not done: run the sweep to its end")
+        usable = tuple(trial for trial in everything if not trial.result.collapsed)
+        collapsed = tuple(trial.spec.seed for trial in everything if trial.result.collapsed)
+        counted = usable or tuple(everything)
+        measured = tuple(trial.measured(dict(rows), rules.measuring) for trial in counted)
+        return cls(counted, measured, collapsed, bool(usable))
+
     @property
     def seeds(self) -> tuple[int, ...]:
         return tuple(trial.spec.seed for trial in self.trials)
@@ -232,30 +251,12 @@ class _Group:
         return [trial.predictions.probabilities()[split] for trial in self.trials]
 
 
-class _Bench:
-    """Sorts trials into those that count and those that collapsed, and measures them."""
-
-    def __init__(self, rows: Mapping[Split, Rows], rules: Rules) -> None:
-        self.rows = dict(rows)
-        self.rules = rules
-
-    def group(self, what: str, attempts: Sequence[Sequence[Trial]]) -> _Group:
-        everything = [trial for seed in attempts for trial in seed]
-        if not attempts or not all(attempts):
-            raise GenoslimError(f"{what} has trials that are not done: run the sweep to its end")
-        usable = tuple(trial for trial in everything if not trial.result.collapsed)
-        collapsed = tuple(trial.spec.seed for trial in everything if trial.result.collapsed)
-        counted = usable or tuple(everything)
-        measured = tuple(trial.measured(self.rows, self.rules.measuring) for trial in counted)
-        return _Group(counted, measured, collapsed, bool(usable))
-
-
 def _verdict(
     layer: int,
     group: _Group,
     reference: _Group,
     baseline: Mapping[str, Spread],
-    comparison: Comparison | None,
+    comparison: BaselineComparison | None,
     rules: Rules,
 ) -> LayerVerdict:
     metrics = {name: group.mean(name, rules.split) for name in MEASURES}
@@ -319,7 +320,7 @@ def by_paper(
     return "neutral", counts
 
 
-def by_test(comparison: Comparison, drop: float, rules: Rules) -> tuple[Role, Finding, str]:
+def by_test(comparison: BaselineComparison, drop: float, rules: Rules) -> tuple[Role, Finding, str]:
     """Apply the tested rule: `drop` (negative) is the AUROC difference of a cornerstone.
 
     Better: the difference is positive and significant. Equivalent: worse by the margin or more
@@ -367,7 +368,7 @@ def _relative(value: float, mean: float) -> float:
 
 def _compare(
     reference: _Group, layers: Mapping[int, _Group], rows: Rows, rules: Rules
-) -> dict[int, Comparison]:
+) -> dict[int, BaselineComparison]:
     """Test each layer's AUROC against the baseline's; p-values are Holm-adjusted over layers."""
     if not reference.sound or len(reference.trials) < FEWEST_BASELINES:
         return {}
@@ -375,7 +376,7 @@ def _compare(
     different = holm([found.two_sided for found in raw.values()])
     inferior = holm([found.not_above(-rules.margin) for found in raw.values()])
     return {
-        layer: Comparison(
+        layer: BaselineComparison(
             difference=found.value,
             standard_error=found.error,
             degrees_of_freedom=found.freedom,

@@ -30,7 +30,7 @@ def test_the_sweep_finds_what_was_planted(
         model=str(model), data=data, recipe=Recipe(epochs=epochs, learning_rate=3e-3)
     )
     run = open_sweep(tmp_path / "run", config)
-    sweep(run, executor=Executor(workers=1, threads=1), report=lambda status: None)
+    sweep(run, executor=Executor(workers=1, threads=1))
     judgement = conclude(run, Rules())
     roles = {verdict.layer: verdict.role for verdict in judgement.verdicts}
     expected = dict.fromkeys(range(LAYERS), "unfavourable") | {carrier: "cornerstone"}

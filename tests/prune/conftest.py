@@ -60,5 +60,5 @@ def config(nt_model: Path, data: Path) -> SweepConfig:
 def finished(config: SweepConfig, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     """A finished sweep; read it, do not change it."""
     run = open_sweep(tmp_path_factory.mktemp("run") / "run", config)
-    sweep(run, executor=INLINE, report=lambda status: None)
+    sweep(run, executor=INLINE)
     return run

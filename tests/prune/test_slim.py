@@ -82,7 +82,7 @@ def pruned(finished: RunFolder, tmp_path_factory: pytest.TempPathFactory) -> tup
     judged = _judged(("unfavourable", 0.8), ("cornerstone", 0.5), ("neutral", 0.75))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("genoslim.prune.slim.judge_run", lambda run, rules: judged)
-        made = prune(finished, out, rules=Rules(), executor=INLINE, report=lambda status: None)
+        made = prune(finished, out, rules=Rules(), executor=INLINE)
     return out, made
 
 
@@ -166,7 +166,7 @@ def test_pruning_again_trains_nothing(
     judged = made.judgement
     with pytest.MonkeyPatch.context() as patch, caplog.at_level(logging.INFO):
         patch.setattr("genoslim.prune.slim.judge_run", lambda run, rules: judged)
-        again = prune(finished, out, rules=Rules(), executor=INLINE, report=lambda status: None)
+        again = prune(finished, out, rules=Rules(), executor=INLINE)
     assert again.models == made.models
     assert "steps" not in caplog.text
 
@@ -175,9 +175,7 @@ def test_identical_models_are_made_once_and_said(finished: RunFolder, tmp_path: 
     judged = _judged(*[("cornerstone", 0.5)] * 3)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("genoslim.prune.slim.judge_run", lambda run, rules: judged)
-        made = prune(
-            finished, tmp_path / "out", rules=Rules(), executor=INLINE, report=lambda status: None
-        )
+        made = prune(finished, tmp_path / "out", rules=Rules(), executor=INLINE)
     assert [model.same_as for model in made.models] == [None, "baseline", "baseline"]
     for name in ("unfavourable_removed", "cornerstone_only"):
         assert (tmp_path / "out" / name).is_symlink()
@@ -187,7 +185,7 @@ def test_identical_models_are_made_once_and_said(finished: RunFolder, tmp_path: 
 
 
 def _prune_into(run: RunFolder, out: Path) -> None:
-    prune(run, out, rules=Rules(), executor=INLINE, report=lambda status: None)
+    prune(run, out, rules=Rules(), executor=INLINE)
 
 
 def test_a_run_folder_is_no_place_for_slim_models(finished: RunFolder) -> None:
@@ -237,7 +235,7 @@ def test_lost_weights_are_an_error_that_says_what_to_do(
         judged = _judged(("cornerstone", 0.5), ("neutral", 0.6), ("unfavourable", 0.8))
         patch.setattr("genoslim.prune.slim.judge_run", lambda run, rules: judged)
         with pytest.raises(GenoslimError, match=r"genoslim sweep -o .* makes them again"):
-            prune(run, tmp_path / "out", rules=Rules(), executor=INLINE, report=lambda status: None)
+            prune(run, tmp_path / "out", rules=Rules(), executor=INLINE)
     assert not (tmp_path / "out" / "trials").exists()  # found out before training, not after
 
 

@@ -20,7 +20,7 @@ from genoslim.models import load
 from genoslim.prune import pool as pools
 from genoslim.prune import runner as runners
 from genoslim.prune.pool import Ended, InlinePool
-from genoslim.prune.progress import Monitor, Status, duration
+from genoslim.prune.progress import Monitor, TrialProgress, duration
 from genoslim.prune.run_folder import RunFolder
 from genoslim.prune.runner import fingerprint_model, resolve_devices
 from genoslim.prune.sweep import (
@@ -40,7 +40,7 @@ from genoslim.prune.trial import TrialResult, TrialSpec
 INLINE = Executor(workers=1, threads=1, device="cpu")
 
 
-def _quiet(status: Status) -> None:
+def _quiet(status: TrialProgress) -> None:
     pass
 
 
@@ -64,7 +64,7 @@ def test_a_finished_sweep_runs_nothing(
     finished: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Executor, "pool", lambda *args: pytest.fail("a pool was started"))
-    sweep(finished, executor=INLINE, report=_quiet)
+    sweep(finished, executor=INLINE)
 
 
 def test_baseline_weights_are_kept_and_load(finished: RunFolder) -> None:
@@ -79,8 +79,8 @@ def test_two_processes_find_what_one_finds(
 ) -> None:
     run = open_sweep(tmp_path / "run", config)
     executor = Executor(workers=2, threads=1, device="cpu")
-    seen: list[Status] = []
-    sweep(run, executor=executor, report=seen.append)
+    seen: list[TrialProgress] = []
+    sweep(run, executor=executor, progress=seen.append)
     _same_results(finished, run)
     assert seen[-1].done == seen[-1].total == 6
     assert max(len(status.running) for status in seen) == 2
@@ -94,7 +94,7 @@ def test_what_is_done_is_not_run_again(
     lost = plan(run)[4]
     (run.trials.path(lost) / "result.json").unlink()
     with caplog.at_level(logging.INFO):
-        sweep(run, executor=INLINE, report=_quiet)
+        sweep(run, executor=INLINE)
     assert [record.getMessage()[:26] for record in caplog.records if "AUROC" in record.message] == [
         "6/6 without layer 1, seed "
     ]
@@ -111,7 +111,7 @@ def test_a_trial_another_process_runs_is_left_to_it(finished: RunFolder, tmp_pat
         pool = InlinePool(replace(setting_of(run), threads=1), lambda *args: None)
         pool.submit(spec, keep_weights=False)
         assert pool.wait() == [Ended(spec, "busy")]
-        taken = threading.Thread(target=lambda: sweep(run, executor=INLINE, report=_quiet))
+        taken = threading.Thread(target=lambda: sweep(run, executor=INLINE))
         taken.start()
         time.sleep(0.5)
         assert run.trials.read(spec) is None
@@ -155,7 +155,6 @@ def test_a_collapsed_trial_is_retried_with_another_seed(
             setting=setting_of(run),
             executor=INLINE,
             keeps=lambda spec: False,
-            report=_quiet,
         )
     assert [trial.spec.seed for trial in attempts(run.trials, spec)] == [0, 1000]
     assert next_attempt(run.trials, spec, keep_weights=False) is None
@@ -175,7 +174,7 @@ def test_a_baseline_that_always_collapses_ends_the_sweep_early(
     run = open_sweep(tmp_path / "run", quick)
     for _ in range(2):  # at once when asked again
         with pytest.raises(GenoslimError, match=r"baseline collapsed \(stuck at ln 2\)"):
-            sweep(run, executor=INLINE, report=_quiet)
+            sweep(run, executor=INLINE)
         assert len(list(run.folder.glob("trials/*/result.json"))) == 3
 
 
@@ -191,7 +190,7 @@ def test_one_sound_baseline_seed_of_three_is_too_few(
     monkeypatch.setattr(runners.TrialRunner, "_result", result)
     run = open_sweep(tmp_path / "run", replace(config, recipe=replace(config.recipe, epochs=1)))
     with pytest.raises(GenoslimError, match=r"^2 of 3 seeds of the baseline collapsed \(stuck\)"):
-        sweep(run, executor=INLINE, report=_quiet)
+        sweep(run, executor=INLINE)
     assert len(list(run.folder.glob("trials/*/result.json"))) == 7
 
 
@@ -201,7 +200,7 @@ def test_a_single_baseline_seed_is_warned_of(
     run = open_sweep(tmp_path / "run", replace(config, seeds=1))
     for spec in plan(run):
         shutil.copytree(finished.trials.path(spec), run.trials.path(spec))
-    sweep(run, executor=INLINE, report=_quiet)
+    sweep(run, executor=INLINE)
     assert "every layer will be undecided" in caplog.text
 
 
@@ -224,7 +223,6 @@ def test_a_failing_trial_is_named_with_its_cause(
             setting=setting_of(run),
             executor=INLINE,
             keeps=lambda spec: False,
-            report=_quiet,
         )
 
 
@@ -265,13 +263,13 @@ def test_a_worker_killed_while_idle_is_named_too(config: SweepConfig, tmp_path: 
 def test_sigterm_ends_in_one_line_and_leaves_no_result(config: SweepConfig, tmp_path: Path) -> None:
     run = open_sweep(tmp_path / "run", replace(config, recipe=replace(config.recipe, epochs=5000)))
 
-    def report(status: Status) -> None:
+    def report(status: TrialProgress) -> None:
         if status.running and not status.running[0].endswith(" 0%"):
             os.kill(os.getpid(), signal.SIGTERM)
 
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(GenoslimError, match="interrupted with 0 of 6 trials done"):
-        sweep(run, executor=INLINE, report=report)
+        sweep(run, executor=INLINE, progress=report)
     assert signal.getsignal(signal.SIGTERM) == before
     assert not list(run.folder.glob("trials/*/result.json"))
 
@@ -315,7 +313,7 @@ def test_ray_without_ray_names_the_extra(
     monkeypatch.setitem(sys.modules, "ray", None)
     run = open_sweep(tmp_path / "run", config)
     with pytest.raises(GenoslimError, match=r"pip install 'genoslim\[ray\]'"):
-        sweep(run, executor=replace(INLINE, kind="ray"), report=_quiet)
+        sweep(run, executor=replace(INLINE, kind="ray"))
 
 
 def test_a_split_of_one_class_is_refused(config: SweepConfig, tmp_path: Path) -> None:
@@ -352,7 +350,7 @@ def test_fingerprint_is_of_weights_and_tokenizer_not_of_cards(
 
 def test_time_left() -> None:
     now = [0.0]
-    seen: list[Status] = []
+    seen: list[TrialProgress] = []
     spec = TrialSpec(
         model="m",
         model_fingerprint="m",
@@ -389,5 +387,5 @@ def test_ray_finds_what_one_process_finds(
     pytest.importorskip("ray")
     run = open_sweep(tmp_path / "run", config)
     executor = Executor(kind="ray", workers=2, threads=1, device="cpu")
-    sweep(run, executor=executor, report=_quiet)
+    sweep(run, executor=executor)
     _same_results(finished, run)

@@ -12,13 +12,13 @@ from genoslim.prune.measure import Measuring, Rows, Split, measure
 from genoslim.prune.recipe import Recipe
 from genoslim.prune.trial import Predictions, Trial, TrialResult, TrialSpec
 from genoslim.prune.verdicts import (
-    Comparison,
+    BaselineComparison,
     Judgement,
     Rules,
     Spread,
     by_paper,
     by_test,
-    judge,
+    judge_trials,
 )
 
 ALL = ("accuracy", "auroc", "f1", "true_positive_rate")
@@ -85,8 +85,8 @@ def test_standard_deviation_of_three_seeds() -> None:
         Spread.of(())
 
 
-def _comparison(difference: float, different: float, inferior: float) -> Comparison:
-    return Comparison(
+def _comparison(difference: float, different: float, inferior: float) -> BaselineComparison:
+    return BaselineComparison(
         difference=difference,
         standard_error=0.01,
         degrees_of_freedom=1e6,
@@ -187,7 +187,7 @@ def test_judges_by_the_paper() -> None:
         1: [[_trial((1,), 0, 0.2, noise=0)]],
         2: [[_trial((2,), 0, 1.25, noise=0)]],
     }
-    judgement = judge(_baseline(), layers, _rows(), Rules())
+    judgement = judge_trials(_baseline(), layers, _rows(), Rules())
     assert _roles(judgement) == {0: "unfavourable", 1: "cornerstone", 2: "neutral"}
     assert judgement.layers("cornerstone") == (1,)
     assert judgement.baseline_seeds == (0, 1, 2)
@@ -201,7 +201,7 @@ def test_judges_by_tests(recurring: bool) -> None:
         for layer, value in quality.items()
     }
     rules = Rules(rule="tested", repeats=200)
-    judgement = judge(_baseline(), layers, _rows(recurring=recurring), rules)
+    judgement = judge_trials(_baseline(), layers, _rows(recurring=recurring), rules)
     assert _roles(judgement) == {0: "unfavourable", 1: "cornerstone", 2: "undecided"}
     findings = [verdict.evidence.finding for verdict in judgement.verdicts]
     assert findings == ["better", "worse", "unclear"]
@@ -214,7 +214,7 @@ def test_judges_by_tests(recurring: bool) -> None:
 def test_three_seeds_are_few() -> None:
     """Where seeds vary much more than the sample tells, the p-value is that of t with 2 degrees."""
     baseline = [[_trial((), seed, quality)] for seed, quality in enumerate((0.9, 1.5, 2.4))]
-    judgement = judge(baseline, {0: [[_trial((0,), 0, 0.6)]]}, _rows(), Rules(rule="tested"))
+    judgement = judge_trials(baseline, {0: [[_trial((0,), 0, 0.6)]]}, _rows(), Rules(rule="tested"))
     found = judgement.verdicts[0].evidence.comparison
     assert found is not None
     assert found.degrees_of_freedom == pytest.approx(2.35, abs=0.1)
@@ -229,21 +229,21 @@ def test_three_seeds_are_few() -> None:
 
 def test_seeds_without_a_layer_tell_how_much_seeds_vary() -> None:
     layers = {0: [[_trial((0,), seed, 0.3 + 0.2 * seed)] for seed in range(3)]}
-    found = judge(_baseline(), layers, _rows(), Rules()).verdicts[0].evidence.comparison
+    found = judge_trials(_baseline(), layers, _rows(), Rules()).verdicts[0].evidence.comparison
     assert found is not None
     assert found.degrees_of_freedom == pytest.approx(5.2, abs=0.1)
 
 
 def test_identical_predictions_are_equivalent_within_the_seeds_spread() -> None:
     same = [[_trial((), seed, 3.0, noise=0)] for seed in range(3)]
-    judgement = judge(same, {0: [[_trial((0,), 0, 3.0)]]}, _rows(), Rules(rule="tested"))
+    judgement = judge_trials(same, {0: [[_trial((0,), 0, 3.0)]]}, _rows(), Rules(rule="tested"))
     assert judgement.verdicts[0].evidence.finding == "equivalent"
     assert judgement.verdicts[0].role == "unfavourable"
 
 
 def test_a_collapse_that_a_retry_mends_does_not_count() -> None:
     attempts = [_trial((0,), 0, 0, collapsed="stuck"), _trial((0,), 1000, 1.6, noise=0)]
-    verdict = judge(_baseline(), {0: [attempts]}, _rows(), Rules()).verdicts[0]
+    verdict = judge_trials(_baseline(), {0: [attempts]}, _rows(), Rules()).verdicts[0]
     assert verdict.role == "unfavourable"
     assert verdict.evidence.seeds == (1000,)
     assert verdict.evidence.collapsed_seeds == (0,)
@@ -251,27 +251,29 @@ def test_a_collapse_that_a_retry_mends_does_not_count() -> None:
 
 def test_a_layer_whose_every_seed_collapsed_is_a_cornerstone_that_says_so() -> None:
     attempts = [_trial((0,), seed, 0, collapsed="stuck at ln 2") for seed in (0, 1000, 2000)]
-    verdict = judge(_baseline(), {0: [attempts]}, _rows(), Rules()).verdicts[0]
+    verdict = judge_trials(_baseline(), {0: [attempts]}, _rows(), Rules()).verdicts[0]
     assert verdict.role == "cornerstone"
     assert "every seed (0, 1000, 2000) COLLAPSED: stuck at ln 2" in verdict.evidence.reason
 
 
 def test_a_collapsed_baseline_decides_nothing() -> None:
     lost = [[_trial((), seed, 0, collapsed="stuck") for seed in (s, s + 1000)] for s in range(3)]
-    verdict = judge(lost, {0: [[_trial((0,), 0, 1.5)]]}, _rows(), Rules()).verdicts[0]
+    verdict = judge_trials(lost, {0: [[_trial((0,), 0, 1.5)]]}, _rows(), Rules()).verdicts[0]
     assert verdict.role == "undecided"
     assert "every seed of the baseline collapsed" in verdict.evidence.reason
 
 
 def test_one_baseline_seed_has_no_spread() -> None:
-    verdict = judge(_baseline()[:1], {0: [[_trial((0,), 0, 1.5)]]}, _rows(), Rules()).verdicts[0]
+    verdict = judge_trials(
+        _baseline()[:1], {0: [[_trial((0,), 0, 1.5)]]}, _rows(), Rules()
+    ).verdicts[0]
     assert verdict.role == "undecided"
     assert "at least 2" in verdict.evidence.reason
 
 
 def test_a_missing_trial_is_an_error() -> None:
     with pytest.raises(GenoslimError, match="layer 0 has trials that are not done"):
-        judge(_baseline(), {0: [[]]}, _rows(), Rules())
+        judge_trials(_baseline(), {0: [[]]}, _rows(), Rules())
 
 
 def test_metrics_are_those_of_the_split_that_selects() -> None:
@@ -279,7 +281,7 @@ def test_metrics_are_those_of_the_split_that_selects() -> None:
     layers = {0: [[_trial((0,), 0, 1.0)]]}
     for split, f1 in itertools.product(("validation", "test"), ("binary", "macro")):
         rules = Rules(split=split, measuring=Measuring(f1=f1))  # type: ignore[arg-type]
-        assert judge(_baseline(), layers, rows, rules).rules.split == split
+        assert judge_trials(_baseline(), layers, rows, rules).rules.split == split
 
 
 def test_youden_threshold_comes_from_validation() -> None:
