@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 
 from torch import nn
 
@@ -34,3 +35,29 @@ def drop_layers(model: Classifier, dropped: Collection[int]) -> Classifier:
         raise UsageError(f"layers to drop: all {depth}; at least one must stay")
     model.remove_blocks(set(dropped))
     return model
+
+
+@contextmanager
+def only_layers(model: Classifier, kept: Sequence[int]) -> Iterator[None]:
+    """Have `model` run the blocks `kept` alone for the time of the context.
+
+    `kept` are ascending positions in the present stack, from 0. The model computes what it would
+    after `drop_layers` of the others; its config is left as it is. Raises UsageError for none or
+    for positions that are unknown or out of order.
+    """
+    stack = layers(model)
+    blocks = list(stack)
+    if not kept or list(kept) != sorted(set(kept)) or kept[0] < 0 or kept[-1] >= len(blocks):
+        raise UsageError(
+            f"layers to keep: {list(kept)}; give ascending positions of 0 to {len(blocks) - 1}"
+        )
+    _refill(stack, [blocks[position] for position in kept])
+    try:
+        yield
+    finally:
+        _refill(stack, blocks)
+
+
+def _refill(stack: nn.ModuleList, blocks: Sequence[nn.Module]) -> None:
+    del stack[:]
+    stack.extend(blocks)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Literal
@@ -27,6 +27,15 @@ _log = logging.getLogger(__name__)
 EVALUATION_BATCH = 256
 StepCallback = Callable[[int, int], None]
 """Called with the optimiser steps done and the most there can be."""
+
+Forward = Callable[[Tensor], Tensor]
+"""Takes row numbers int64[b] of the training rows, returns their logits float32[b, labels]."""
+Objective = Callable[[Forward, Tensor], Iterable[Tensor]]
+"""Gives the losses of one optimiser step on some rows; their gradients add up.
+
+Each is backpropagated before the next is asked for, so that one graph is held at a time. The first
+is the one that the history tells.
+"""
 
 
 @dataclass(frozen=True)
@@ -97,6 +106,15 @@ def fine_tune(
     return fine_tune_tokens(model, train, validation, recipe, seed=seed, progress=progress)
 
 
+def cross_entropy(labels: Tensor) -> Objective:
+    """Return the plain objective: the cross-entropy (nats) with labels int64[n]."""
+
+    def losses(forward: Forward, rows: Tensor) -> Iterator[Tensor]:
+        yield functional.cross_entropy(forward(rows), labels[rows.to(labels.device)])
+
+    return losses
+
+
 def fine_tune_tokens(
     model: Classifier,
     train: Labelled,
@@ -104,9 +122,13 @@ def fine_tune_tokens(
     recipe: Recipe,
     *,
     seed: int,
+    objective: Objective | None = None,
     progress: StepCallback | None = None,
 ) -> FineTuned:
-    """Fine-tune `model` in place on encoded rows; see `fine_tune`."""
+    """Fine-tune `model` in place on encoded rows; see `fine_tune`.
+
+    `objective` is what a step minimises, by default `cross_entropy` of the labels.
+    """
     if not len(train.tokens) or not len(validation.tokens):
         raise GenoslimError(
             f"fine-tuning needs rows: {len(train.tokens)} to train on,"
@@ -115,7 +137,8 @@ def fine_tune_tokens(
     device = train.labels.device
     model.to(device)
     with _seeded(seed, device):
-        return _Training(model, train, validation, recipe, seed, progress).run()
+        goal = objective or cross_entropy(train.labels)
+        return _Training(model, train, validation, recipe, seed, goal, progress).run()
 
 
 def predict(
@@ -172,12 +195,14 @@ class _Training:
         validation: Labelled,
         recipe: Recipe,
         seed: int,
+        objective: Objective,
         progress: StepCallback | None,
     ) -> None:
         self.model = model
         self.train = train
         self.validation = validation
         self.recipe = recipe
+        self.objective = objective
         self.progress = progress
         self.device = train.labels.device
         self.precision = resolve_precision(recipe.precision, self.device)
@@ -232,17 +257,21 @@ class _Training:
         rate = self.recipe.rate(step, self.total)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        labels = self.train.labels[rows.to(self.device)]
-        with _autocast(self.device, self.precision):
-            logits = self.model(*self.train.tokens.batch(rows))
-        loss = functional.cross_entropy(logits.float(), labels)
         self.optimiser.zero_grad(set_to_none=True)
-        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        noted: list[Tensor] = []
+        for loss in self.objective(self._forward, rows):
+            self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+            noted.append(loss.detach())
         self.scaler.unscale_(self.optimiser)
         nn.utils.clip_grad_norm_(self.parameters, self.recipe.clip)
         self.scaler.step(self.optimiser)
         self.scaler.update()
-        return loss.detach()
+        return noted[0]
+
+    def _forward(self, rows: Tensor) -> Tensor:
+        with _autocast(self.device, self.precision):
+            logits: Tensor = self.model(*self.train.tokens.batch(rows))
+        return logits.float()
 
     def _evaluate(self, step: int, losses: list[Tensor]) -> None:
         """Note the losses, and the weights if they are the best so far and wanted."""

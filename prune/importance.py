@@ -22,6 +22,7 @@ from torch.nn import functional
 from ..data.dataset import LabelledData
 from ..errors import UsageError
 from ..models.classifier import Classifier
+from ..models.layers import only_layers
 from ..models.tokenizer import SequenceTokenizer
 from ..stats.ranks import midranks
 from .finetune import EVALUATION_BATCH, Labelled
@@ -129,14 +130,11 @@ def linear_cka(first: Tensor, second: Tensor) -> float:
 def frozen(model: Classifier, rows: Labelled, seed: int = 0) -> list[float]:
     """Return the rise of the loss without block i and without any training: arXiv 2402.02834."""
     whole = _loss(model, rows)
-    scores: list[float] = []
-    for i in range(len(model.blocks)):
-        block = model.blocks[i]
-        del model.blocks[i]
-        try:
+    everything = range(len(model.blocks))
+    scores = []
+    for dropped in everything:
+        with only_layers(model, [layer for layer in everything if layer != dropped]):
             scores.append(_loss(model, rows) - whole)
-        finally:
-            model.blocks.insert(i, block)
     return scores
 
 

@@ -12,6 +12,27 @@ Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
 
 @dataclass(frozen=True, kw_only=True)
+class Healing:
+    """How a slim model is healed: training goes on from a fine-tuned model and learns its logits.
+
+    The student is the model of the trial `teacher` (its hash) without some layers, head included.
+    Its loss is `share` T^2 KL(teacher || student), both softened by the temperature T, plus
+    (1 - share) cross-entropy (Hinton, Vinyals and Dean 2015, arXiv 1503.02531).
+
+    A value that makes no sense raises UsageError quoting it.
+    """
+
+    teacher: str
+    temperature: float = 2.0
+    share: float = 0.7
+
+    def __post_init__(self) -> None:
+        _require("temperature", self.temperature, above=0, of="healing")
+        if not 0 <= self.share <= 1:
+            raise UsageError(f"healing: share is {self.share}, must lie between 0 and 1")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Recipe:
     """One fine-tuning budget, the same for the baseline and for every trial compared with it.
 
@@ -83,9 +104,14 @@ class Recipe:
 
 
 def _require(
-    name: str, value: float, *, above: float | None = None, at_least: float | None = None
+    name: str,
+    value: float,
+    *,
+    above: float | None = None,
+    at_least: float | None = None,
+    of: str = "recipe",
 ) -> None:
     if above is not None and not value > above:
-        raise UsageError(f"recipe: {name} is {value}, must be above {above}")
+        raise UsageError(f"{of}: {name} is {value}, must be above {above}")
     if at_least is not None and not value >= at_least:
-        raise UsageError(f"recipe: {name} is {value}, must be at least {at_least}")
+        raise UsageError(f"{of}: {name} is {value}, must be at least {at_least}")

@@ -26,6 +26,8 @@ _log = logging.getLogger(__name__)
 
 RUN_FILE = "run.json"
 RUN_FORMAT = 1
+CHECKPOINT = "checkpoint"
+"""The folder of a trial's fine-tuned weights, in that of the trial."""
 
 
 class TrialStore:
@@ -45,7 +47,7 @@ class TrialStore:
 
     def checkpoint(self, spec: TrialSpec) -> Path:
         """Return where the fine-tuned weights of a trial are, if they were kept."""
-        return self.path(spec) / "checkpoint"
+        return self.path(spec) / CHECKPOINT
 
     def read(self, spec: TrialSpec) -> Trial | None:
         """Return a finished trial, or None when it is not there or not whole (then logged)."""

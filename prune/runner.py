@@ -26,9 +26,18 @@ from ..models.classifier import Classifier
 from ..models.families import licence
 from ..models.layers import drop_layers
 from ..models.tokenizer import SequenceTokenizer
-from .finetune import EVALUATION_BATCH, FineTuned, Labelled, fine_tune_tokens, predict_tokens
+from .finetune import (
+    EVALUATION_BATCH,
+    FineTuned,
+    Labelled,
+    Objective,
+    fine_tune_tokens,
+    predict_tokens,
+)
+from .healing import LOGITS_FILE, distillation, teacher_logits
 from .measure import SPLITS, Measuring, Rows, Split, measure
-from .run_folder import TrialStore
+from .recipe import Healing
+from .run_folder import CHECKPOINT, TrialStore
 from .trial import Predictions, TrialResult, TrialSpec, collapse
 
 _log = logging.getLogger(__name__)
@@ -42,7 +51,9 @@ TrialStepCallback = Callable[[TrialSpec, int, int], None]
 class Setting:
     """Where trials run and what they read; plain values, so that it can be sent to a process.
 
-    `device` is a torch device name (`cpu`, `cuda:1`), `threads` torch's threads in a process.
+    `trials` is where trials are written, `teachers` where those are that healed ones start from
+    (default: the same folder). `device` is a torch device name (`cpu`, `cuda:1`), `threads` torch's
+    threads in a process.
     """
 
     model: str
@@ -50,6 +61,7 @@ class Setting:
     data: Path
     data_fingerprint: str
     trials: Path
+    teachers: Path | None = None
     device: str = "cpu"
     threads: int = 1
 
@@ -126,13 +138,14 @@ class TrialRunner:
         return "done"
 
     def _run(self, spec: TrialSpec, keep_weights: bool, progress: TrialStepCallback | None) -> None:
-        model = self._model(spec)
+        model, objective = self._start(spec)
         tuned = fine_tune_tokens(
             model,
             self.encoded["train"],
             self.encoded["validation"],
             spec.recipe,
             seed=spec.seed,
+            objective=objective,
             progress=None if progress is None else lambda step, total: progress(spec, step, total),
         )
         predictions, seconds = self._predict(model)
@@ -148,10 +161,26 @@ class TrialRunner:
             save(model.cpu(), self.tokenizer, self.store.checkpoint(spec), training=record)
         self.store.write_result(spec, result, predictions)
 
-    def _model(self, spec: TrialSpec) -> Classifier:
-        """Load the weights with a head drawn from the seed, saved or not, and drop the layers."""
-        model = load(self.folder, num_labels=2, seed=spec.seed, fresh_head=True)
-        return drop_layers(model, spec.dropped) if spec.dropped else model
+    def _start(self, spec: TrialSpec) -> tuple[Classifier, Objective | None]:
+        """Return the model that training starts from, layers dropped, and what it minimises.
+
+        That is the pretrained model with a head drawn from the seed, saved or not, or the teacher.
+        """
+        objective = None
+        if spec.healing is None:
+            model = load(self.folder, num_labels=2, seed=spec.seed, fresh_head=True)
+        else:
+            model, objective = self._teacher(spec.healing)
+        return drop_layers(model, spec.dropped) if spec.dropped else model, objective
+
+    def _teacher(self, how: Healing) -> tuple[Classifier, Objective]:
+        home = (self.setting.teachers or self.setting.trials) / how.teacher
+        train = self.encoded["train"]
+        if not (home / CHECKPOINT).is_dir():
+            raise GenoslimError(f"{home / CHECKPOINT}: the weights to heal from are not there")
+        model = load(home / CHECKPOINT)
+        logits = teacher_logits(model, train, home / LOGITS_FILE)
+        return model, distillation(train.labels, logits, how)
 
     def _predict(self, model: Classifier) -> tuple[Predictions, float]:
         """Predict both splits; the seconds are those of the test split."""

@@ -14,7 +14,7 @@ import numpy as np
 from ..errors import GenoslimError
 from ..stats.metrics import Metrics
 from .measure import SPLITS, Measured, Measuring, Rows, Split, measure
-from .recipe import Recipe
+from .recipe import Healing, Recipe
 
 RETRIES = 2
 """How often a collapsed trial is tried again with another seed."""
@@ -29,7 +29,8 @@ class TrialSpec:
     """All that decides a trial's outcome (on one kind of device, with one number of threads).
 
     `model` says where the pretrained weights are and `model_fingerprint` what they are; only
-    the second counts for the hash, as with the data.
+    the second counts for the hash, as with the data. With `healing` training goes on from another
+    trial's weights; without, the hash is what it was before there was such a thing.
     """
 
     model: str
@@ -38,6 +39,7 @@ class TrialSpec:
     dropped: tuple[int, ...]
     seed: int
     recipe: Recipe
+    healing: Healing | None = None
 
     def __post_init__(self) -> None:
         if list(self.dropped) != sorted(set(self.dropped)):
@@ -52,11 +54,10 @@ class TrialSpec:
 
     @property
     def name(self) -> str:
-        """What a person calls it: `baseline, seed 1`, `without layer 3, seed 0`."""
-        if not self.dropped:
-            return f"baseline, seed {self.seed}"
+        """What a person calls it: `baseline, seed 1`, `without layer 3, healed, seed 0`."""
         layers = " ".join(map(str, self.dropped))
-        return f"without layer{'s' * (len(self.dropped) > 1)} {layers}, seed {self.seed}"
+        what = f"without layer{'s' * (len(self.dropped) > 1)} {layers}" if layers else "baseline"
+        return f"{what}{', healed' if self.healing else ''}, seed {self.seed}"
 
     def again(self, attempt: int) -> TrialSpec:
         """Return the same trial with the seed of retry `attempt` (0 is the trial itself)."""
@@ -65,13 +66,24 @@ class TrialSpec:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the content as a JSON-ready dictionary."""
-        return {**asdict(self), "dropped": list(self.dropped)}
+        content = {**asdict(self), "dropped": list(self.dropped)}
+        if self.healing is None:
+            del content["healing"]
+        return content
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TrialSpec:
         """Read what `to_dict` wrote."""
         recipe = Recipe.from_dict(values["recipe"])
-        return cls(**{**values, "dropped": tuple(values["dropped"]), "recipe": recipe})
+        healing = Healing(**values["healing"]) if "healing" in values else None
+        return cls(
+            **{
+                **values,
+                "dropped": tuple(values["dropped"]),
+                "recipe": recipe,
+                "healing": healing,
+            }
+        )
 
 
 @dataclass(frozen=True)

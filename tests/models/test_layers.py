@@ -9,7 +9,7 @@ import torch
 
 from genoslim.errors import UsageError
 from genoslim.models.classifier import Classifier
-from genoslim.models.layers import drop_layers, layers
+from genoslim.models.layers import drop_layers, layers, only_layers
 
 
 def test_drops_the_named_blocks_and_nothing_else(model: Classifier) -> None:
@@ -45,3 +45,36 @@ def test_refusals(model: Classifier, dropped: Collection[int], message: str) -> 
     with pytest.raises(UsageError, match=message):
         drop_layers(model, dropped)
     assert len(layers(model)) == 4
+
+
+def _inputs() -> tuple[torch.Tensor, torch.Tensor]:
+    ids = torch.randint(4, 9, (3, 7), generator=torch.Generator().manual_seed(1))
+    mask = torch.ones_like(ids)
+    mask[1, 4:] = 0
+    return ids, mask
+
+
+@pytest.mark.parametrize("kept", [[0], [3], [1, 2], [0, 1, 2, 3]])
+def test_only_some_layers_is_what_is_left_without_the_others(
+    model: Classifier, kept: list[int]
+) -> None:
+    blocks = list(layers(model))
+    with torch.no_grad(), only_layers(model, kept):
+        found = model(*_inputs())
+    assert list(layers(model)) == blocks
+    drop_layers(model, [layer for layer in range(4) if layer not in kept])
+    with torch.no_grad():
+        assert torch.equal(found, model(*_inputs()))
+
+
+def test_layers_are_back_after_an_error(model: Classifier) -> None:
+    blocks = list(layers(model))
+    with pytest.raises(ZeroDivisionError), only_layers(model, [1]):
+        raise ZeroDivisionError
+    assert list(layers(model)) == blocks
+
+
+@pytest.mark.parametrize("kept", [[], [1, 0], [0, 0], [4], [-1, 2]])
+def test_only_refuses_what_is_no_subset(model: Classifier, kept: list[int]) -> None:
+    with pytest.raises(UsageError, match="ascending positions of 0 to 3"), only_layers(model, kept):
+        pass

@@ -1,0 +1,67 @@
+"""Heal a model that lost layers: train it on the logits of the fine-tuned model it came from."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ..files import atomic_path
+from ..models.classifier import Classifier
+from .finetune import Forward, Labelled, Objective, predict_tokens
+from .recipe import Healing
+
+LOGITS_FILE = "train_logits.npy"
+"""Of a teacher, beside its checkpoint: float32[n, labels] on the training rows."""
+
+
+def distillation(labels: Tensor, teacher: Tensor, how: Healing) -> Objective:
+    """Return the objective of healing: labels int64[n] and teacher's logits float32[n, labels]."""
+
+    def losses(forward: Forward, rows: Tensor) -> Iterator[Tensor]:
+        rows = rows.to(labels.device)
+        student = forward(rows)
+        hard = functional.cross_entropy(student, labels[rows])
+        soft = divergence(student, teacher[rows], how.temperature)
+        yield how.share * soft + (1 - how.share) * hard
+
+    return losses
+
+
+def divergence(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+    """Return T^2 KL(teacher || student) in nats, mean over rows, of logits [b, labels].
+
+    T^2 keeps the size of the gradient when T changes: arXiv 1503.02531, section 2.
+    """
+    targets = functional.log_softmax(teacher / temperature, dim=-1)
+    found = functional.log_softmax(student / temperature, dim=-1)
+    loss = functional.kl_div(found, targets, reduction="batchmean", log_target=True)
+    return temperature**2 * loss
+
+
+def teacher_logits(model: Classifier, train: Labelled, cache: Path) -> Tensor:
+    """Return the logits float32[n, labels] of a teacher on the training rows, computed once.
+
+    They are kept in the file `cache`; one that does not read back is written anew.
+    """
+    device = train.labels.device
+    logits = _cached(cache, len(train.labels))
+    if logits is None:
+        model.to(device)
+        logits = predict_tokens(model, train.tokens)
+        with atomic_path(cache) as temporary, temporary.open("wb") as file:
+            np.save(file, logits)
+    return torch.from_numpy(logits).to(device)
+
+
+def _cached(path: Path, rows: int) -> np.ndarray | None:
+    try:
+        logits: np.ndarray = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        return None
+    return logits if logits.ndim == 2 and len(logits) == rows else None
