@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 import click
 
 from . import __version__
-from .errors import GateError, GenoslimError
+from .errors import GateError, GenoslimError, needs_extra
 from .files import refuse_overwriting
 
 if TYPE_CHECKING:
@@ -48,11 +48,7 @@ class _Group(click.Group):
             where = error.filename or "input/output"
             _end(f"{where}: {error.strerror}" if error.strerror else str(error), 1)
         except ModuleNotFoundError as error:
-            _end(
-                f"this needs the package {error.name}, which is not installed:"
-                " pip install 'genoslim[train]'",
-                1,
-            )
+            _end(str(needs_extra("this command", str(error.name), "train")), 1)
         except Exception as error:
             _end(
                 f"internal error: {type(error).__name__}: {error}"

@@ -19,3 +19,13 @@ class GateError(GenoslimError):
     """A quality gate said no: parity, non-inferiority, or the hash of an artefact."""
 
     exit_code = 3
+
+
+def install_hint(extra: str) -> str:
+    """Return how to install what an extra of ours holds; `extra` may name several, by commas."""
+    return f"pip install '.[{extra}]' in a checkout of genoslim"
+
+
+def needs_extra(what: str, package: str, extra: str) -> GenoslimError:
+    """Return the error for `what` ("reading a model") whose optional `package` is missing."""
+    return GenoslimError(f"{what} needs {package}: {install_hint(extra)}")

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ from typing import Any
 from .errors import GenoslimError, UsageError
 
 _BLOCK = 1 << 20
+_TEMPORARY = ".tmp-"
+_SHOWN = 3
 
 
 def sha256(path: Path) -> str:
@@ -36,8 +38,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """
     if path.exists() and not path.is_file():
         raise GenoslimError(f"{path}: is no regular file; expected the name of a file to write")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".tmp-", suffix="-" + path.name, dir=path.parent)
+    make_parents(path)
+    handle, name = tempfile.mkstemp(prefix=_TEMPORARY, suffix="-" + path.name, dir=path.parent)
     os.close(handle)
     temporary = Path(name)
     try:
@@ -57,8 +59,8 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
     An existing `folder` is replaced only once the new one is complete. Files get the permissions
     of ordinary new files, whatever the library that wrote them chose.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".tmp-{folder.name}-", dir=folder.parent))
+    make_parents(folder)
+    temporary = Path(tempfile.mkdtemp(prefix=f"{_TEMPORARY}{folder.name}-", dir=folder.parent))
     try:
         yield temporary
         temporary.chmod(0o777 & ~_umask())
@@ -80,12 +82,68 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def make_parents(path: Path) -> None:
+    """Make the folders above `path` that are missing; UsageError as `refuse_new_at_root` says."""
+    refuse_new_at_root(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+
+
+def refuse_new_at_root(path: Path) -> None:
+    """Raise UsageError where a folder above `path` would have to be made in `/` itself.
+
+    Nobody keeps results there on purpose; a typo in the first part of a path does.
+    """
+    missing = [folder for folder in path.absolute().parents if not folder.exists()]
+    if missing and missing[-1].parent == missing[-1].parent.parent:
+        raise UsageError(
+            f"{path}: there is no {missing[-1]}, and it is not made at the root of the file system:"
+            " correct the path, or make that folder first"
+        )
+
+
 def refuse_overwriting(output: Path, inputs: Iterable[Path]) -> None:
-    """Raise UsageError where `output` is one of the inputs, under this name or another."""
+    """Raise UsageError where `output` is one of the inputs, under this name or another.
+
+    Also where it is in a folder that would have to be made in `/`: see `refuse_new_at_root`.
+    """
+    refuse_new_at_root(output)
     for path in inputs:
         linked = output.exists() and path.exists() and output.samefile(path)
         if linked or output.resolve() == path.resolve():
             raise UsageError(f"{output}: is an input too ({path}); write to another file")
+
+
+def refuse_foreign(
+    folder: Path,
+    kind: str,
+    *,
+    marker: str,
+    begun: Collection[str] = (),
+    parts: Collection[str] | None = None,
+) -> None:
+    """Raise UsageError where `folder` holds anything but a `kind` of ours ("bundle") or nothing.
+
+    A folder that is absent or empty may be written to, and so may one that holds `marker`, the file
+    that every `kind` has, or nothing but what one that was interrupted leaves (`begun`). Where the
+    whole folder is to be replaced, `parts` names all that a `kind` holds: what else is there would
+    be lost. Temporary files of ours do not count.
+    """
+    if not folder.exists():
+        refuse_new_at_root(folder)
+        return
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: is a file; name a folder for the {kind}")
+    names = {path.name for path in folder.iterdir() if not path.name.startswith(_TEMPORARY)}
+    if marker not in names and (others := names - set(begun)):
+        raise UsageError(
+            f"{folder}: holds {_some(others)} and is no {kind} (no {marker}):"
+            " name an empty or a new folder"
+        )
+    if parts is not None and (others := names - {marker, *begun, *parts}):
+        raise UsageError(
+            f"{folder}: holds {_some(others)}, no part of a {kind}, which would be lost:"
+            " name another folder"
+        )
 
 
 def write_text(path: Path, text: str) -> None:
@@ -97,6 +155,11 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON with sorted keys, complete or not at all."""
     write_text(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
+
+
+def _some(names: Collection[str]) -> str:
+    more = len(names) - _SHOWN
+    return ", ".join(sorted(names)[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def _umask() -> int:

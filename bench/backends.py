@@ -18,7 +18,7 @@ from ..bundle.bundle import Bundle
 from ..bundle.choice import choose_backend
 from ..bundle.machine import available_threads
 from ..bundle.runtime import GraphRunner
-from ..errors import GenoslimError, UsageError
+from ..errors import GenoslimError, UsageError, needs_extra
 from ..models.tokenizer import SequenceTokenizer
 from .subjects import Backend, Subject
 
@@ -72,10 +72,7 @@ class TorchRunner:
         try:
             import torch
         except ImportError:
-            raise GenoslimError(
-                f"{path}: running a checkpoint needs the extra `train`:"
-                " pip install 'genoslim[train]'"
-            ) from None
+            raise needs_extra(f"{path}: running a checkpoint", "torch", "train") from None
         from ..models import load, load_tokenizer
 
         self._torch = torch

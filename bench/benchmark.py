@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from ..data.dataset import LabelledData
 from ..data.splits import Leakage, check_leakage
-from ..errors import GenoslimError, UsageError
-from ..files import atomic_folder
+from ..errors import GenoslimError
+from ..files import atomic_folder, refuse_foreign
 from ..stats.noninferiority import DEFAULT_MARGIN
 from .backends import with_backend
 from .decision import Candidate, Decision, decide
@@ -71,7 +71,7 @@ def run_bench(
         **(chosen | ({"seconds": seconds} if seconds is not None else {})),
     )
     require_packages()
-    _check_target(out)
+    refuse_foreign(out, "benchmark", marker=RESULT, parts=OUTPUTS)
     subjects = open_subjects(_baseline_first(models, baseline))
     labelled = LabelledData.read(data)
     for subject in subjects:
@@ -268,21 +268,3 @@ def _baseline_first(models: Sequence[Path], baseline: Path | None) -> list[Path]
         return list(models)
     others = [path for path in models if path.resolve() != baseline.resolve()]
     return [baseline, *others]
-
-
-def _check_target(out: Path) -> None:
-    """Refuse to replace anything but an empty folder or a former benchmark."""
-    if not out.exists():
-        return
-    if not out.is_dir():
-        raise UsageError(f"{out}: is a file; name a folder for the results")
-    names = {path.name for path in out.iterdir()}
-    if names and RESULT not in names:
-        raise UsageError(
-            f"{out}: not empty and no former benchmark (no {RESULT}): name another folder"
-        )
-    if foreign := sorted(names - OUTPUTS):
-        raise UsageError(
-            f"{out}: holds {', '.join(foreign[:3])} beside a former benchmark, which would be lost:"
-            " name another folder"
-        )

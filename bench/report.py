@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from ..errors import GenoslimError
+from ..errors import needs_extra
 from ..files import write_json, write_text
 from .figure import draw, draw_reliability
 from .latency import runs_needed, runs_of_mlperf
@@ -26,7 +26,7 @@ def require_packages() -> None:
     """Raise GenoslimError unless what draws and renders is installed: ask before measuring."""
     for name in ("matplotlib", "jinja2"):
         if find_spec(name) is None:
-            raise GenoslimError(f"the report needs {name}: pip install 'genoslim[train]'")
+            raise needs_extra("the report", name, "train")
 
 
 def write_report(result: BenchResult, folder: Path) -> None:

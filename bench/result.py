@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from ..bundle.card import is_non_commercial
 from ..errors import UsageError
+from ..models.licences import is_non_commercial
 from ..stats.noninferiority import DEFAULT_MARGIN
 from .decision import Decision
 from .environment import Environment

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..bundle.bundle import Bundle, is_bundle
-from ..bundle.card import is_non_commercial
 from ..data.assembly import canonical
 from ..data.dataset import LabelledData
 from ..errors import GenoslimError, UsageError
 from ..export.training import TrainingFacts
 from ..files import sha256
 from ..models.families import CONFIG_FILE, detect, licence, read_json
+from ..models.licences import is_non_commercial
 
 Backend = Literal["torch", "onnxruntime", "openvino"]
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
-from ..models.card import hub_licence
+from ..models.licences import hub_licence, is_non_commercial
 from .manifest import BundleManifest, ParityCase, ParityReport, PrecisionLoss, SplitMetrics
 
 _T = TypeVar("_T")
@@ -22,12 +21,6 @@ def render_card(manifest: BundleManifest) -> str:
     sections = (_header, _intended_use, _limits, _model, _data, _metrics, _loss, _parity, _use)
     parts = (section(manifest) for section in sections)
     return "\n\n".join(filter(None, parts)) + "\n"
-
-
-def is_non_commercial(licence: str) -> bool:
-    """Say whether a licence's name forbids commercial use (`NC` or `non-commercial` in it)."""
-    words = re.split(r"[^A-Z]+", licence.upper())
-    return "NC" in words or "NONCOMMERCIAL" in "".join(words)
 
 
 def _header(manifest: BundleManifest) -> str:

@@ -18,6 +18,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from platformdirs import user_cache_path
+
 from ..errors import GateError, GenoslimError, UsageError
 from ..files import write_json
 from .bundle import Bundle
@@ -160,14 +162,17 @@ def _measured(bundle: Bundle, threads: int) -> Comparison:
 
 
 def cache_folder() -> Path:
-    """Return $GENOSLIM_CACHE, else $XDG_CACHE_HOME/genoslim, else ~/.cache/genoslim.
+    """Return $GENOSLIM_CACHE, else the user's cache folder of this system (`platformdirs`).
 
-    RuntimeError if there is no home either.
+    On Linux that is $XDG_CACHE_HOME/genoslim, else ~/.cache/genoslim. RuntimeError if the user has
+    no home either.
     """
     if own := os.environ.get("GENOSLIM_CACHE"):
         return Path(own)
-    shared = os.environ.get("XDG_CACHE_HOME")
-    return (Path(shared) if shared else Path.home() / ".cache") / "genoslim"
+    found = user_cache_path("genoslim", appauthor=False)
+    if not found.is_absolute():
+        raise RuntimeError("the user has no home folder")
+    return found
 
 
 def _record_path(conditions: dict[str, Any]) -> Path | None:

@@ -30,9 +30,15 @@ def available_threads(wanted: int | None = None) -> int:
 
 
 def usable_cores() -> int:
-    """Return how many cores this process may keep busy: its CPU set, and its CPU quota if less."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    allowed = len(affinity(0)) if affinity else os.cpu_count() or 1
+    """Return how many cores this process may keep busy, at least 1.
+
+    What `loky.cpu_count` says (the CPU set, a container's quota, LOKY_MAX_CPU_COUNT), and the quota
+    of the process's own control group if less: loky looks at the topmost group alone, and a job of
+    Slurm, a login node's user slice or `systemd-run -p CPUQuota=` has its limit further down.
+    """
+    from loky import cpu_count
+
+    allowed: int = cpu_count()
     quota = cpu_quota()
     return allowed if quota is None else max(1, min(allowed, math.ceil(quota)))
 

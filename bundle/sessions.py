@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from ..errors import GenoslimError, UsageError
+from ..errors import GenoslimError, UsageError, install_hint, needs_extra
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -78,7 +78,7 @@ class OnnxSession:
     backend = "onnxruntime"
 
     def __init__(self, graph: Path, *, device: str, threads: int) -> None:
-        onnxruntime = _import("onnxruntime", "cpu` (or `gpu", "cpu")
+        onnxruntime = _import("onnxruntime", "cpu")
         providers = _providers(device, onnxruntime.get_available_providers())
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
@@ -166,17 +166,14 @@ def import_openvino() -> Any:
     Importing it reports to a server of analytics, unless its package for that cannot be imported.
     """
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-    return _import("openvino", "openvino", "openvino")
+    return _import("openvino", "openvino")
 
 
-def _import(name: str, extras: str, extra: str) -> Any:
+def _import(name: str, extra: str) -> Any:
     try:
         return import_module(name)
     except ImportError:
-        raise GenoslimError(
-            f"running a bundle with {name} needs the extra `{extras}`:"
-            f" pip install 'genoslim[{extra}]'"
-        ) from None
+        raise needs_extra("running a bundle on this backend", name, extra) from None
 
 
 def _providers(device: str, listed: list[str]) -> list[str]:
@@ -187,8 +184,8 @@ def _providers(device: str, listed: list[str]) -> list[str]:
     if wanted[0] not in listed:
         raise GenoslimError(
             f"device {device}: this onnxruntime offers {', '.join(listed)}; {_NEEDS[device]} need"
-            " the extra `gpu` in place of `cpu`: pip uninstall onnxruntime;"
-            " pip install 'genoslim[gpu]'"
+            f" onnxruntime-gpu in place of onnxruntime: pip uninstall onnxruntime, then"
+            f" {install_hint('gpu')}"
         )
     return wanted
 

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import GenoslimError
+from ..errors import GenoslimError, needs_extra
 from ..files import atomic_path
 from .variant import Variant
 
@@ -25,9 +25,7 @@ try:
     import pyarrow as pa
     import pyarrow.parquet as pq
 except ImportError:  # pragma: no cover - every installed test environment has it
-    raise GenoslimError(
-        "labelled data sets need the extra `parquet`: pip install 'genoslim[parquet]'"
-    ) from None
+    raise needs_extra("reading and writing data sets", "pyarrow", "parquet") from None
 
 FORMAT = "genoslim.labelled-windows"
 FORMAT_VERSION = 1

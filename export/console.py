@@ -19,7 +19,7 @@ from ..bundle.card import (
     model_rows,
     parity_table,
 )
-from ..errors import GenoslimError
+from ..errors import needs_extra
 
 if TYPE_CHECKING:
     from .exporter import ExportSummary
@@ -34,9 +34,7 @@ def export_on_console(
     try:
         from .exporter import export_checkpoint
     except ModuleNotFoundError as error:
-        raise GenoslimError(
-            f"exporting needs {error.name}: pip install 'genoslim[train,cpu]'"
-        ) from error
+        raise needs_extra("exporting", str(error.name), "train,cpu") from error
 
     def progress(stage: str) -> None:
         click.echo(f"export: {stage}", err=True)

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from .. import __version__
-from ..bundle.bundle import Bundle, is_bundle, write_manifest
+from ..bundle.bundle import Bundle, write_manifest
 from ..bundle.card import render_card
 from ..bundle.manifest import (
     GRAPH,
@@ -36,7 +36,7 @@ from ..bundle.runtime import GraphRunner
 from ..bundle.versions import installed_versions
 from ..data.dataset import LabelledData, SplitName
 from ..errors import GenoslimError, UsageError
-from ..files import atomic_folder, write_json
+from ..files import atomic_folder, refuse_foreign, write_json
 from ..models import load, load_tokenizer, resolve
 from ..models.classifier import Classifier
 from ..models.families import FAMILIES, licence
@@ -117,7 +117,7 @@ def export_checkpoint(
         raise UsageError(f"precision is {precision!r}; expected {', '.join(PRECISIONS)}")
     limits = LossLimits(margin=margin)
     check_opset(opset)
-    _check_output(bundle)
+    refuse_foreign(bundle, "bundle", marker=MANIFEST, parts={*REQUIRED_FILES, f"{GRAPH}.data"})
     stages.begin("reading")
     checkpoint = resolve(checkpoint)
     facts = TrainingFacts.read(checkpoint)
@@ -184,20 +184,6 @@ class _Stages:
             self._seconds[self._name] = round(now - self._since, 3)
         self._name, self._since = "", now
         return self._seconds
-
-
-def _check_output(bundle: Path) -> None:
-    """Refuse to replace anything but an older bundle, with nothing else in it, or nothing."""
-    if not bundle.exists() or (bundle.is_dir() and not any(bundle.iterdir())):
-        return
-    if not is_bundle(bundle):
-        raise UsageError(f"{bundle}: exists and is not a bundle: choose another name")
-    ours = {*REQUIRED_FILES, MANIFEST, f"{GRAPH}.data"}
-    if foreign := sorted({path.name for path in bundle.iterdir()} - ours):
-        raise UsageError(
-            f"{bundle}: holds {', '.join(foreign[:3])}, no part of a bundle, which would be lost:"
-            " choose another name"
-        )
 
 
 def _load_trained(checkpoint: Path) -> Classifier:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import GenoslimError
+from ..errors import GenoslimError, needs_extra
 
 if TYPE_CHECKING:
     from .classifier import Classifier
@@ -39,9 +39,7 @@ def load(
     try:
         from .checkpoint import load_classifier
     except ModuleNotFoundError as error:
-        raise GenoslimError(
-            f"loading a model needs {error.name}: pip install 'genoslim[train]'"
-        ) from error
+        raise needs_extra("loading a model", str(error.name), "train") from error
     return load_classifier(folder, num_labels=num_labels, seed=seed, fresh_head=fresh_head)
 
 

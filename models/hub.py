@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from ..errors import GenoslimError
+from ..errors import GenoslimError, needs_extra
 
 _REPOSITORY = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 _SMALL = ("config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
@@ -35,10 +35,8 @@ def _snapshot(repository: str, revision: str | None, patterns: tuple[str, ...]) 
     try:
         from huggingface_hub import snapshot_download
     except ModuleNotFoundError as error:
-        raise GenoslimError(
-            f"{repository}: no such folder, and reading it from the Hugging Face hub needs"
-            " huggingface_hub: pip install 'genoslim[train]'"
-        ) from error
+        what = f"{repository}: no such folder, and reading it from the Hugging Face hub"
+        raise needs_extra(what, "huggingface_hub", "train") from error
     try:
         return Path(snapshot_download(repository, revision=revision, allow_patterns=patterns))
     except Exception as error:  # the hub library raises kinds of three HTTP libraries

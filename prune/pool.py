@@ -19,7 +19,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, Literal, Protocol, cast
 
-from ..errors import GenoslimError
+from ..errors import GenoslimError, needs_extra
 from .runner import Outcome, Setting, TrialRunner, TrialStepCallback
 from .trial import TrialSpec
 
@@ -210,9 +210,7 @@ class RayPool:
         try:
             self._ray: Any = importlib.import_module("ray")
         except ImportError:
-            raise GenoslimError(
-                "the executor `ray` needs the extra `ray`: pip install 'genoslim[ray]'"
-            ) from None
+            raise needs_extra("the executor `ray`", "ray", "ray") from None
         self.slots = len(settings)
         self._ours = not self._ray.is_initialized()
         if self._ours:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import click
 
-from ..errors import GateError, GenoslimError
+from ..errors import GateError, GenoslimError, install_hint
 from ..models import load
 from ..models.families import RECORD_FILE, family_name, licence, read_config, read_json
 from .measure import MEASURES
@@ -107,7 +107,7 @@ def _without_torch(untold: str) -> bool:
     """Say whether torch is missing and, if so, what cannot be told."""
     if find_spec("torch") is not None:
         return False
-    _log.warning("%s is not told: that needs torch: pip install 'genoslim[train]'", untold)
+    _log.warning("%s is not told: that needs torch: %s", untold, install_hint("train"))
     return True
 
 

@@ -12,6 +12,7 @@ from ..errors import GenoslimError, UsageError
 from ..files import write_json
 from ..models import load, load_tokenizer
 from ..models.checkpoint import read_training, save
+from ..models.licences import is_non_commercial
 from .measure import MEASURES, Measured, Split
 from .progress import ProgressCallback
 from .run_folder import RUN_FILE, RunFolder, TrialStore
@@ -354,7 +355,7 @@ def caveats(run: RunFolder, rules: Rules) -> tuple[str, ...]:
             " chosen by it"
         )
     for what, licence in run.record["licences"].items():
-        if "NC" in licence.upper().split("-"):
+        if is_non_commercial(licence):
             found.append(f"The licence of the {what} is {licence}: no commercial use")
         elif licence in ("", "unknown"):
             found.append(f"The licence of the {what} is not known: find out before use")

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, Protocol, cast
 
 import pysam
 
-from ..errors import GenoslimError, UsageError
+from ..errors import GenoslimError, UsageError, needs_extra
 from ..files import atomic_path
 from .bgzf import BgzfWriter
 from .record import ScoredRecord, format_probability
@@ -276,9 +276,7 @@ def _parquet(path: Path, _header: bytes, labels: Labels) -> Iterator[Sink]:
         import pyarrow
         import pyarrow.parquet
     except ImportError:
-        raise GenoslimError(
-            f"{path}: writing Parquet needs the extra `parquet`: pip install 'genoslim[parquet]'"
-        ) from None
+        raise needs_extra(f"{path}: writing Parquet", "pyarrow", "parquet") from None
     types = {"position": pyarrow.int64(), "probability": pyarrow.float32()}
     schema = pyarrow.schema([(name, types.get(name, pyarrow.string())) for name in _COLUMNS])
     with (

@@ -38,7 +38,11 @@ def test_an_option_has_one_long_name_everywhere() -> None:
         (KeyboardInterrupt(), 130, "genoslim: interrupted"),
         (OSError("no thrift here"), 1, "genoslim: no thrift here"),
         (FileNotFoundError(2, "No such file", "a.txt"), 1, "genoslim: a.txt: No such file"),
-        (ModuleNotFoundError(name="onnx"), 1, "genoslim: this needs the package onnx"),
+        (
+            ModuleNotFoundError(name="onnx"),
+            1,
+            "genoslim: this command needs onnx: pip install",
+        ),
         (ZeroDivisionError("by 0"), 1, "genoslim: internal error: ZeroDivisionError: by 0"),
     ],
 )

@@ -10,8 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from genoslim.errors import GenoslimError
-from genoslim.files import atomic_folder, atomic_path, sha256, write_json, write_text
+from genoslim.errors import GenoslimError, UsageError
+from genoslim.files import (
+    atomic_folder,
+    atomic_path,
+    refuse_foreign,
+    refuse_overwriting,
+    sha256,
+    write_json,
+    write_text,
+)
 
 
 def test_sha256_is_that_of_the_content(tmp_path: Path) -> None:
@@ -95,3 +103,59 @@ def test_permissions_are_those_of_ordinary_files(tmp_path: Path) -> None:
     expected = stat.S_IMODE(ordinary.stat().st_mode)
     for path in (tmp_path / "folder" / "secretive", tmp_path / "file"):
         assert stat.S_IMODE(path.stat().st_mode) == expected
+
+
+def test_no_folder_is_made_at_the_root(tmp_path: Path) -> None:
+    root = Path(tmp_path.anchor)
+    typo = root / "no-such-folder-of-anyone"
+    for write in (
+        lambda: write_text(typo / "out.txt", "text"),
+        lambda: write_text(typo / "deeper" / "out.txt", "text"),
+        lambda: atomic_folder(typo / "bundle").__enter__(),
+        lambda: refuse_foreign(typo / "bundle", "bundle", marker="bundle.json"),
+        lambda: refuse_overwriting(typo / "out.vcf", []),
+    ):
+        with pytest.raises(UsageError, match=f"there is no {typo}, and it is not made at the root"):
+            write()
+    assert not typo.exists()
+    refuse_overwriting(root / "out.vcf", [])
+    write_text(tmp_path / "new" / "newer" / "out.txt", "text")
+
+
+def _names(folder: Path, *names: str) -> Path:
+    folder.mkdir()
+    for name in names:
+        (folder / name).touch()
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("names", "parts", "refusal"),
+    [
+        ((), None, None),
+        ((".tmp-run.json-x",), None, None),
+        (("run.json",), None, None),
+        (("run.json", "notes.txt"), None, None),
+        (("rows.npz", "trials"), None, None),
+        (("run.json", "trials", "rows.npz", "report.html"), ("report.html",), None),
+        (("rows.npz", "notes.txt"), None, "holds notes.txt and is no run folder .no run.json."),
+        (("d", "c", "b", "a"), None, "holds a, b, c and 1 more and is no run folder"),
+        (("run.json", ".git"), (), "holds .git, no part of a run folder, which would be lost"),
+    ],
+)
+def test_a_folder_of_something_else_is_refused(
+    names: tuple[str, ...], parts: tuple[str, ...] | None, refusal: str | None, tmp_path: Path
+) -> None:
+    folder = _names(tmp_path / "out", *names)
+    begun = ("rows.npz", "trials")
+    if refusal is None:
+        refuse_foreign(folder, "run folder", marker="run.json", begun=begun, parts=parts)
+        return
+    with pytest.raises(UsageError, match=f"out: {refusal}"):
+        refuse_foreign(folder, "run folder", marker="run.json", begun=begun, parts=parts)
+
+
+def test_a_file_is_no_folder_to_write_to(tmp_path: Path) -> None:
+    (tmp_path / "out").touch()
+    with pytest.raises(UsageError, match="out: is a file; name a folder for the bundle"):
+        refuse_foreign(tmp_path / "out", "bundle", marker="bundle.json")

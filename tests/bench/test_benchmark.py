@@ -160,10 +160,10 @@ def test_a_second_run_replaces_the_first_and_nothing_else(
     out = tmp_path / "out"
     out.mkdir()
     (out / "mine.txt").write_text("precious")
-    with pytest.raises(UsageError, match="not empty and no former benchmark"):
+    with pytest.raises(UsageError, match=r"and is no benchmark \(no bench.json\)"):
         run_bench([bundle], data_file, out, quick=True)
     (out / "bench.json").write_text("{}")
-    with pytest.raises(UsageError, match=r"holds mine.txt beside a former benchmark"):
+    with pytest.raises(UsageError, match=r"holds mine.txt, no part of a benchmark"):
         run_bench([bundle], data_file, out, quick=True)
     assert (out / "mine.txt").read_text() == "precious"
     (out / "mine.txt").unlink()

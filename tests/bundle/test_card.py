@@ -2,27 +2,8 @@ from __future__ import annotations
 
 import dataclasses
 
-import pytest
-
-from genoslim.bundle.card import is_non_commercial, render_card
+from genoslim.bundle.card import render_card
 from genoslim.bundle.manifest import DataRecord, Licences
-
-
-@pytest.mark.parametrize(
-    ("licence", "expected"),
-    [
-        ("CC-BY-NC-SA-4.0", True),
-        ("cc-by-nc-sa-4.0", True),
-        ("CC0-1.0 and CC-BY-NC-4.0", True),
-        ("custom, non-commercial", True),
-        ("Apache-2.0", False),
-        ("CC-BY-4.0", False),
-        ("unknown", False),
-        ("NCSA", False),
-    ],
-)
-def test_non_commercial_licences_are_recognised(licence, expected):
-    assert is_non_commercial(licence) == expected
 
 
 def test_the_card_warns_of_whichever_licence_forbids_it(make_manifest):

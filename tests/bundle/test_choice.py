@@ -183,6 +183,20 @@ def test_the_cache_is_where_the_user_wants_it(monkeypatch: pytest.MonkeyPatch) -
     assert cache_folder() == Path("/c/.cache/genoslim")
 
 
+def test_a_user_without_a_home_has_no_cache(
+    bundle: Bundle, measure: Measure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog
+) -> None:
+    calls = measure(FASTER)
+    for name in ("GENOSLIM_CACHE", "XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("os.getuid", lambda: 4_000_123)  # known to no user data base
+    monkeypatch.chdir(tmp_path)
+    assert choose_backend(bundle) == "openvino"
+    assert "cannot be remembered (no home folder)" in caplog.text
+    assert len(calls) == 1
+    assert not list(tmp_path.glob("~*"))
+
+
 def test_an_unknown_backend_is_a_usage_error(bundle: Bundle) -> None:
     with pytest.raises(UsageError, match="backend is 'tvm'; expected auto, onnxruntime or openv"):
         choose_backend(bundle, "tvm")

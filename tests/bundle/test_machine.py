@@ -1,12 +1,14 @@
 from __future__ import annotations
 
-import os
+import subprocess
+import sys
 from pathlib import Path
 
+import loky
 import pytest
 
 from genoslim.bundle import machine
-from genoslim.bundle.machine import available_threads, cpu_quota, processor_name
+from genoslim.bundle.machine import available_threads, cpu_quota, processor_name, usable_cores
 
 CPUINFO = "processor\t: 0\nmodel name\t: Some CPU @ 2 GHz\nflags\t\t: fpu avx2\n"
 
@@ -62,7 +64,7 @@ def test_the_quota_is_that_of_the_control_groups(
 
 
 def test_threads_are_those_the_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3, 4, 7}, raising=False)
+    monkeypatch.setattr(loky, "cpu_count", lambda: 3)
     monkeypatch.setattr(machine, "cpu_quota", lambda: None)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     assert available_threads() == 3
@@ -75,10 +77,22 @@ def test_threads_are_those_the_process_may_use(monkeypatch: pytest.MonkeyPatch) 
 def test_threads_keep_the_quota(
     quota: float, expected: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3, 4, 7}, raising=False)
+    monkeypatch.setattr(loky, "cpu_count", lambda: 3)
     monkeypatch.setattr(machine, "cpu_quota", lambda: quota)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     assert available_threads() == expected
+
+
+def test_cores_are_those_of_the_cpu_set_and_of_loky(monkeypatch: pytest.MonkeyPatch) -> None:
+    code = (
+        "import os; from genoslim.bundle.machine import usable_cores as cores\n"
+        "os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); print(cores())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "1\n"
+    assert usable_cores() <= loky.cpu_count()
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")
+    assert usable_cores() == 1
 
 
 def test_the_processor_has_a_name() -> None:

@@ -19,4 +19,4 @@ def test_windows_and_vcf_need_the_base_install_alone() -> None:
 
 def test_data_sets_name_the_extra_they_need() -> None:
     done = run("import genoslim.data.dataset")
-    assert "need the extra `parquet`: pip install 'genoslim[parquet]'" in done.stderr
+    assert "needs pyarrow: pip install '.[parquet]' in a checkout" in done.stderr

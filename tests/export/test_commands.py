@@ -126,4 +126,4 @@ def test_export_without_torch_names_the_extra(data_file, tmp_path, monkeypatch):
     arguments = ["export", str(tmp_path), "-d", str(data_file), "-o", str(tmp_path / "b")]
     done = CliRunner().invoke(main, arguments)
     assert done.exit_code == 1
-    assert "exporting needs torch: pip install 'genoslim[train,cpu]'" in done.stderr
+    assert "exporting needs torch: pip install '.[train,cpu]' in a checkout" in done.stderr

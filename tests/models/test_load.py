@@ -78,8 +78,8 @@ def test_hub_takes_one_kind_of_weights_and_no_code(
 @pytest.mark.parametrize(
     ("blocked", "source", "message"),
     [
-        ("torch", "folder", "loading a model needs torch: pip install 'genoslim.train.'"),
-        ("huggingface_hub", "owner/name", "needs huggingface_hub: pip install 'genoslim.train.'"),
+        ("torch", "folder", "loading a model needs torch: pip install '..train.' in a"),
+        ("huggingface_hub", "owner/name", "needs huggingface_hub: pip install '..train.' in a"),
     ],
 )
 def test_without_the_extra(tmp_path: Path, blocked: str, source: str, message: str) -> None:

@@ -312,7 +312,7 @@ def test_ray_without_ray_names_the_extra(
 ) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     run = open_sweep(tmp_path / "run", config)
-    with pytest.raises(GenoslimError, match=r"pip install 'genoslim\[ray\]'"):
+    with pytest.raises(GenoslimError, match=r"needs ray: pip install '\.\[ray\]' in a checkout"):
         sweep(run, executor=replace(INLINE, kind="ray"))
 
 

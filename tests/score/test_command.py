@@ -69,7 +69,7 @@ def test_parquet_without_pyarrow_names_the_extra(
 ) -> None:
     done = _run([*call, "-i", str(vcf), "-o", str(tmp_path / "out.parquet")])
     assert done.returncode == 1
-    assert b"pip install 'genoslim[parquet]'" in done.stderr
+    assert b"needs pyarrow: pip install '.[parquet]' in a checkout" in done.stderr
     assert b"Traceback" not in done.stderr
 
 
