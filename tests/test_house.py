@@ -19,6 +19,7 @@ FLOORS = {
     "interrupts": 0,
     "files": 1,
     "tables": 1,
+    "workers": 1,
     "codec": 2,
     "stats": 3,
     "models": 3,
