@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ..bundle.bundle import Bundle
 from ..bundle.choice import choose_backend
 from ..bundle.machine import available_threads
-from ..bundle.runtime import GraphRunner
+from ..bundle.runner import GraphRunner
 from ..errors import GenoslimError, UsageError, needs_extra
 from ..models.tokenizer import SequenceTokenizer
 from .subjects import Backend, Subject

@@ -10,11 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import math
 import os
-import subprocess
-import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,45 +19,17 @@ from platformdirs import user_cache_path
 
 from ..errors import GateError, GenoslimError, UsageError
 from ..files import write_json
+from ..workers import call_in_child
 from .bundle import Bundle
+from .compare import ADVANTAGE, TOLERANCE, BackendComparison, compare_backends
 from .machine import available_threads, processor_name
 from .sessions import BACKENDS
 from .versions import installed_versions
 
-__all__ = ["TOLERANCE", "Comparison", "cache_folder", "choose_backend"]
-
-TOLERANCE = 1e-4
-"""What the logits of the two may differ by."""
-
-ADVANTAGE = 1.03
-"""How much faster OpenVINO must be to be taken: it loads slower and holds more memory."""
+__all__ = ["cache_folder", "choose_backend"]
 
 _FORMAT = 1
 _LOG = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Comparison:
-    """Both backends on the same windows: windows a second, and how far their logits differ."""
-
-    onnxruntime: float
-    openvino: float
-    difference: float
-
-    def __post_init__(self) -> None:
-        for name, value in asdict(self).items():
-            if type(value) is not float or not 0 <= value < math.inf:
-                raise ValueError(f"{name} is {value!r}; expected a number, 0 or more")
-
-    @property
-    def exact(self) -> bool:
-        """Whether the logits agree."""
-        return self.difference <= TOLERANCE
-
-    @property
-    def faster(self) -> str:
-        """The backend to take if both are exact."""
-        return BACKENDS[self.openvino >= ADVANTAGE * self.onnxruntime]
 
 
 def choose_backend(
@@ -113,7 +82,7 @@ def _comparable(bundle: Bundle, device: str) -> bool:
     return True
 
 
-def _comparison(bundle: Bundle, threads: int) -> tuple[Comparison, str]:
+def _comparison(bundle: Bundle, threads: int) -> tuple[BackendComparison, str]:
     """Return what is remembered of this bundle and machine, else measure it; and say which."""
     conditions = {
         "format": _FORMAT,
@@ -134,31 +103,14 @@ def _versions() -> dict[str, str]:
     return installed_versions(("onnxruntime", "onnxruntime-gpu", "openvino"))
 
 
-def _measured(bundle: Bundle, threads: int) -> Comparison:
-    """Compare in a child process, which ends with this call however it ends."""
+def _measured(bundle: Bundle, threads: int) -> BackendComparison:
+    """Compare in a process of its own, which ends with this call however it ends."""
     _LOG.info("comparing the backends onnxruntime and openvino, once for this bundle and machine")
-    manifest = bundle.manifest
-    arguments = [str(bundle.folder.resolve()), str(manifest.window_length), str(threads)]
-    with subprocess.Popen(
-        [sys.executable, "-P", "-m", "genoslim.bundle.compare", *arguments],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        encoding="utf-8",
-        errors="replace",
-    ) as child:
-        try:
-            output, errors = child.communicate()
-        finally:  # an interrupt would not wait for its end
-            child.kill()
-            child.wait()
+    folder, length = bundle.folder.resolve(), bundle.manifest.window_length
     try:
-        return Comparison(**json.loads(output.splitlines()[-1]))
-    except (ValueError, TypeError, IndexError):
-        last = (errors.strip().splitlines() or ["no word of it"])[-1]
-        raise GenoslimError(
-            f"comparing it with openvino failed (exit code {child.returncode}): {last}"
-        ) from None
+        return call_in_child(compare_backends, folder, length, threads)
+    except GenoslimError as error:
+        raise GenoslimError(f"comparing it with openvino failed: {error}") from None
 
 
 def cache_folder() -> Path:
@@ -184,11 +136,11 @@ def _record_path(conditions: dict[str, Any]) -> Path | None:
         return None
 
 
-def _remembered(path: Path, conditions: dict[str, Any]) -> Comparison | None:
+def _remembered(path: Path, conditions: dict[str, Any]) -> BackendComparison | None:
     """Return what a record of these conditions holds; None for none, or any other file."""
     try:
         record = json.loads(path.read_bytes())
-        found = Comparison(**record.pop("found"))
+        found = BackendComparison(**record.pop("found"))
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
     return found if record == conditions else None
@@ -207,7 +159,7 @@ def _remember(path: Path | None, record: dict[str, Any]) -> None:
         )
 
 
-def _account(found: Comparison) -> str:
+def _account(found: BackendComparison) -> str:
     rates = {name: _rate(getattr(found, name)) for name in BACKENDS}
     if found.faster == "openvino":
         return (
@@ -225,7 +177,7 @@ def _rate(value: float) -> str:
     return f"{value:.3g}" if value < 100 else f"{value:,.0f}"
 
 
-def _disagreement(found: Comparison) -> str:
+def _disagreement(found: BackendComparison) -> str:
     return (
         f"openvino's logits differ from onnxruntime's by {found.difference:.2g} on random windows;"
         f" at most {TOLERANCE:g} is let pass"

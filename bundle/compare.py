@@ -1,35 +1,63 @@
-"""Compare the backends on one bundle: `python -m genoslim.bundle.compare FOLDER LENGTH THREADS`.
+"""Compare the backends on one bundle: their speed, and how far their logits differ.
 
-Prints a line of JSON with the fields of `Comparison`. `choice.py` runs it as a child process.
+`choice.py` has it done in a process of its own.
 """
 
 from __future__ import annotations
 
-import json
-import sys
+import math
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 
 import numpy as np
 
 from ..models.tokenizer import SequenceTokenizer
-from .choice import Comparison
 from .manifest import GRAPH
-from .runtime import GraphRunner, random_windows
+from .runner import GraphRunner, random_windows
 from .sessions import BACKENDS
 
-__all__ = ["compare"]
+__all__ = ["ADVANTAGE", "TOLERANCE", "BackendComparison", "compare_backends"]
+
+TOLERANCE = 1e-4
+"""What the logits of the two may differ by."""
+
+ADVANTAGE = 1.03
+"""How much faster OpenVINO must be to be taken: it loads slower and holds more memory."""
 
 _SECONDS, _LEAST_ROUNDS, _MOST_ROUNDS = 1.5, 3, 20
-_TURN, _PAUSE = 0.1, 0.05
+_PASS, _PAUSE = 0.1, 0.05
 _PARTS = 4
 
 
-def compare(folder: Path, length: int, threads: int) -> Comparison:
-    """Time both backends in turns on the same random windows of `length` bases, and their logits.
+@dataclass(frozen=True, kw_only=True)
+class BackendComparison:
+    """Both backends on the same windows: windows a second, and how far their logits differ."""
+
+    onnxruntime: float
+    openvino: float
+    difference: float
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if type(value) is not float or not 0 <= value < math.inf:
+                raise ValueError(f"{name} is {value!r}; expected a number, 0 or more")
+
+    @property
+    def exact(self) -> bool:
+        """Whether the logits agree."""
+        return self.difference <= TOLERANCE
+
+    @property
+    def faster(self) -> str:
+        """The backend to take if both are exact."""
+        return BACKENDS[self.openvino >= ADVANTAGE * self.onnxruntime]
+
+
+def compare_backends(folder: Path, length: int, threads: int) -> BackendComparison:
+    """Time both backends, interleaved, on the same random windows of `length` bases.
 
     The windows fill two batches as the runtime makes them. Logits are compared on these and on one
     padded batch of windows cut to all, 3/4, 1/2 and 1/4 of their length.
@@ -44,7 +72,7 @@ def compare(folder: Path, length: int, threads: int) -> Comparison:
     (row,) = tokenizer.encode(random_windows(length, 1))
     windows = random_windows(length, 2 * max(_PARTS, runners[0].batch_tokens // len(row)))
     rates = [len(windows) / seconds for seconds in _times(runners, windows)]
-    return Comparison(
+    return BackendComparison(
         **dict(zip(BACKENDS, rates, strict=True)), difference=_difference(runners, windows)
     )
 
@@ -57,11 +85,11 @@ def _times(runners: Sequence[GraphRunner], windows: Sequence[str]) -> list[float
         if number >= _LEAST_ROUNDS and time.perf_counter() - begun > _SECONDS:
             break
         for runner in runners[:: 1 if number % 2 else -1]:
-            times[runner] += _turn(runner, windows)
+            times[runner] += _passes(runner, windows)
     return [median(own) for own in times.values()]
 
 
-def _turn(runner: GraphRunner, windows: Sequence[str]) -> list[float]:
+def _passes(runner: GraphRunner, windows: Sequence[str]) -> list[float]:
     """Return the seconds of one pass after another.
 
     Threads wait for their next work with a busy loop: without the pause, those of the other
@@ -69,7 +97,7 @@ def _turn(runner: GraphRunner, windows: Sequence[str]) -> list[float]:
     """
     time.sleep(_PAUSE)
     found: list[float] = []
-    while sum(found) < _TURN:
+    while sum(found) < _PASS:
         start = time.perf_counter()
         runner.logits(windows)
         found.append(time.perf_counter() - start)
@@ -89,14 +117,3 @@ def _difference(runners: Sequence[GraphRunner], windows: Sequence[str]) -> float
     )
     largest = float(np.finfo(np.float32).max)
     return float(np.nan_to_num(np.abs(first - second), nan=largest, posinf=largest).max())
-
-
-def main() -> None:
-    """Compare what the command line names."""
-    folder, length, threads = sys.argv[1:]
-    found = compare(Path(folder), int(length), int(threads))
-    sys.stdout.write(json.dumps(asdict(found)) + "\n")
-
-
-if __name__ == "__main__":
-    main()

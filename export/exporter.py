@@ -32,7 +32,7 @@ from ..bundle.manifest import (
     ParityReport,
     PrecisionLoss,
 )
-from ..bundle.runtime import GraphRunner
+from ..bundle.runner import GraphRunner
 from ..bundle.versions import installed_versions
 from ..data.dataset import LabelledData, SplitName
 from ..errors import GenoslimError, UsageError

@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..bundle.manifest import LossLimits, ParityReport, PrecisionLoss
-from ..bundle.runtime import GraphRunner, to_probabilities
+from ..bundle.runner import GraphRunner
+from ..bundle.runtime import to_probabilities
 from ..data.dataset import LabelledData
 from ..errors import GateError
 from ..stats.calibration import brier, expected_calibration_error

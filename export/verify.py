@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from ..bundle.manifest import ParityCase, ParityReport
-from ..bundle.runtime import GraphRunner, to_probabilities
+from ..bundle.runner import GraphRunner
+from ..bundle.runtime import to_probabilities
 from ..errors import GateError
 from ..models.classifier import Classifier
 from ..models.tokenizer import SequenceTokenizer

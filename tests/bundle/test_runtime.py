@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from genoslim.bundle.bundle import Bundle
-from genoslim.bundle.runtime import Runtime, random_windows, to_probabilities
+from genoslim.bundle.runner import random_windows
+from genoslim.bundle.runtime import Runtime, to_probabilities
 from genoslim.errors import UsageError
 
 

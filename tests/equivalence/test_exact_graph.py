@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from genoslim import models
-from genoslim.bundle.runtime import GraphRunner
+from genoslim.bundle.runner import GraphRunner
 from genoslim.data.genome import Genome
 from genoslim.export.trace import trace
 from genoslim.models.classifier import NativeClassifier

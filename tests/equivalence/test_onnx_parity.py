@@ -18,7 +18,8 @@ import torch
 from torch.nn import functional
 
 from genoslim.bundle.bundle import Bundle
-from genoslim.bundle.runtime import GraphRunner, Runtime
+from genoslim.bundle.runner import GraphRunner
+from genoslim.bundle.runtime import Runtime
 from genoslim.errors import GateError
 from genoslim.export import exporter
 from genoslim.export.exporter import export_checkpoint

@@ -18,7 +18,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from genoslim.bundle.bundle import Bundle
 from genoslim.bundle.card import render_card
-from genoslim.bundle.runtime import GraphRunner, Runtime
+from genoslim.bundle.runner import GraphRunner
+from genoslim.bundle.runtime import Runtime
 from genoslim.cli import main
 from genoslim.data.dataset import LabelledData
 from genoslim.errors import GateError, UsageError

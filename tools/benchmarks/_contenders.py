@@ -16,7 +16,7 @@ from _networks import eagerly, plain_network, random_model
 from _openvino import OpenVinoPeer
 from _windows import Tokenised, Workload
 
-from genoslim.bundle.runtime import GraphRunner
+from genoslim.bundle.runner import GraphRunner
 from genoslim.models.classifier import NativeClassifier
 from genoslim.models.tokenizer import SequenceTokenizer
 

@@ -33,7 +33,7 @@ from _contenders import Setting
 from _windows import Batch, Tokenised, Workload
 
 from genoslim.bench.latency import time_call
-from genoslim.bundle.runtime import GraphRunner
+from genoslim.bundle.runner import GraphRunner
 from genoslim.bundle.sessions import import_openvino
 
 _REPEATS = 3

@@ -1,0 +1,112 @@
+"""Run a graph: sequences in, logits out, in batches of near-equal lengths. Needs no torch."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..errors import UsageError
+from ..models.tokenizer import SequenceTokenizer
+from .machine import available_threads
+from .sessions import open_session
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["GraphRunner", "random_windows"]
+
+_LOG = logging.getLogger(__name__)
+
+CPU_BATCH_TOKENS, GPU_BATCH_TOKENS = 1024, 16384
+"""Default budgets of a batch: rows x longest row, in tokens."""
+
+_SPREAD = 1.25  # the longest row of a batch is at most this much longer than its shortest
+
+
+def random_windows(length: int, count: int) -> list[str]:
+    """Return `count` windows of `length` random bases, the same ones every time."""
+    letters = np.random.default_rng(0).choice(list("ACGT"), (count, length))
+    return ["".join(window) for window in letters.tolist()]
+
+
+class GraphRunner:
+    """An ONNX classifier and its tokenizer.
+
+    `device` is `cpu`, `cuda` or `tensorrt` (an error where it does not load: never a silent
+    fall-back), or `auto` (CUDA where it loads); `backend` is `onnxruntime` or `openvino`.
+    `provider` is what the session itself says it runs on, `batch_tokens` the default budget.
+    """
+
+    def __init__(
+        self,
+        graph: Path,
+        tokenizer: SequenceTokenizer,
+        *,
+        device: str = "auto",
+        threads: int | None = None,
+        backend: str = "onnxruntime",
+    ) -> None:
+        self.tokenizer = tokenizer
+        self.threads = available_threads(threads)
+        self.backend = backend
+        self._session = open_session(graph, backend=backend, device=device, threads=self.threads)
+        self.provider = self._session.provider
+        self.num_labels = self._session.num_labels
+        self.batch_tokens = GPU_BATCH_TOKENS if self._session.on_gpu else CPU_BATCH_TOKENS
+        _LOG.info("%s: %s, %s, threads: %d", graph.name, backend, self.provider, self.threads)
+
+    def run(
+        self, input_ids: NDArray[np.int64], attention_mask: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        """Return logits [B, labels] of one padded batch: ids and mask, both int64 [B, T]."""
+        return self._session.run(input_ids, attention_mask)
+
+    def warm_up(self, length: int) -> None:
+        """Run a batch of full size and a single window, both of `length` random bases."""
+        (row,) = self.tokenizer.encode(random_windows(length, 1))
+        for rows in (max(1, self.batch_tokens // len(row)), 1):
+            self.run(*self.tokenizer.pad([row] * rows))
+
+    def logits(
+        self,
+        sequences: Sequence[str],
+        *,
+        batch_tokens: int | None = None,
+        batch_size: int | None = None,
+    ) -> NDArray[np.float32]:
+        """Return logits [n, labels] in the order of `sequences`, which may be empty.
+
+        Equal sequences are computed once. Batches are made of near-equal token lengths and hold
+        at most `batch_tokens` tokens, padding included (but one row at least), and at most
+        `batch_size` rows.
+        """
+        if batch_tokens is None:
+            batch_tokens = self.batch_tokens
+        if batch_tokens < 1 or (batch_size is not None and batch_size < 1):
+            raise UsageError(
+                f"batch of {batch_tokens} tokens, {batch_size} rows; expected at least 1"
+            )
+        places = {sequence: place for place, sequence in enumerate(dict.fromkeys(sequences))}
+        rows = self.tokenizer.encode(list(places))
+        found = np.empty((len(rows), self.num_labels), np.float32)
+        for batch in _batches([len(row) for row in rows], batch_tokens, batch_size):
+            found[batch] = self.run(*self.tokenizer.pad([rows[place] for place in batch]))
+        return found[np.fromiter((places[s] for s in sequences), np.intp, len(sequences))]
+
+
+def _batches(lengths: Sequence[int], tokens: int, size: int | None) -> Iterator[list[int]]:
+    """Yield the places of `lengths`, shortest first, cut by the budget, the rows or the spread."""
+    batch: list[int] = []
+    for place in sorted(range(len(lengths)), key=lengths.__getitem__):
+        longest = lengths[place]
+        full = len(batch) == size or (len(batch) + 1) * longest > tokens
+        if batch and (full or longest > _SPREAD * lengths[batch[0]]):
+            yield batch
+            batch = []
+        batch.append(place)
+    if batch:
+        yield batch
