@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class GenoslimError(Exception):
     """What could not be done: names the place, the value found and what would be right."""
@@ -29,3 +31,9 @@ def install_hint(extra: str) -> str:
 def needs_extra(what: str, package: str, extra: str) -> GenoslimError:
     """Return the error for `what` ("reading a model") whose optional `package` is missing."""
     return GenoslimError(f"{what} needs {package}: {install_hint(extra)}")
+
+
+def listed(names: Sequence[str], *, most: int = 3) -> str:
+    """Return the first `most` names, and how many more there are."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")

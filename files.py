@@ -12,11 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from .errors import GenoslimError, UsageError
+from .errors import GenoslimError, UsageError, listed
 
 _BLOCK = 1 << 20
 _TEMPORARY = ".tmp-"
-_SHOWN = 3
 
 
 def sha256(path: Path) -> str:
@@ -136,12 +135,12 @@ def refuse_foreign(
     names = {path.name for path in folder.iterdir() if not path.name.startswith(_TEMPORARY)}
     if marker not in names and (others := names - set(begun)):
         raise UsageError(
-            f"{folder}: holds {_some(others)} and is no {kind} (no {marker}):"
+            f"{folder}: holds {listed(sorted(others))} and is no {kind} (no {marker}):"
             " name an empty or a new folder"
         )
     if parts is not None and (others := names - {marker, *begun, *parts}):
         raise UsageError(
-            f"{folder}: holds {_some(others)}, no part of a {kind}, which would be lost:"
+            f"{folder}: holds {listed(sorted(others))}, no part of a {kind}, which would be lost:"
             " name another folder"
         )
 
@@ -155,11 +154,6 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON with sorted keys, complete or not at all."""
     write_text(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
-
-
-def _some(names: Collection[str]) -> str:
-    more = len(names) - _SHOWN
-    return ", ".join(sorted(names)[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def _umask() -> int:

@@ -5,27 +5,25 @@ Everything here is read from small files and headers: no weights are loaded and 
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from ..bundle.bundle import Bundle, is_bundle
 from ..data.assembly import canonical
 from ..data.dataset import LabelledData
 from ..errors import GenoslimError, UsageError
 from ..export.training import TrainingFacts
-from ..files import sha256
-from ..models.families import CONFIG_FILE, detect, licence, read_json
+from ..models.families import CONFIG_FILE, licence, read_config
+from ..models.fingerprint import fingerprint_model
 from ..models.licences import is_non_commercial
+from ..models.weight_files import require_trained_head, tensor_shapes
 
 Backend = Literal["torch", "onnxruntime", "openvino"]
 
 WEIGHTS = "model.safetensors"
-_OTHER_HEADS = ("classifier.", "score.", "pre_classifier.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,22 +132,17 @@ def _from_bundle(bundle: Bundle, name: str) -> Subject:
 
 
 def _from_checkpoint(path: Path, name: str) -> Subject:
-    shapes = tensor_shapes(path / WEIGHTS)
-    config = read_json(path / CONFIG_FILE) or {}
-    if not _has_head(config, shapes):
-        raise GenoslimError(
-            f"{path}: a pretrained model without a classification head: its calls would be those of"
-            " random numbers; fine-tune it first (`genoslim sweep`, `genoslim prune`)"
-        )
+    shapes = tensor_shapes(path)
+    require_trained_head(path, shapes)
     facts = TrainingFacts.read(path)
     return Subject(
         name=name,
         path=path,
         backend="torch",
-        digest=_digest(path),
+        digest=fingerprint_model(path),
         size=_size(path),
         parameters=sum(math.prod(shape) for shape in shapes.values()),
-        layers=_layers(path, config),
+        layers=_layers(path),
         base_layers=facts.base_layers,
         precision="fp32",
         window_length=facts.window_length,
@@ -158,30 +151,6 @@ def _from_checkpoint(path: Path, name: str) -> Subject:
         trained_on=facts.data_fingerprint,
         licences=_distinct(licence(path), facts.data_licence),
     )
-
-
-def _has_head(config: Mapping[str, Any], keys: Collection[str]) -> bool:
-    """Say whether the weights hold every part of the family's classification head."""
-    family = detect(config)
-    if family is None:
-        return any(key.startswith(_OTHER_HEADS) for key in keys)
-    return all(any(key.startswith(head) for key in keys) for head in family.heads)
-
-
-def tensor_shapes(path: Path) -> dict[str, list[int]]:
-    """Return the shape of each tensor from the header of a safetensors file.
-
-    The format: eight bytes with the header's length (little-endian), then the header as JSON.
-    """
-    try:
-        with path.open("rb") as stream:
-            length = int.from_bytes(stream.read(8), "little")
-            if not 0 < length <= path.stat().st_size:
-                raise ValueError("the header's length does not fit the file's")
-            header: dict[str, Any] = json.loads(stream.read(length))
-        return {key: value["shape"] for key, value in header.items() if key != "__metadata__"}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise GenoslimError(f"{path}: not a whole safetensors file ({error})") from None
 
 
 def _refuse(path: Path) -> Subject:
@@ -199,8 +168,8 @@ def _refuse(path: Path) -> Subject:
     raise GenoslimError(f"{path}: {wanted}" + (f": {found}" if found else ""))
 
 
-def _layers(path: Path, config: Mapping[str, Any]) -> int:
-    layers = config.get("num_hidden_layers")
+def _layers(path: Path) -> int:
+    layers = read_config(path).get("num_hidden_layers")
     if not isinstance(layers, int) or layers < 1:
         raise GenoslimError(
             f"{path / CONFIG_FILE}: num_hidden_layers is {layers!r}; expected 1 or more"
@@ -210,13 +179,6 @@ def _layers(path: Path, config: Mapping[str, Any]) -> int:
 
 def _size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-
-
-def _digest(folder: Path) -> str:
-    """Return the SHA-256 over the name and hash of what determines a checkpoint's output."""
-    names = (CONFIG_FILE, WEIGHTS, "tokenizer.json", "vocab.txt")
-    lines = [f"{name} {sha256(folder / name)}" for name in names if (folder / name).is_file()]
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def _distinct(*names: str | None) -> tuple[str, ...]:

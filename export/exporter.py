@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from .. import __version__
@@ -35,12 +34,13 @@ from ..bundle.manifest import (
 from ..bundle.runner import GraphRunner
 from ..bundle.versions import installed_versions
 from ..data.dataset import LabelledData, SplitName
-from ..errors import GenoslimError, UsageError
+from ..errors import UsageError
 from ..files import atomic_folder, refuse_foreign, write_json
 from ..models import load, load_tokenizer, resolve
 from ..models.classifier import Classifier
 from ..models.families import FAMILIES, licence
 from ..models.tokenizer import SequenceTokenizer
+from ..models.weight_files import require_trained_head, tensor_shapes
 from .evaluate import Calibration, calibrate, split_metrics
 from .gate import LOSSY_PARITY, JudgedRows, measure_loss, require_kept, speed_ratio
 from .precision import convert, rehearse_half
@@ -123,7 +123,8 @@ def export_checkpoint(
     facts = TrainingFacts.read(checkpoint)
     labelled = LabelledData.read(data)
     facts.check(checkpoint, labelled)
-    model = _load_trained(checkpoint)
+    require_trained_head(checkpoint, tensor_shapes(checkpoint))
+    model = load(checkpoint)
     with atomic_folder(bundle) as folder:
         stages.begin("tracing")
         exact = folder / GRAPH if precision == "fp32" else folder / "exact" / GRAPH
@@ -184,22 +185,6 @@ class _Stages:
             self._seconds[self._name] = round(now - self._since, 3)
         self._name, self._since = "", now
         return self._seconds
-
-
-def _load_trained(checkpoint: Path) -> Classifier:
-    """Load a classifier none of whose weights is drawn at random, or say which are.
-
-    A pretrained checkpoint gets a random head from its seed: two seeds give it away.
-    """
-    model, other = (load(str(checkpoint), seed=seed).eval() for seed in (0, 1))
-    again = other.state_dict()
-    drawn = [key for key, value in model.state_dict().items() if not torch.equal(value, again[key])]
-    if drawn:
-        raise GenoslimError(
-            f"{checkpoint}: not fine-tuned: it has no {', '.join(drawn)};"
-            " export a checkpoint that `genoslim prune` or fine-tuning made"
-        )
-    return model
 
 
 @dataclass(frozen=True)

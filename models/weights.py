@@ -10,30 +10,27 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from ..errors import GenoslimError
-from .families import read_json
+from ..errors import GenoslimError, listed
+from .weight_files import find_weights, unreadable
 
 Weights = dict[str, Tensor]
 
 DEFAULT_LABELS = 2
-_LAYOUTS = ("model.safetensors", "model.safetensors.index.json")
-_BIN_LAYOUTS = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 _LAYER_NORM = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
-_SHOWN = 3
 
 
 def read_weights(folder: Path) -> Weights:
     """Read every tensor of a checkpoint folder, as float32 where it is a float.
 
-    Looks for `model.safetensors`, its index, `pytorch_model.bin`, its index, in this order.
     Raises GenoslimError, naming the file, for one that is absent, truncated or not what it says.
     """
-    for name in (*_LAYOUTS, *_BIN_LAYOUTS):
-        path = folder / name
-        if path.is_file():
-            return _read_shards(path) if name.endswith(".index.json") else _read_file(path)
-    wanted = ", ".join((*_LAYOUTS, *_BIN_LAYOUTS))
-    raise GenoslimError(f"{folder}: no weights; one of these should be there: {wanted}")
+    files, promised = find_weights(folder)
+    weights: Weights = {}
+    for path in files:
+        weights |= _read_file(path)
+    if lacking := sorted(set(promised) - set(weights)):
+        raise GenoslimError(f"{folder}: {len(lacking)} tensors are in no shard: {listed(lacking)}")
+    return weights
 
 
 def fit(
@@ -66,7 +63,7 @@ def fit(
     faults = {"missing": missing, "unexpected": unexpected, "misshapen": misshapen}
     if any(faults.values()):
         told = "; ".join(
-            f"{len(names)} {fault} ({_some(names)})" for fault, names in faults.items() if names
+            f"{len(names)} {fault} ({listed(names)})" for fault, names in faults.items() if names
         )
         raise GenoslimError(f"{source}: the weights do not fit config.json: {told}")
     return used
@@ -123,27 +120,6 @@ def _modern(key: str) -> str:
     return key
 
 
-def _read_shards(index: Path) -> Weights:
-    names = (read_json(index) or {}).get("weight_map")
-    if not isinstance(names, dict) or not all(isinstance(name, str) for name in names.values()):
-        raise GenoslimError(f"{index}: no `weight_map` from tensor names to file names")
-    shards = sorted({str(name) for name in names.values()})
-    absent = [
-        name for name in shards if Path(name).name != name or not (index.parent / name).is_file()
-    ]
-    if absent:
-        raise GenoslimError(
-            f"{index}: {len(absent)} of {len(shards)} shards absent: {_some(absent)}"
-        )
-    weights: Weights = {}
-    for name in shards:
-        weights |= _read_file(index.parent / name)
-    lacking = sorted(set(names) - set(weights))
-    if lacking:
-        raise GenoslimError(f"{index}: {len(lacking)} tensors are in no shard: {_some(lacking)}")
-    return weights
-
-
 def _read_file(path: Path) -> Weights:
     safe = path.suffix == ".safetensors"
     read: Callable[[Path], Weights] = _read_safetensors if safe else _read_bin
@@ -152,11 +128,7 @@ def _read_file(path: Path) -> Weights:
     except GenoslimError:
         raise
     except Exception as error:  # both libraries raise many kinds, bare Exception too
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise GenoslimError(
-            f"{path} ({path.stat().st_size} bytes): not a readable weight file, truncated or"
-            f" corrupt ({reason[0]})"
-        ) from error
+        raise unreadable(path, error) from error
 
 
 def _read_safetensors(path: Path) -> Weights:
@@ -173,7 +145,7 @@ def _read_bin(path: Path) -> Weights:
         )
     strange = [str(key) for key, value in content.items() if not isinstance(value, Tensor)]
     if strange:
-        raise GenoslimError(f"{path}: {len(strange)} entries are not tensors: {_some(strange)}")
+        raise GenoslimError(f"{path}: {len(strange)} entries are not tensors: {listed(strange)}")
     return {key: _owned(tensor) for key, tensor in content.items()}
 
 
@@ -184,8 +156,3 @@ def _owned(tensor: Tensor) -> Tensor:
 
 def _shape(shape: torch.Size) -> str:
     return "x".join(map(str, shape)) or "a scalar"
-
-
-def _some(names: list[str]) -> str:
-    more = len(names) - _SHOWN
-    return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")

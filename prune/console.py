@@ -17,6 +17,7 @@ from ..errors import GenoslimError, UsageError
 from ..files import write_json
 from ..models import checkpoint, load, load_tokenizer, resolve
 from ..models.checkpoint import read_training
+from ..models.fingerprint import fingerprint_model
 from .importance import (
     METHODS,
     NEEDS_TRAINED_HEAD,
@@ -32,7 +33,7 @@ from .progress import progress_bar
 from .recipe import Recipe
 from .report import REPORT_FILE, conclude, write_report
 from .run_folder import RUN_FILE, RunFolder
-from .runner import fingerprint_model, resolve_devices
+from .runner import resolve_devices
 from .slim import Pruned, judge_run, prune
 from .sweep import (
     Executor,

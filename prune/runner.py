@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import math
 import platform
@@ -19,11 +18,11 @@ import torch
 from .. import __version__
 from ..data.dataset import LabelledData
 from ..errors import GenoslimError, UsageError
-from ..files import sha256
 from ..models import load, load_tokenizer, resolve
 from ..models.checkpoint import save
 from ..models.classifier import Classifier
 from ..models.families import licence
+from ..models.fingerprint import fingerprint_model
 from ..models.layers import drop_layers
 from ..models.tokenizer import SequenceTokenizer
 from .finetune import (
@@ -231,20 +230,6 @@ def rows_of(data: LabelledData) -> dict[Split, Rows]:
         groups = np.asarray(split.groups, dtype=np.str_)
         found[name] = Rows(np.asarray(split.labels), keys, groups)
     return found
-
-
-def fingerprint_model(folder: Path) -> str:
-    """Return the SHA-256 over the names and hashes of what defines a pretrained model.
-
-    These are its configuration, weights and tokenizer; cards and records are left out.
-    """
-    names = {"config.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt"}
-    suffixes = (".safetensors", ".bin", ".index.json")
-    digest = hashlib.sha256()
-    for path in sorted(folder.iterdir()):
-        if path.name in names or path.name.endswith(suffixes):
-            digest.update(f"{path.name} {sha256(path)}\n".encode())
-    return digest.hexdigest()
 
 
 def resolve_devices(wanted: str) -> list[str]:

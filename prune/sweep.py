@@ -19,6 +19,7 @@ from ..data.dataset import LabelledData
 from ..errors import GenoslimError, UsageError
 from ..models import load, resolve
 from ..models.families import family_name, licence, read_config
+from ..models.fingerprint import fingerprint_model
 from .pool import Ended, InlinePool, Pool, ProcessPool, RayPool
 from .progress import Monitor, ProgressCallback
 from .recipe import Recipe
@@ -27,7 +28,6 @@ from .runner import (
     Setting,
     TrialRunner,
     describe_environment,
-    fingerprint_model,
     resolve_devices,
     rows_of,
 )

@@ -239,7 +239,7 @@ def test_a_random_head_is_never_exported(make_checkpoint, data_file, tmp_path):
     path = checkpoint / "model.safetensors"
     weights = load_file(path)
     save_file({k: v for k, v in weights.items() if not k.startswith("classifier.")}, path)
-    with pytest.raises(GenoslimError, match=r"not fine-tuned: it has no .*classifier\.weight"):
+    with pytest.raises(GenoslimError, match=r"not fine-tuned: it has no weights .*classifier\.\*"):
         export_checkpoint(checkpoint, data_file, tmp_path / "bundle")
 
 
@@ -272,7 +272,7 @@ def test_only_what_can_be_made_is_promised(make_checkpoint, data_file, tmp_path)
 @pytest.mark.usefixtures("quick")
 def test_only_a_bundle_is_ever_replaced(make_checkpoint, data_file, tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work")
-    with pytest.raises(UsageError, match="exists and is not a bundle"):
+    with pytest.raises(UsageError, match=r"holds .*thesis\.tex and is no bundle"):
         export_checkpoint(make_checkpoint(), data_file, tmp_path)
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
 

@@ -17,12 +17,13 @@ import torch
 
 from genoslim.errors import GenoslimError, UsageError
 from genoslim.models import load
+from genoslim.models.fingerprint import fingerprint_model
 from genoslim.prune import pool as pools
 from genoslim.prune import runner as runners
 from genoslim.prune.pool import Ended, InlinePool
 from genoslim.prune.progress import Monitor, TrialProgress, duration
 from genoslim.prune.run_folder import RunFolder
-from genoslim.prune.runner import fingerprint_model, resolve_devices
+from genoslim.prune.runner import resolve_devices
 from genoslim.prune.sweep import (
     Executor,
     SweepConfig,
