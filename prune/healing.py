@@ -14,7 +14,7 @@ from torch.nn import functional
 from ..files import atomic_path
 from ..models.classifier import Classifier
 from .finetune import Forward, Labelled, Objective, predict_tokens
-from .recipe import Healing
+from .recipe import Healing, Supernet
 
 LOGITS_FILE = "train_logits.npy"
 """Of a teacher, beside its checkpoint: float32[n, labels] on the training rows."""
@@ -25,12 +25,15 @@ def distillation(labels: Tensor, teacher: Tensor, how: Healing) -> Objective:
 
     def losses(forward: Forward, rows: Tensor) -> Iterator[Tensor]:
         rows = rows.to(labels.device)
-        student = forward(rows)
-        hard = functional.cross_entropy(student, labels[rows])
-        soft = divergence(student, teacher[rows], how.temperature)
-        yield how.share * soft + (1 - how.share) * hard
+        yield distilled(forward(rows), teacher[rows], labels[rows], how)
 
     return losses
+
+
+def distilled(student: Tensor, teacher: Tensor, labels: Tensor, how: Healing | Supernet) -> Tensor:
+    """Return the loss of a student's logits [b, labels]: share soft, the rest cross-entropy."""
+    hard = functional.cross_entropy(student, labels)
+    return how.share * divergence(student, teacher, how.temperature) + (1 - how.share) * hard
 
 
 def divergence(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:

@@ -27,9 +27,29 @@ class Healing:
     share: float = 0.7
 
     def __post_init__(self) -> None:
-        _require("temperature", self.temperature, above=0, of="healing")
-        if not 0 <= self.share <= 1:
-            raise UsageError(f"healing: share is {self.share}, must lie between 0 and 1")
+        _check_distillation("healing", self.temperature, self.share)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Supernet:
+    """One training whose weights serve every subset of the layers.
+
+    It goes on from the model of the trial `teacher` (its hash). Each step adds the gradients of the
+    full model (cross-entropy), of a subset of a random number of layers above `smallest`, and of
+    one of `smallest` layers (the sandwich of Yu and Huang 2019, arXiv 1903.05134); both subsets
+    are drawn anew, and learn the full model's logits of that step as in `Healing`.
+
+    A value that makes no sense raises UsageError quoting it.
+    """
+
+    teacher: str
+    smallest: int = 3
+    temperature: float = 2.0
+    share: float = 0.7
+
+    def __post_init__(self) -> None:
+        _check_distillation("supernet", self.temperature, self.share)
+        _require("smallest", self.smallest, at_least=1, of="supernet")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +121,12 @@ class Recipe:
         if unknown := sorted(set(values) - known):
             raise GenoslimError(f"recipe: unknown field {', '.join(unknown)}; known: {known}")
         return cls(**values)
+
+
+def _check_distillation(of: str, temperature: float, share: float) -> None:
+    _require("temperature", temperature, above=0, of=of)
+    if not 0 <= share <= 1:
+        raise UsageError(f"{of}: share is {share}, must lie between 0 and 1")
 
 
 def _require(

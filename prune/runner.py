@@ -35,8 +35,8 @@ from .finetune import (
 )
 from .healing import LOGITS_FILE, distillation, teacher_logits
 from .measure import SPLITS, Measuring, Rows, Split, measure
-from .recipe import Healing
 from .run_folder import CHECKPOINT, TrialStore
+from .supernet import sandwich
 from .trial import Predictions, TrialResult, TrialSpec, collapse
 
 _log = logging.getLogger(__name__)
@@ -50,9 +50,9 @@ TrialStepCallback = Callable[[TrialSpec, int, int], None]
 class Setting:
     """Where trials run and what they read; plain values, so that it can be sent to a process.
 
-    `trials` is where trials are written, `teachers` where those are that healed ones start from
-    (default: the same folder). `device` is a torch device name (`cpu`, `cuda:1`), `threads` torch's
-    threads in a process.
+    `trials` is where trials are written; those that others start from are looked for there and in
+    `teachers`. `device` is a torch device name (`cpu`, `cuda:1`), `threads` torch's threads in a
+    process.
     """
 
     model: str
@@ -60,7 +60,7 @@ class Setting:
     data: Path
     data_fingerprint: str
     trials: Path
-    teachers: Path | None = None
+    teachers: tuple[Path, ...] = ()
     device: str = "cpu"
     threads: int = 1
 
@@ -166,20 +166,29 @@ class TrialRunner:
         That is the pretrained model with a head drawn from the seed, saved or not, or the teacher.
         """
         objective = None
-        if spec.healing is None:
-            model = load(self.folder, num_labels=2, seed=spec.seed, fresh_head=True)
+        train = self.encoded["train"]
+        if spec.healing is not None:
+            home = self._home_of(spec.healing.teacher)
+            model = load(home / CHECKPOINT)
+            logits = teacher_logits(model, train, home / LOGITS_FILE)
+            objective = distillation(train.labels, logits, spec.healing)
+        elif spec.supernet is not None:
+            model = load(self._home_of(spec.supernet.teacher) / CHECKPOINT)
+            objective = sandwich(model, train.labels, spec.supernet, seed=spec.seed)
         else:
-            model, objective = self._teacher(spec.healing)
+            model = load(self.folder, num_labels=2, seed=spec.seed, fresh_head=True)
         return drop_layers(model, spec.dropped) if spec.dropped else model, objective
 
-    def _teacher(self, how: Healing) -> tuple[Classifier, Objective]:
-        home = (self.setting.teachers or self.setting.trials) / how.teacher
-        train = self.encoded["train"]
-        if not (home / CHECKPOINT).is_dir():
-            raise GenoslimError(f"{home / CHECKPOINT}: the weights to heal from are not there")
-        model = load(home / CHECKPOINT)
-        logits = teacher_logits(model, train, home / LOGITS_FILE)
-        return model, distillation(train.labels, logits, how)
+    def _home_of(self, teacher: str) -> Path:
+        """Return the folder of the trial that has this hash and kept its weights."""
+        places = [self.setting.trials, *self.setting.teachers]
+        for place in places:
+            if (place / teacher / CHECKPOINT).is_dir():
+                return place / teacher
+        raise GenoslimError(
+            f"the weights of trial {teacher}, which others start from, are in none of"
+            f" {', '.join(map(str, places))}"
+        )
 
     def _predict(self, model: Classifier) -> tuple[Predictions, float]:
         """Predict both splits; the seconds are those of the test split."""

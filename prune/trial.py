@@ -14,7 +14,7 @@ import numpy as np
 from ..errors import GenoslimError
 from ..stats.metrics import Metrics
 from .measure import SPLITS, Measured, Measuring, Rows, Split, measure
-from .recipe import Healing, Recipe
+from .recipe import Healing, Recipe, Supernet
 
 RETRIES = 2
 """How often a collapsed trial is tried again with another seed."""
@@ -29,8 +29,8 @@ class TrialSpec:
     """All that decides a trial's outcome (on one kind of device, with one number of threads).
 
     `model` says where the pretrained weights are and `model_fingerprint` what they are; only
-    the second counts for the hash, as with the data. With `healing` training goes on from another
-    trial's weights; without, the hash is what it was before there was such a thing.
+    the second counts for the hash, as with the data. With `healing` or `supernet` training goes on
+    from another trial's weights; without, the hash is what it was before there were such things.
     """
 
     model: str
@@ -40,8 +40,11 @@ class TrialSpec:
     seed: int
     recipe: Recipe
     healing: Healing | None = None
+    supernet: Supernet | None = None
 
     def __post_init__(self) -> None:
+        if self.supernet and (self.healing or self.dropped):
+            raise GenoslimError("trial: a supernet has all layers and is not healed")
         if list(self.dropped) != sorted(set(self.dropped)):
             raise GenoslimError(f"trial: dropped layers {self.dropped} must be sorted and unique")
 
@@ -57,7 +60,8 @@ class TrialSpec:
         """What a person calls it: `baseline, seed 1`, `without layer 3, healed, seed 0`."""
         layers = " ".join(map(str, self.dropped))
         what = f"without layer{'s' * (len(self.dropped) > 1)} {layers}" if layers else "baseline"
-        return f"{what}{', healed' if self.healing else ''}, seed {self.seed}"
+        how = ", healed" if self.healing else ", supernet" if self.supernet else ""
+        return f"{what}{how}, seed {self.seed}"
 
     def again(self, attempt: int) -> TrialSpec:
         """Return the same trial with the seed of retry `attempt` (0 is the trial itself)."""
@@ -67,21 +71,21 @@ class TrialSpec:
     def to_dict(self) -> dict[str, Any]:
         """Return the content as a JSON-ready dictionary."""
         content = {**asdict(self), "dropped": list(self.dropped)}
-        if self.healing is None:
-            del content["healing"]
-        return content
+        return {name: value for name, value in content.items() if value is not None}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TrialSpec:
         """Read what `to_dict` wrote."""
         recipe = Recipe.from_dict(values["recipe"])
         healing = Healing(**values["healing"]) if "healing" in values else None
+        supernet = Supernet(**values["supernet"]) if "supernet" in values else None
         return cls(
             **{
                 **values,
                 "dropped": tuple(values["dropped"]),
                 "recipe": recipe,
                 "healing": healing,
+                "supernet": supernet,
             }
         )
 

@@ -14,7 +14,7 @@ from genoslim.models import load, load_tokenizer
 from genoslim.models.layers import drop_layers
 from genoslim.prune.finetune import Labelled, fine_tune_tokens, predict_tokens
 from genoslim.prune.healing import LOGITS_FILE, distillation, divergence, teacher_logits
-from genoslim.prune.recipe import Healing, Recipe
+from genoslim.prune.recipe import Healing, Recipe, Supernet
 from genoslim.prune.run_folder import RunFolder
 from genoslim.prune.runner import TrialRunner
 from genoslim.prune.sweep import plan, setting_of, spec_of
@@ -74,7 +74,7 @@ def test_teachers_logits_are_computed_once(nt_model: Path, data: Path, tmp_path:
 
 
 def _healed(run: RunFolder, tmp_path: Path) -> TrialRunner:
-    return TrialRunner(replace(setting_of(run, trials=tmp_path), teachers=run.trials.folder))
+    return TrialRunner(replace(setting_of(run, trials=tmp_path), teachers=(run.trials.folder,)))
 
 
 def test_a_healed_trial_is_the_teacher_without_layers_trained_on_its_logits(
@@ -101,7 +101,7 @@ def test_a_healed_trial_is_the_teacher_without_layers_trained_on_its_logits(
 
 def test_a_lost_teacher_is_named(finished: RunFolder, tmp_path: Path) -> None:
     spec = replace(spec_of(finished, (1,), 0), healing=Healing(teacher="0123"))
-    with pytest.raises(GenoslimError, match="0123/checkpoint: the weights to heal from"):
+    with pytest.raises(GenoslimError, match="weights of trial 0123, which others"):
         _healed(finished, tmp_path).run(spec, keep_weights=False)
 
 
@@ -113,11 +113,21 @@ def test_without_healing_the_hash_is_what_it_was() -> None:
         recipe=Recipe(),
     )  # fmt: skip
     healed = replace(spec, healing=Healing(teacher="t"))
+    supernet = replace(spec, dropped=(), supernet=Supernet(teacher="t"))
     assert spec.hash == OLD_HASH
-    assert len({spec.hash, healed.hash, replace(spec, healing=Healing(teacher="u")).hash}) == 3
+    others = [
+        healed,
+        replace(spec, healing=Healing(teacher="u")),
+        supernet,
+        replace(spec, dropped=()),
+    ]
+    assert len({spec.hash, *(other.hash for other in others)}) == 5
     assert healed.name == "without layer 2, healed, seed 0"
-    for one in (spec, healed):
+    assert supernet.name == "baseline, supernet, seed 0"
+    for one in (spec, healed, supernet):
         assert TrialSpec.from_dict(one.to_dict()) == one
+    with pytest.raises(GenoslimError, match="a supernet has all layers"):
+        replace(healed, supernet=Supernet(teacher="t"))
 
 
 OLD_HASH = "b7e4d99296cf6958"
