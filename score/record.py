@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from .status import Status
+from ..data.status import Status
 
 _INFO = 7
 _LONGEST_POSITION = 18

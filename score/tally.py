@@ -7,8 +7,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..data.status import Status
 from .record import ScoredRecord
-from .status import Status
 
 
 @dataclass(kw_only=True)

@@ -17,15 +17,16 @@ from ..bundle.bundle import Bundle
 from ..bundle.runtime import Runtime
 from ..data import assembly as assemblies
 from ..data.genome import Genome
+from ..data.judge import Verdict
+from ..data.status import Status
 from ..errors import GenoslimError, UsageError
 from ..files import refuse_overwriting, write_json
 from .header import Header
-from .judge import Judge, Verdict
+from .judge import Judge
 from .pipeline import run_pipeline
 from .record import Record, ScoredRecord, parse_record
 from .sinks import STDOUT, Labels, check_output, open_sink
 from .source import STDIN, display_name, open_lines
-from .status import Status
 from .tally import Tally
 
 __all__ = ["CHECK_REF", "NON_SNV", "Scorer", "score_vcf"]
@@ -307,12 +308,16 @@ def _warn(tally: Tally, sentence: str) -> None:
 
 
 def _no_common_contig(name: str, judge: Judge) -> str:
-    theirs = ", ".join(c.decode("utf-8", "replace") for c in list(judge.contigs)[:5])
+    theirs = ", ".join(map(_printable, list(judge.contigs)[:5]))
     ours = ", ".join(list(judge.genome.contigs)[:5])
     return (
         f"{name}: no contig in common with {judge.genome.path}: the VCF has {theirs}, the FASTA"
         f" {ours}: is it the same genome?"
     )
+
+
+def _printable(contig: str) -> str:
+    return contig.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _command(

@@ -8,9 +8,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from genoslim.data.genome import Genome
-from genoslim.score.judge import Judge, Verdict, allele_kind
+from genoslim.data.judge import Verdict
+from genoslim.data.status import Status
+from genoslim.score.judge import Judge, allele_kind
 from genoslim.score.record import parse_record
-from genoslim.score.status import Status
 
 WINDOW = 64
 Snv = Callable[..., bytes]
@@ -218,7 +219,7 @@ def test_a_long_contig_is_no_alias_of_itself(judge: Judge, snv: Snv) -> None:
     _verdict(judge, snv("chr1", 100))
     _verdict(judge, _line("nowhere", 1, "A", "C"))
     assert judge.aliases == {}
-    assert judge.contigs == {b"chr1": "chr1", b"nowhere": None}
+    assert judge.contigs == {"chr1": "chr1", "nowhere": None}
 
 
 def test_other_variants_are_scored_on_demand(

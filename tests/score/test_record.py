@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from genoslim.data.status import Status
 from genoslim.score.record import format_probability, parse_record
-from genoslim.score.status import Status
 
 _OURS = re.compile(rb";?GS_P=[^;]*;GS_STATUS=[^;\t\r\n]*")
 _cell = st.binary(max_size=12).filter(

@@ -1,4 +1,4 @@
-"""What can be said of one alternate allele."""
+"""Whether an alternate allele can be scored, and if not, why."""
 
 from __future__ import annotations
 
