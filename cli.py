@@ -17,6 +17,7 @@ import click
 from . import __version__
 from .errors import GateError, GenoslimError, needs_extra
 from .files import refuse_overwriting
+from .interrupts import exit_code, sigterm_interrupts
 
 if TYPE_CHECKING:
     from .data.dataset import LabelledData
@@ -34,14 +35,16 @@ class _Group(click.Group):
     """A command group that turns our errors into one line on stderr and their exit code."""
 
     def invoke(self, ctx: click.Context) -> object:
-        if ctx.params.get("debug"):
-            return super().invoke(ctx)
+        with sigterm_interrupts():
+            return super().invoke(ctx) if ctx.params.get("debug") else self._in_one_line(ctx)
+
+    def _in_one_line(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
         except (click.ClickException, click.Abort, click.exceptions.Exit):
             raise
-        except KeyboardInterrupt:
-            _end("interrupted", 128 + signal.SIGINT)
+        except KeyboardInterrupt as interrupt:
+            _end("interrupted", exit_code(interrupt))
         except GenoslimError as error:
             _end(str(error), error.exit_code)
         except OSError as error:

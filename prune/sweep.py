@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import logging
-import os
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
-from typing import Any, Literal
+from typing import Literal
 
+from ..bundle.machine import usable_cores
 from ..data.dataset import LabelledData
 from ..errors import GenoslimError, UsageError
 from ..models import load, resolve
@@ -81,8 +78,8 @@ class Executor:
         remote = self.kind == "ray" and self.device == "cuda"
         devices = ["cuda:0"] if remote else resolve_devices(self.device)
         small = devices == ["cpu"] and _weight_bytes(base.model) < _SMALL_BYTES
-        workers = self.workers or (_cores() if small else len(devices))
-        threads = self.threads or (1 if small else max(1, _cores() // workers))
+        workers = self.workers or (usable_cores() if small else len(devices))
+        threads = self.threads or (1 if small else max(1, usable_cores() // workers))
         workers = min(workers, trials)
         return [
             replace(base, device=devices[index % len(devices)], threads=threads)
@@ -172,8 +169,9 @@ def spec_of(run: RunFolder, dropped: Sequence[int], seed: int) -> TrialSpec:
 def sweep(run: RunFolder, *, executor: Executor, progress: ProgressCallback | None = None) -> None:
     """Run what is missing of a sweep; baseline trials keep their weights.
 
-    Raises GenoslimError naming the trial and the cause if one fails, when interrupted, and as soon
-    as too many seeds of the baseline have collapsed for any layer to be judged.
+    Raises GenoslimError naming the trial and the cause if one fails, and as soon as too many seeds
+    of the baseline have collapsed for any layer to be judged. An interrupt ends the trials that
+    run, logs one line and goes on up: what is done stays done.
     """
     if reason := hopeless(run):
         raise GenoslimError(reason)
@@ -217,8 +215,11 @@ def run_one(run: RunFolder, trial_hash: str, *, executor: Executor) -> None:
         )
     spec = known[trial_hash]
     runner = TrialRunner(executor.settings(setting_of(run), 1)[0])
-    with _interruptible(lambda: f"interrupted: trial {spec.hash} ({spec.name}) is not done"):
+    try:
         outcome = runner.run(spec, keep_weights=not spec.dropped)
+    except KeyboardInterrupt:
+        _log.warning("interrupted: trial %s (%s) is not done", spec.hash, spec.name)
+        raise
     _log.info("trial %s (%s): %s", spec.hash, spec.name, outcome)
 
 
@@ -280,12 +281,16 @@ def run_trials(
     settings = executor.settings(setting, len(driver.todo))
     monitor = Monitor(len(specs), len(specs) - len(driver.todo), len(settings), progress)
     driver.monitor = monitor
-    with _interruptible(driver.farewell):
-        pool = executor.pool(settings, monitor)
-        try:
+    try:
+        with closing(executor.pool(settings, monitor)) as pool:
             driver.drive(pool)
-        finally:
-            pool.close()
+    except KeyboardInterrupt:
+        _log.warning(
+            "interrupted with %d of %d trials done; the same command goes on from here",
+            monitor.done,
+            monitor.total,
+        )
+        raise
 
 
 class _Driver:
@@ -319,11 +324,6 @@ class _Driver:
         self.origin[attempt.hash] = origin
         self.todo.insert(0, (0.0, attempt))
         return True
-
-    def farewell(self) -> str:
-        """Say how far an interrupted run came."""
-        done, total = self.monitor.done, self.monitor.total
-        return f"interrupted with {done} of {total} trials done; the same command goes on from here"
 
     def drive(self, pool: Pool) -> None:
         """Run until nothing is left to do or a failure has let the running trials end."""
@@ -378,34 +378,10 @@ class _Driver:
             self.reason = self.stop()
 
 
-@contextmanager
-def _interruptible(farewell: Callable[[], str]) -> Iterator[None]:
-    """Let SIGTERM do what Ctrl-C does, and end both in one clear line."""
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    in_main = threading.current_thread() is threading.main_thread()
-    before: Any = signal.signal(signal.SIGTERM, interrupt) if in_main else None
-    try:
-        yield
-    except KeyboardInterrupt:
-        raise GenoslimError(farewell()) from None
-    finally:
-        if in_main:
-            signal.signal(signal.SIGTERM, before)
-
-
 def _depth(source: Path) -> int:
     """Return the number of layers; the model is loaded only if its config has its own word."""
     stated = read_config(source).get("num_hidden_layers")
     return stated if isinstance(stated, int) else len(load(source).blocks)
-
-
-def _cores() -> int:
-    """Return the cores this process may use."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def _weight_bytes(model: str) -> int:

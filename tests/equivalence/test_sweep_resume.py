@@ -104,15 +104,48 @@ def test_killed_and_resumed_is_as_never_killed(
     assert json.loads((run / "layers.json").read_text()) == layers
 
 
-def test_sigterm_ends_in_one_line(inputs: tuple[str, ...], tmp_path: Path) -> None:
+def _children(process: subprocess.Popen[str]) -> list[int]:
+    """Return the processes a running one has started (Linux)."""
+    tasks = Path(f"/proc/{process.pid}/task").glob("*/children")
+    return [int(child) for task in tasks for child in task.read_text().split()]
+
+
+def _wait_until_gone(pids: list[int]) -> None:
+    deadline = time.monotonic() + 10
+    while any(Path(f"/proc/{pid}/cmdline").exists() for pid in pids):
+        assert time.monotonic() < deadline, f"of {pids} some still run"
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupt_ends_in_two_lines_and_the_run_goes_on(
+    number: signal.Signals,
+    code: int,
+    workers: str,
+    inputs: tuple[str, ...],
+    undisturbed: Any,
+    tmp_path: Path,
+) -> None:
     run = tmp_path / "run"
-    process = _start(run, *inputs, *OPTIONS, "--workers", "2")
+    process = _start(run, *inputs, *OPTIONS, "--workers", workers)
     _wait_for(run, 1, process)
-    process.send_signal(signal.SIGTERM)
+    children = _children(process)
+    process.send_signal(number)
     _, errors = process.communicate(timeout=30)
-    assert process.returncode == 1
-    assert "the same command goes on from here" in errors.splitlines()[-1]
+    assert process.returncode == code
+    done = len(_done(run))
+    assert errors.splitlines()[-2:] == [
+        f"interrupted with {done} of 5 trials done; the same command goes on from here",
+        "genoslim: interrupted",
+    ]
     assert "Traceback" not in errors
+    assert (workers == "1") == (not children)
+    _wait_until_gone(children)
+    assert not list(run.rglob(".tmp-*"))
+    ended = _sweep(run, "--workers", workers)
+    assert ended.returncode == 0, ended.stderr
+    assert _findings(run) == undisturbed[0]
 
 
 def test_two_sweeps_share_a_folder(

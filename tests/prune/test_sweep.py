@@ -15,7 +15,9 @@ import numpy as np
 import pytest
 import torch
 
+from genoslim.bundle.machine import usable_cores
 from genoslim.errors import GenoslimError, UsageError
+from genoslim.interrupts import Terminated, sigterm_interrupts
 from genoslim.models import load
 from genoslim.models.fingerprint import fingerprint_model
 from genoslim.prune import pool as pools
@@ -261,18 +263,33 @@ def test_a_worker_killed_while_idle_is_named_too(config: SweepConfig, tmp_path: 
         pool.close()
 
 
-def test_sigterm_ends_in_one_line_and_leaves_no_result(config: SweepConfig, tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize(
+    ("number", "raised"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Terminated)]
+)
+def test_an_interrupt_logs_one_line_and_goes_on_up(
+    workers: int,
+    number: signal.Signals,
+    raised: type[KeyboardInterrupt],
+    config: SweepConfig,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     run = open_sweep(tmp_path / "run", replace(config, recipe=replace(config.recipe, epochs=5000)))
 
-    def report(status: TrialProgress) -> None:
-        if status.running and not status.running[0].endswith(" 0%"):
-            os.kill(os.getpid(), signal.SIGTERM)
+    def interrupt(progress: TrialProgress) -> None:
+        if any(not trial.endswith(" 0%") for trial in progress.running):
+            os.kill(os.getpid(), number)
 
-    before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(GenoslimError, match="interrupted with 0 of 6 trials done"):
-        sweep(run, executor=INLINE, progress=report)
-    assert signal.getsignal(signal.SIGTERM) == before
+    with pytest.raises(KeyboardInterrupt) as caught, sigterm_interrupts():
+        sweep(run, executor=replace(INLINE, workers=workers), progress=interrupt)
+    assert caught.type is raised
+    assert [record.getMessage() for record in caplog.records] == [
+        "interrupted with 0 of 6 trials done; the same command goes on from here"
+    ]
+    assert not multiprocessing.active_children()
     assert not list(run.folder.glob("trials/*/result.json"))
+    assert not list(run.folder.rglob(".tmp-*"))
 
 
 @pytest.mark.parametrize(
@@ -332,7 +349,7 @@ def test_workers_and_threads(config: SweepConfig, tmp_path: Path) -> None:
     assert len(Executor(device="cpu", workers=3).settings(base, 10)) == 3
     assert len(Executor(device="cpu", workers=3).settings(base, 2)) == 2
     small = Executor(device="cpu").settings(base, 1000)
-    assert len(small) == len(os.sched_getaffinity(0))
+    assert len(small) == usable_cores()
     assert {setting.threads for setting in small} == {1}
     with pytest.raises(UsageError, match="device 'cuda:99' is not here"):
         resolve_devices("cuda:99")
