@@ -7,24 +7,21 @@ finds is read from the run folder, so a pool carries only the news that it ended
 from __future__ import annotations
 
 import importlib
-import multiprocessing
-import os
-import signal
-import threading
+import logging
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
 from typing import Any, Literal, Protocol, cast
 
 from ..errors import GenoslimError, needs_extra
+from ..workers import DeadWorkerError, Note, Worker, tell
 from .runner import Outcome, Setting, TrialRunner, TrialStepCallback
 from .trial import TrialSpec
 
 _PROGRESS_SECONDS = 0.5
-_EXIT_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -86,117 +83,97 @@ class ProcessPool:
     def __init__(self, settings: Sequence[Setting], progress: TrialStepCallback) -> None:
         self.slots = len(settings)
         self._progress = progress
-        context = multiprocessing.get_context("spawn")
-        self._idle: list[_Worker] = []
-        self._busy: dict[Connection, tuple[_Worker, TrialSpec]] = {}
-        with _ignoring_interrupts():
-            for setting in settings:
-                ours, theirs = context.Pipe()
-                process = context.Process(target=_serve, args=(setting, theirs), daemon=True)
-                process.start()
-                theirs.close()
-                self._idle.append(_Worker(process, ours))
+        self._busy: dict[Worker[TrialRunner], TrialSpec] = {}
+        with ExitStack() as started:
+            makers = [partial(_runner, setting) for setting in settings]
+            self._idle = [started.enter_context(Worker(make)) for make in makers]
+            self._started = started.pop_all()
 
     def submit(self, spec: TrialSpec, *, keep_weights: bool) -> None:
         """Send the trial to an idle process."""
         worker = self._idle.pop()
-        self._busy[worker.pipe] = worker, spec
-        with suppress(OSError):  # the process has died meanwhile: `wait` tells
-            worker.pipe.send((spec, keep_weights))
+        worker.start(_run, spec, keep_weights=keep_weights)
+        self._busy[worker] = spec
 
     def wait(self) -> list[Ended]:
-        """Return the trials that have ended; passes progress on meanwhile."""
-        ended: list[Ended] = []
-        for pipe in cast("list[Connection]", wait(list(self._busy), timeout=1.0)):
-            worker, spec = self._busy[pipe]
-            try:
-                message = pipe.recv()
-            except (EOFError, OSError):
-                del self._busy[pipe]
-                self.slots -= 1
-                ended.append(Ended(spec, "failed", _cause_of_death(worker.process)))
-                continue
-            if isinstance(message, Ended):
-                del self._busy[pipe]
-                self._idle.append(worker)
-                ended.append(message)
-            else:
-                self._progress(spec, *message)
-        return ended
+        """Return the trials that have ended; passes progress and log lines on meanwhile."""
+        busy = cast("list[Connection]", list(self._busy))  # anything that has a `fileno` will do
+        ready = cast("list[Worker[TrialRunner]]", wait(busy, timeout=1.0))
+        return [ended for worker in ready if (ended := self._received(worker)) is not None]
+
+    def _received(self, worker: Worker[TrialRunner]) -> Ended | None:
+        """Take in what a busy process says, and return its trial if that has ended."""
+        spec = self._busy[worker]
+        try:
+            found = worker.receive()
+        except DeadWorkerError as death:
+            self.slots -= 1
+            del self._busy[worker]
+            return Ended(spec, "failed", str(death))
+        except GenoslimError as error:
+            self._rest(worker)
+            return Ended(spec, "failed", str(error))
+        match found:
+            case Note(_Steps(made, most)):
+                self._progress(spec, made, most)
+            case Note(_LogLine(logger, level, text)):
+                logging.getLogger(logger).log(level, "%s", text)
+            case _:
+                self._rest(worker)
+                return Ended(spec, cast("Outcome", found))
+        return None
+
+    def _rest(self, worker: Worker[TrialRunner]) -> None:
+        del self._busy[worker]
+        self._idle.append(worker)
 
     def close(self) -> None:
-        """Stop every process: idle ones leave by themselves, running ones are terminated."""
-        workers = [*self._idle, *(worker for worker, _ in self._busy.values())]
-        for worker in workers:
-            worker.process.terminate()
-        for worker in workers:
-            worker.process.join(_EXIT_SECONDS)
-            if worker.process.is_alive():
-                worker.process.kill()
-                worker.process.join()
-            worker.pipe.close()
-            worker.process.close()
+        """Stop every process, at once where it runs a trial."""
+        self._started.close()
 
 
 @dataclass(frozen=True)
-class _Worker:
-    process: BaseProcess
-    pipe: Connection
+class _Steps:
+    """How far a worker's trial is."""
+
+    made: int
+    most: int
 
 
-@contextmanager
-def _ignoring_interrupts() -> Iterator[None]:
-    """Start processes that ignore Ctrl-C from their first moment: the parent decides for them."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
+@dataclass(frozen=True)
+class _LogLine:
+    """What a worker logged: its parent has the terminal."""
+
+    logger: str
+    level: int
+    text: str
 
 
-def _serve(setting: Setting, pipe: Connection) -> None:
-    """Run the trials that come through the pipe, until it closes: the body of a process."""
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
-    last = 0.0
-
-    def progress(spec: TrialSpec, step: int, total: int) -> None:
-        nonlocal last
-        if (now := time.monotonic()) - last >= _PROGRESS_SECONDS:
-            last = now
-            pipe.send((step, total))
-
-    runner: TrialRunner | None = None
-    while True:
-        try:
-            spec, keep_weights = pipe.recv()
-        except EOFError:
-            return
-        try:
-            runner = runner or TrialRunner(setting)
-            ended = Ended(spec, runner.run(spec, keep_weights=keep_weights, progress=progress))
-        except Exception as error:
-            ended = Ended(spec, "failed", _describe(error))
-        pipe.send(ended)
+class _ToParent(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        tell(_LogLine(record.name, record.levelno, record.getMessage()))
 
 
-def _leave_with_parent() -> None:
-    """End this process when its parent does, even by SIGKILL: no orphan goes on training."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+_TO_PARENT = _ToParent()
 
 
-def _cause_of_death(process: BaseProcess) -> str:
-    process.join(_EXIT_SECONDS)
-    code = process.exitcode
-    if code is not None and code < 0:
-        hint = " (out of memory?)" if -code == signal.SIGKILL else ""
-        return f"its process was ended by {signal.Signals(-code).name}{hint}"
-    return f"its process ended with exit code {code}"
+def _runner(setting: Setting) -> TrialRunner:
+    """Make a worker's object."""
+    logging.getLogger(__name__.partition(".")[0]).addHandler(_TO_PARENT)
+    return TrialRunner(setting)
+
+
+def _run(runner: TrialRunner, spec: TrialSpec, *, keep_weights: bool) -> Outcome:
+    """Run a trial in a worker, and tell now and then how many of its steps are made."""
+    told = 0.0
+
+    def progress(_spec: TrialSpec, step: int, total: int) -> None:
+        nonlocal told
+        if (now := time.monotonic()) - told >= _PROGRESS_SECONDS:
+            told = now
+            tell(_Steps(step, total))
+
+    return runner.run(spec, keep_weights=keep_weights, progress=progress)
 
 
 def _describe(error: Exception) -> str:

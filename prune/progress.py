@@ -139,14 +139,14 @@ def duration(seconds: float) -> str:
 
 
 @contextmanager
-def progress_bar() -> Iterator[ProgressCallback]:
-    """Yield a report that draws a progress bar on stderr if that is a terminal, else nothing.
+def progress_bar() -> Iterator[ProgressCallback | None]:
+    """Yield what draws a progress bar on stderr if that is a terminal, else None.
 
     While the bar is there, log lines go above it.
     """
     console = Console(stderr=True)
     if not sys.stderr.isatty():
-        yield lambda status: None
+        yield None
         return
     columns = (
         TextColumn("trials"),
@@ -164,12 +164,12 @@ def progress_bar() -> Iterator[ProgressCallback]:
         with Progress(*columns, console=console, transient=True) as bars:
             bar = bars.add_task("", total=None)
 
-            def report(status: TrialProgress) -> None:
-                left = "" if status.seconds_left is None else duration(status.seconds_left)
-                text = " | ".join([f"{left} left" if left else "", *status.running]).strip(" |")
+            def draw(now: TrialProgress) -> None:
+                left = "" if now.seconds_left is None else duration(now.seconds_left)
+                text = " | ".join([f"{left} left" if left else "", *now.running]).strip(" |")
                 text = text[: max(20, console.width - _BAR_COLUMNS)]
-                bars.update(bar, completed=status.done, total=status.total, description=text)
+                bars.update(bar, completed=now.done, total=now.total, description=text)
 
-            yield report
+            yield draw
     finally:
         ours.handlers = handlers

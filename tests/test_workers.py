@@ -13,23 +13,11 @@ from multiprocessing.connection import wait
 from pathlib import Path
 
 import pytest
+from processes import gone
 
 from genoslim.errors import GenoslimError
 from genoslim.files import refuse_overwriting
 from genoslim.workers import DeadWorkerError, Note, Worker, call_in_child, tell
-
-
-def _gone(pid: int) -> bool:
-    """Whether a process has ended, or is about to, within some seconds."""
-    for _ in range(100):
-        try:
-            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-        except FileNotFoundError:
-            return True
-        if state == "Z":
-            return True
-        time.sleep(0.1)
-    return False
 
 
 def test_one_object_serves_call_after_call() -> None:
@@ -38,7 +26,7 @@ def test_one_object_serves_call_after_call() -> None:
         assert worker.call(list.append, "c") is None
         assert worker.call(list.copy) == ["a", "b", "c"]
         assert worker.call(list.index, "c") == 2
-    assert _gone(worker.pid)
+    assert gone(worker.pid)
 
 
 def test_a_function_in_a_process_with_an_environment_of_its_own() -> None:
@@ -103,7 +91,7 @@ def test_a_call_that_goes_on_is_ended_at_once() -> None:
     begun = time.monotonic()
     with Worker(partial(float, 60)) as worker:
         worker.start(time.sleep)
-    assert _gone(worker.pid)
+    assert gone(worker.pid)
     assert time.monotonic() - begun < 5
 
 
@@ -121,7 +109,7 @@ def test_it_does_not_outlive_its_parent(number: signal.Signals, busy: bool) -> N
         child = int(parent.stdout.readline())
         parent.send_signal(number)
         parent.wait()
-        assert _gone(child)
+        assert gone(child)
 
 
 def test_the_parents_interrupt_is_only_held_back() -> None:

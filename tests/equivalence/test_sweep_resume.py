@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from processes import children, gone
 
 TINY = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "tiny_sweep.py"))
 OPTIONS = ("--epochs", "3", "--learning-rate", "0.01", "--batch-size", "8", "--device", "cpu")
@@ -104,19 +105,6 @@ def test_killed_and_resumed_is_as_never_killed(
     assert json.loads((run / "layers.json").read_text()) == layers
 
 
-def _children(process: subprocess.Popen[str]) -> list[int]:
-    """Return the processes a running one has started (Linux)."""
-    tasks = Path(f"/proc/{process.pid}/task").glob("*/children")
-    return [int(child) for task in tasks for child in task.read_text().split()]
-
-
-def _wait_until_gone(pids: list[int]) -> None:
-    deadline = time.monotonic() + 10
-    while any(Path(f"/proc/{pid}/cmdline").exists() for pid in pids):
-        assert time.monotonic() < deadline, f"of {pids} some still run"
-        time.sleep(0.05)
-
-
 @pytest.mark.parametrize("workers", ["1", "2"])
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupt_ends_in_two_lines_and_the_run_goes_on(
@@ -130,7 +118,7 @@ def test_an_interrupt_ends_in_two_lines_and_the_run_goes_on(
     run = tmp_path / "run"
     process = _start(run, *inputs, *OPTIONS, "--workers", workers)
     _wait_for(run, 1, process)
-    children = _children(process)
+    started = children(process.pid)
     process.send_signal(number)
     _, errors = process.communicate(timeout=30)
     assert process.returncode == code
@@ -140,9 +128,8 @@ def test_an_interrupt_ends_in_two_lines_and_the_run_goes_on(
         "genoslim: interrupted",
     ]
     assert "Traceback" not in errors
-    assert (workers == "1") == (not children)
-    _wait_until_gone(children)
-    assert not list(run.rglob(".tmp-*"))
+    assert (workers == "1") == (not started)
+    assert gone(*started)
     ended = _sweep(run, "--workers", workers)
     assert ended.returncode == 0, ended.stderr
     assert _findings(run) == undisturbed[0]
