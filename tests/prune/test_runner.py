@@ -9,13 +9,13 @@ import torch
 
 from genoslim.errors import UsageError
 from genoslim.models import load
+from genoslim.models.fingerprint import fingerprint_model
 from genoslim.models.layers import drop_layers
 from genoslim.prune.finetune import Labelled, fine_tune_tokens, predict_tokens
 from genoslim.prune.run_folder import RunFolder
 from genoslim.prune.runner import (
     TrialRunner,
     describe_environment,
-    fingerprint_model,
     resolve_devices,
     rows_of,
 )
