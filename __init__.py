@@ -7,11 +7,26 @@ whole road. Nothing is imported before it is used, and what scoring needs never 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .bundle.bundle import Bundle as Bundle
+    from .bundle.predictor import Predictions as Predictions
+    from .bundle.predictor import Predictor as Predictor
+    from .bundle.predictor import open_bundle as open_bundle
+    from .data.status import Status as Status
+    from .data.variant import Variant as Variant
 
 __version__ = "0.1.0"
 
-_PLACES: dict[str, str] = {}
+_PLACES: dict[str, str] = {
+    "Bundle": ".bundle.bundle",
+    "Predictions": ".bundle.predictor",
+    "Predictor": ".bundle.predictor",
+    "Status": ".data.status",
+    "Variant": ".data.variant",
+    "open_bundle": ".bundle.predictor",
+}
 """Where each public name lives. Imported when it is asked for (PEP 562)."""
 
 __all__ = ["__version__", *_PLACES]

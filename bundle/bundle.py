@@ -61,6 +61,9 @@ class Bundle:
         _check_files(folder, manifest)
         return cls(folder, manifest, sha256(path))
 
+    def __repr__(self) -> str:
+        return f"<Bundle {self.folder}: {self.manifest.family}, digest {self.digest[:12]}>"
+
     @property
     def graph(self) -> Path:
         """The ONNX file."""

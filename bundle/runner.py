@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import UsageError
-from ..models.tokenizer import SequenceTokenizer
+from ..models.tokenizer import SequenceTokenizer, refuse_one_string
 from .machine import available_threads
 from .sessions import open_session
 
@@ -59,6 +59,11 @@ class GraphRunner:
         self.batch_tokens = GPU_BATCH_TOKENS if self._session.on_gpu else CPU_BATCH_TOKENS
         _LOG.info("%s: %s, %s, threads: %d", graph.name, backend, self.provider, self.threads)
 
+    def __repr__(self) -> str:
+        return (
+            f"<{type(self).__name__} on {self.backend}, {self.provider}, threads: {self.threads}>"
+        )
+
     def run(
         self, input_ids: NDArray[np.int64], attention_mask: NDArray[np.int64]
     ) -> NDArray[np.float32]:
@@ -84,6 +89,7 @@ class GraphRunner:
         at most `batch_tokens` tokens, padding included (but one row at least), and at most
         `batch_size` rows.
         """
+        refuse_one_string(sequences)
         if batch_tokens is None:
             batch_tokens = self.batch_tokens
         if batch_tokens < 1 or (batch_size is not None and batch_size < 1):

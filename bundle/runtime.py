@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..models.tokenizer import SequenceTokenizer, normalise
+from ..models.tokenizer import SequenceTokenizer, normalise, refuse_one_string
 from .bundle import Bundle
 from .choice import choose_backend
 from .runner import GraphRunner
@@ -62,6 +62,9 @@ class Runtime(GraphRunner):
                 bundle.folder,
             )
 
+    def __repr__(self) -> str:
+        return f"{super().__repr__()[:-1]}, of {self.bundle!r}>"
+
     def probabilities(
         self,
         sequences: Sequence[str],
@@ -78,6 +81,7 @@ class Runtime(GraphRunner):
 
         Many N may make too many: they are tokens of their own where k-mers are tokens.
         """
+        refuse_one_string(sequences)
         limit = self.tokenizer.max_tokens
         if limit is None or max(map(len, sequences), default=0) + _SPECIALS <= limit:
             return [True] * len(sequences)
@@ -86,6 +90,7 @@ class Runtime(GraphRunner):
 
     def stream(self, sequences: Iterable[str], *, chunk: int = 4096) -> Iterator[float]:
         """Yield probabilities in input order, holding no more than `chunk` sequences at a time."""
+        refuse_one_string(sequences)
         source = iter(sequences)
         while part := list(islice(source, chunk)):
             yield from self.probabilities(part).tolist()

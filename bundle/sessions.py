@@ -10,7 +10,7 @@ import sys
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
 import numpy as np
 
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BACKENDS",
-    "DEVICES",
+    "Backend",
+    "Device",
     "OnnxSession",
     "OpenVinoSession",
     "Session",
@@ -33,7 +34,9 @@ __all__ = [
 ]
 
 BACKENDS = ("onnxruntime", "openvino")
-DEVICES = ("auto", "cpu", "cuda", "tensorrt")
+
+Backend = Literal["auto", "onnxruntime", "openvino"]
+Device = Literal["auto", "cpu", "cuda", "tensorrt"]
 
 _INPUTS, _OUTPUT = ("input_ids", "attention_mask"), "logits"
 _TENSORRT, _CUDA, _CPU = (f"{name}ExecutionProvider" for name in ("Tensorrt", "CUDA", "CPU"))
@@ -60,7 +63,7 @@ def open_session(graph: Path, *, backend: str, device: str, threads: int) -> Ses
     `device` auto is CUDA where that loads, else the CPU; TensorRT, whose engines take minutes to
     build, is only taken by name. OpenVINO runs on the CPU.
     """
-    if device not in DEVICES:
+    if device not in get_args(Device):
         raise UsageError(f"device is {device!r}; expected auto, cpu, cuda or tensorrt")
     _give_back_memory()
     if backend == "onnxruntime":

@@ -14,6 +14,7 @@ from .status import Status
 from .variant import Variant
 
 _BASES = frozenset("ACGT")
+_FEW, _LIMIT_OF_FEW, _LIMIT = 100, 0.5, 0.05
 
 
 class Verdict(NamedTuple):
@@ -35,6 +36,16 @@ class ReferenceCheck:
     def rate(self) -> float:
         """The share of compared alleles that differed."""
         return self.mismatched / self.checked if self.checked else 0.0
+
+    @property
+    def limit(self) -> float:
+        """The share that may differ before another assembly is to be thought of."""
+        return _LIMIT if self.enough else _LIMIT_OF_FEW
+
+    @property
+    def enough(self) -> bool:
+        """Whether so many were compared that the share means something."""
+        return self.checked >= _FEW
 
 
 class Site(NamedTuple):

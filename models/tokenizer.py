@@ -18,7 +18,7 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Split
 from tokenizers.processors import TemplateProcessing
 
-from ..errors import GenoslimError
+from ..errors import GenoslimError, UsageError
 from ..files import write_json, write_text
 from .families import CONFIG_FILE, read_json, token_limit
 
@@ -93,8 +93,10 @@ class SequenceTokenizer:
     def encode(self, sequences: Sequence[str]) -> list[np.ndarray]:
         """Return one int64 row of token ids a sequence, special tokens included.
 
-        Never truncates: a sequence of more than `max_tokens` tokens is a GenoslimError.
+        Never truncates: a sequence of more than `max_tokens` tokens is a GenoslimError. One string
+        in place of a list of strings is a UsageError.
         """
+        refuse_one_string(sequences)
         normalised = [normalise(sequence) for sequence in sequences]
         rows = [
             np.array(encoding.ids, dtype=np.int64)
@@ -140,6 +142,15 @@ class SequenceTokenizer:
                 f"sequence {index} ({len(sequence)} bases) makes {tokens} tokens; the model takes"
                 f" at most {self.max_tokens}: use a shorter window"
             )
+
+
+def refuse_one_string(sequences: object) -> None:
+    """Raise UsageError for a string: as a sequence of sequences it would be one letter each."""
+    if isinstance(sequences, str | bytes):
+        raise UsageError(
+            f"sequences is one string of {len(sequences)} letters; expected a list of strings:"
+            " for a single sequence, [sequence]"
+        )
 
 
 def normalise(sequence: str) -> str:

@@ -36,9 +36,6 @@ NON_SNV = ("leave", "score")
 
 _CHUNK_RECORDS = 2048
 _CHUNK_BYTES = 1 << 24
-_RATE_LIMIT = 0.05
-_RATE_LIMIT_OF_FEW = 0.5
-_FEW = 100
 
 _log = logging.getLogger(__name__)
 
@@ -150,13 +147,12 @@ class _Reader:
         check, contigs = self.judge.reference_check, self.judge.contigs
         if last and contigs and not any(contigs.values()):
             raise GenoslimError(_no_common_contig(self.name, self.judge))
-        limit = _RATE_LIMIT if check.checked >= _FEW else _RATE_LIMIT_OF_FEW
-        if self.fatal and (last or check.checked >= _FEW) and check.rate > limit:
+        if self.fatal and (last or check.enough) and check.rate > check.limit:
             raise GenoslimError(
                 f"{self.name}: REF is not what {self.judge.genome.path} has in {check.mismatched:,}"
-                f" of the first {check.checked:,} records ({check.rate:.1%}; at most {limit:.0%} is"
-                f" let pass), such as {check.example}: is it the same assembly? (--check-ref warn"
-                " goes on all the same)"
+                f" of the first {check.checked:,} records ({check.rate:.1%}; at most"
+                f" {check.limit:.0%} is let pass), such as {check.example}: is it the same"
+                " assembly? (--check-ref warn goes on all the same)"
             )
 
 
