@@ -15,7 +15,6 @@ from .measure import MEASURES, SPLITS
 from .progress import duration
 from .run_folder import RunFolder
 from .slim import SlimModel, caveats, judge_run
-from .tables import spread
 from .verdicts import Judgement, Role, Rules, Spread
 
 REPORT_FILE = "report.html"
@@ -66,7 +65,6 @@ def write_report(
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
     )
-    environment.filters["spread"] = spread
     environment.filters["times"] = _times
     macro = ["macro_auroc"] if judgement.baseline_macro_auroc is not None else []
     rows = run.rows()

@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from judgements import judged
 
 from genoslim.prune.recipe import Recipe
 from genoslim.prune.run_folder import RunFolder
+from genoslim.prune.slim import Pruned, prune
 from genoslim.prune.sweep import Executor, SweepConfig, open_sweep, sweep
+from genoslim.prune.verdicts import Rules
 
 TINY = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "tiny_sweep.py"))
 QUICK = Recipe(epochs=3, learning_rate=1e-2, batch_size=16)
@@ -62,3 +65,14 @@ def finished(config: SweepConfig, tmp_path_factory: pytest.TempPathFactory) -> R
     run = open_sweep(tmp_path_factory.mktemp("run") / "run", config)
     sweep(run, executor=INLINE)
     return run
+
+
+@pytest.fixture(scope="session")
+def pruned(finished: RunFolder, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Pruned]:
+    """Slim models of the shared sweep, by roles set by hand: 0 unfavourable, 1 cornerstone."""
+    out = tmp_path_factory.mktemp("slim") / "out"
+    verdicts = judged(("unfavourable", 0.8), ("cornerstone", 0.5), ("neutral", 0.75))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("genoslim.prune.slim.judge_run", lambda run, rules: verdicts)
+        made = prune(finished, out, rules=Rules(), executor=INLINE)
+    return out, made

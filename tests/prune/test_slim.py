@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 import shutil
 import subprocess
 import sys
@@ -13,41 +12,18 @@ from pathlib import Path
 import pytest
 import torch
 from click.testing import CliRunner
+from judgements import judged
 
 from genoslim.cli import main
 from genoslim.errors import GenoslimError, UsageError
 from genoslim.models import load
 from genoslim.models.checkpoint import read_training
-from genoslim.prune.report import chart, conclude, write_report
 from genoslim.prune.run_folder import RunFolder
 from genoslim.prune.slim import Pruned, caveats, choose, judge_run, prune
 from genoslim.prune.sweep import Executor, plan
-from genoslim.prune.verdicts import Evidence, Judgement, LayerVerdict, Role, Rules, Spread
+from genoslim.prune.verdicts import Role, Rules
 
 INLINE = Executor(workers=1, threads=1, device="cpu")
-MEASURES = ("accuracy", "auroc", "f1", "true_positive_rate")
-
-
-def _judged(*layers: tuple[Role, float]) -> Judgement:
-    """A judgement in which each layer has a role and the AUROC that is left without it."""
-    verdicts = []
-    for index, (role, auroc) in enumerate(layers):
-        metrics = dict.fromkeys(MEASURES, auroc)
-        evidence = Evidence(
-            reason="<because>",
-            finding="unclear",
-            metrics=metrics,
-            change=metrics,
-            worse=(),
-            held=(),
-            macro_auroc=None,
-            seeds=(0,),
-            collapsed_seeds=(),
-            test_metrics=metrics,
-        )
-        verdicts.append(LayerVerdict(index, role, evidence))
-    spread = dict.fromkeys(MEASURES, Spread(0.8, 0.01, (0.79, 0.8, 0.81)))
-    return Judgement(Rules(), spread, spread, None, (0, 1, 2), (), tuple(verdicts))
 
 
 @pytest.mark.parametrize(
@@ -69,21 +45,10 @@ def test_choice_of_layers(
         "c": "cornerstone",
         "?": "undecided",
     }
-    judged = _judged(*((names[r], a) for r, a in zip(roles, aurocs, strict=True)))
-    first, second = choose(judged)
+    verdicts = judged(*((names[r], a) for r, a in zip(roles, aurocs, strict=True)))
+    first, second = choose(verdicts)
     assert (first.dropped, second.dropped) == (removed, others)
     assert word in first.reason + second.reason
-
-
-@pytest.fixture(scope="module")
-def pruned(finished: RunFolder, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Pruned]:
-    """Slim models of the shared sweep, by roles set by hand: 0 unfavourable, 1 cornerstone."""
-    out = tmp_path_factory.mktemp("slim") / "out"
-    judged = _judged(("unfavourable", 0.8), ("cornerstone", 0.5), ("neutral", 0.75))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("genoslim.prune.slim.judge_run", lambda run, rules: judged)
-        made = prune(finished, out, rules=Rules(), executor=INLINE)
-    return out, made
 
 
 def test_the_three_models_load_with_the_layers_they_should_have(
@@ -163,18 +128,18 @@ def test_pruning_again_trains_nothing(
     pruned: tuple[Path, Pruned], finished: RunFolder, caplog: pytest.LogCaptureFixture
 ) -> None:
     out, made = pruned
-    judged = made.judgement
+    verdicts = made.judgement
     with pytest.MonkeyPatch.context() as patch, caplog.at_level(logging.INFO):
-        patch.setattr("genoslim.prune.slim.judge_run", lambda run, rules: judged)
+        patch.setattr("genoslim.prune.slim.judge_run", lambda run, rules: verdicts)
         again = prune(finished, out, rules=Rules(), executor=INLINE)
     assert again.models == made.models
     assert "steps" not in caplog.text
 
 
 def test_identical_models_are_made_once_and_said(finished: RunFolder, tmp_path: Path) -> None:
-    judged = _judged(*[("cornerstone", 0.5)] * 3)
+    verdicts = judged(*[("cornerstone", 0.5)] * 3)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("genoslim.prune.slim.judge_run", lambda run, rules: judged)
+        patch.setattr("genoslim.prune.slim.judge_run", lambda run, rules: verdicts)
         made = prune(finished, tmp_path / "out", rules=Rules(), executor=INLINE)
     assert [model.same_as for model in made.models] == [None, "baseline", "baseline"]
     for name in ("unfavourable_removed", "cornerstone_only"):
@@ -232,8 +197,8 @@ def test_lost_weights_are_an_error_that_says_what_to_do(
     for spec in plan(run)[:3]:
         shutil.rmtree(run.trials.checkpoint(spec))
     with pytest.MonkeyPatch.context() as patch:
-        judged = _judged(("cornerstone", 0.5), ("neutral", 0.6), ("unfavourable", 0.8))
-        patch.setattr("genoslim.prune.slim.judge_run", lambda run, rules: judged)
+        verdicts = judged(("cornerstone", 0.5), ("neutral", 0.6), ("unfavourable", 0.8))
+        patch.setattr("genoslim.prune.slim.judge_run", lambda run, rules: verdicts)
         with pytest.raises(GenoslimError, match=r"genoslim sweep -o .* makes them again"):
             prune(run, tmp_path / "out", rules=Rules(), executor=INLINE)
     assert not (tmp_path / "out" / "trials").exists()  # found out before training, not after
@@ -245,41 +210,6 @@ def test_caveats(finished: RunFolder) -> None:
     assert "CC-BY-NC-SA-4.0: no commercial use" in notes
     assert "not pathogenicity" in notes
     assert "selected" not in " ".join(caveats(finished, Rules()))
-
-
-def test_conclude_leaves_layers_and_a_report(finished: RunFolder) -> None:
-    judgement = conclude(finished, Rules())
-    written = json.loads((finished.folder / "layers.json").read_text())
-    assert [row["layer"] for row in written["verdicts"]] == [0, 1, 2]
-    assert written["rules"]["split"] == "validation"
-    assert judgement.baseline_macro_auroc is not None
-    page = (finished.folder / "report.html").read_text()
-    assert page.count("<svg") == 4
-    assert page.count("<circle") == 12
-    assert "macro AUROC" in page
-    assert not re.search(r"""(src|href)=["']http""", page)
-
-
-def test_the_report_escapes_what_it_is_told(
-    finished: RunFolder, pruned: tuple[Path, Pruned], tmp_path: Path
-) -> None:
-    write_report(
-        tmp_path / "report.html",
-        finished,
-        pruned[1].judgement,
-        notes=["<script>alert(1)</script>"],
-        models=pruned[1].models,
-    )
-    page = (tmp_path / "report.html").read_text()
-    assert "<script>" not in page
-    assert "&lt;because&gt;" in page
-    assert "unfavourable removed" in page
-
-
-def test_chart_of_equal_values_is_finite() -> None:
-    drawn = chart(_judged(("neutral", 0.8), ("neutral", 0.8)), "auroc")
-    assert drawn.band_height >= 1
-    assert all(0 <= y <= drawn.height for _, y, *_ in drawn.points)
 
 
 def _invoke(*arguments: str) -> tuple[int, str, str]:
