@@ -513,7 +513,7 @@ def show(folder: Path) -> None:
     if not folder.is_dir():
         raise GenoslimError(f"{folder}: no such folder; expected a run, a checkpoint or a bundle")
     if (folder / "bundle.json").is_file():
-        from .export.console import show_bundle as show_it
+        from .bundle.show import show_bundle as show_it
     elif (folder / "prune.json").is_file():
         from .prune.show import show_pruned as show_it
     elif (folder / "run.json").is_file():

@@ -49,9 +49,21 @@ def _intended_use(manifest: BundleManifest) -> str:
     negative, positive = manifest.label_names
     return f"""## Intended use
 
-Research. Given the {manifest.window_length} bp of {manifest.assembly} around a variant, with the
-alternate allele in place, it returns the probability of `{positive}` as against `{negative}`, as
-the data below define them. It ranks variants for follow-up."""
+Research. Given the {_window(manifest)} around a variant, with the alternate allele in place,
+it returns the probability of `{positive}` as against `{negative}`, as the data below define them.
+It ranks variants for follow-up."""
+
+
+def input_of(manifest: BundleManifest) -> str:
+    """Return what the bundle takes, in words."""
+    return f"{_window(manifest)}, alternate allele in place"
+
+
+def _window(manifest: BundleManifest) -> str:
+    """Return `512 bp of GRCh38`, or what is left of that where no assembly was stated."""
+    named = manifest.assembly not in ("", "unknown")
+    genome = f"of {manifest.assembly}" if named else "(assembly not stated)"
+    return f"{manifest.window_length} bp {genome}"
 
 
 def _limits(manifest: BundleManifest) -> str:
@@ -236,11 +248,11 @@ def _parity_cells(case: ParityCase) -> tuple[str, ...]:
     )
 
 
-def _use(manifest: BundleManifest) -> str:
-    return f"""## Use
+def _use(_: BundleManifest) -> str:
+    return """## Use
 
-`genoslim score -m THIS_FOLDER -f {manifest.assembly}.fa -i IN.vcf -o OUT.vcf`, or from Python with
-`genoslim.bundle.runtime.Runtime`, with `optimum.onnxruntime.ORTModelForSequenceClassification`, or
+`genoslim score -m THIS_FOLDER -f GENOME.fa -i IN.vcf -o OUT.vcf`, or from Python with
+`genoslim.open_bundle`, with `optimum.onnxruntime.ORTModelForSequenceClassification`, or
 with onnxruntime alone. `bundle.json` has all of the above for machines, and every file's hash.
 `config.json` names the nearest architecture that transformers knows, so that `AutoConfig` reads
 it: the network is the one in `model.onnx`. Upper-case the sequence and write N for all but A, C, G

@@ -52,7 +52,7 @@ def test_every_error_is_one_line_on_stderr(
     def fail(_: Path) -> None:
         raise error
 
-    monkeypatch.setattr("genoslim.export.console.show_bundle", fail)
+    monkeypatch.setattr("genoslim.bundle.show.show_bundle", fail)
     (tmp_path / "bundle.json").touch()
     done = CliRunner().invoke(main, ["show", str(tmp_path)])
     assert (done.exit_code, done.stdout) == (code, "")
