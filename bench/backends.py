@@ -14,7 +14,6 @@ from typing import Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ..bundle.bundle import Bundle
 from ..bundle.choice import choose_backend
 from ..bundle.machine import available_threads
 from ..bundle.runner import GraphRunner
@@ -44,21 +43,21 @@ class Runner(Protocol):
 
 def with_backend(subject: Subject, backend: str, *, device: str, threads: int | None) -> Subject:
     """Return a bundle with the backend it will run on: `auto` is measured, as `score` does it."""
-    if subject.backend == "torch":
+    if subject.bundle is None:
         return subject
-    bundle = Bundle.open(subject.path)
-    chosen = choose_backend(bundle, backend, device=device, threads=threads)
+    chosen = choose_backend(subject.bundle, backend, device=device, threads=threads)
     return replace(subject, backend=cast(Backend, chosen))
 
 
-def open_runner(
-    path: Path, backend: Backend, *, device: str = "auto", threads: int | None = None
-) -> Runner:
-    """Load a model; `device` is auto, cpu, cuda or, for bundles, tensorrt (see `open_session`)."""
-    if backend == "torch":
-        return TorchRunner(path, device=device, threads=threads)
-    graph, tokenizer = Bundle.open(path).graph, SequenceTokenizer.from_folder(path)
-    return GraphRunner(graph, tokenizer, device=device, threads=threads, backend=backend)
+def open_runner(subject: Subject, *, device: str = "auto", threads: int | None = None) -> Runner:
+    """Load a model on its backend; no hash of a bundle's files is taken again.
+
+    `device` is auto, cpu, cuda or, for bundles, tensorrt (see `open_session`).
+    """
+    if subject.bundle is None:
+        return TorchRunner(subject.path, device=device, threads=threads)
+    graph, tokenizer = subject.bundle.graph, SequenceTokenizer.from_folder(subject.path)
+    return GraphRunner(graph, tokenizer, device=device, threads=threads, backend=subject.backend)
 
 
 class TorchRunner:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,8 @@ from ..stats.noninferiority import DEFAULT_MARGIN
 from .backends import with_backend
 from .decision import Candidate, Decision, decide
 from .environment import describe_environment
-from .measure import Measurement, Progress, measure
+from .measure import Measurement, measure
+from .meter import Meter
 from .process import ModelProcess
 from .quality import Scores, calibrated, compare, judge, recurring
 from .report import OUTPUTS, PREDICTIONS, RESULT, require_packages, write_report
@@ -49,7 +49,7 @@ def run_bench(
     seconds: float | None = None,
     quick: bool = False,
     prevalence: float | None = None,
-    progress: Progress = lambda _: None,
+    progress: Callable[[str], None] = lambda _: None,
 ) -> BenchResult:
     """Benchmark `models` on the labelled windows of `data` and write the folder `out`.
 
@@ -105,14 +105,12 @@ def _run(
     subjects: Sequence[Subject],
     splits: dict[str, LabelledData],
     settings: Settings,
-    progress: Progress,
+    progress: Callable[[str], None],
 ) -> tuple[list[Measurement], list[dict[str, NDArray[np.float32]]]]:
     """Time every model, then score both splits with it; each in its own process throughout."""
     with tempfile.TemporaryDirectory(prefix="genoslim-bench-") as name, ExitStack() as stack:
         folder = Path(name)
         write_workload(splits["test"].sequences, folder)
-        for split, rows in splits.items():
-            (folder / f"{split}.json").write_text(json.dumps(rows.sequences), encoding="utf-8")
         processes = [
             stack.enter_context(
                 ModelProcess(
@@ -127,16 +125,14 @@ def _run(
         logits = []
         for process in processes:
             progress(f"scoring the data with {process.subject.name}")
-            logits.append({split: _logits(process, folder, split) for split in splits})
+            logits.append(
+                {
+                    split: process.call(Meter.logits, rows.sequences)
+                    for split, rows in splits.items()
+                }
+            )
             process.close()
         return measured, logits
-
-
-def _logits(process: ModelProcess, folder: Path, split: str) -> NDArray[np.float32]:
-    target = folder / "logits.npy"
-    process.call("logits", sequences=str(folder / f"{split}.json"), target=str(target))
-    found: NDArray[np.float32] = np.load(target, allow_pickle=False)
-    return found
 
 
 def _results(

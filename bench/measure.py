@@ -1,8 +1,8 @@
-"""The protocol of the timings: models take turns in rounds, so that drift hits all of them alike.
+"""The protocol of the timings: in interleaved rounds, so that drift hits all models alike.
 
 Each model lives in its own process; one works at a time. After the first call, which is kept
 apart, and a warm-up come the rounds. In each, every model is timed at batch 1, at the batch sizes,
-and end to end; the order of the models is turned by one from round to round.
+and end to end; the order of the models is rotated by one from round to round.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import Any
 
 from .latency import LatencySummary, PairedRatio, paired_ratio, summarise
+from .memory import MemoryUse
+from .meter import Meter
 from .process import ModelProcess
 
 BATCHES = (8, 64)
@@ -20,8 +21,6 @@ LEAST_RUNS = 20
 """Batch-1 calls of a model over all rounds, at least, however short the time."""
 
 _WARM_UP, _LATENCY, _BATCH, _END_TO_END = 0.1, 0.4, 0.15, 0.2
-
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,14 +102,18 @@ class Measurement:
 
 
 def measure(
-    processes: Sequence[ModelProcess], *, seconds: float, rounds: int, progress: Progress
+    processes: Sequence[ModelProcess],
+    *,
+    seconds: float,
+    rounds: int,
+    progress: Callable[[str], None],
 ) -> list[Measurement]:
     """Load every model and time it for about `seconds` (each step is made once at least)."""
     begun = [_begin(process, seconds, progress) for process in processes]
     taken: list[list[Round]] = [[] for _ in processes]
     for number in range(rounds):
         progress(f"round {number + 1} of {rounds}")
-        for place in turns(len(processes), number):
+        for place in rotation(len(processes), number):
             taken[place].append(_round(processes[place], seconds / rounds, rounds))
     return [
         _finish(process, facts, parts)
@@ -118,30 +121,37 @@ def measure(
     ]
 
 
-def turns(count: int, number: int) -> Iterator[int]:
-    """Yield the places 0 to count - 1 in the order of one round: each is first in its turn."""
-    return ((place + number) % count for place in range(count))
+def rotation(count: int, shift: int) -> Iterator[int]:
+    """Yield the places 0 to count - 1, beginning at `shift`: in `count` rounds each is first."""
+    return ((place + shift) % count for place in range(count))
 
 
-def _begin(process: ModelProcess, seconds: float, progress: Progress) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Begun:
+    """What is known of a model before its first round."""
+
+    first_seconds: float
+    memory: MemoryUse
+
+
+def _begin(process: ModelProcess, seconds: float, progress: Callable[[str], None]) -> _Begun:
     progress(f"loading {process.subject.name}")
-    process.open()
-    first = process.call("first")
-    process.call("warm_up", seconds=seconds * _WARM_UP)
-    return {"first": first, "memory": process.call("memory")}
+    first = process.call(Meter.first)
+    process.call(Meter.warm_up, seconds=seconds * _WARM_UP)
+    return _Begun(first, process.call(Meter.memory))
 
 
 def _round(process: ModelProcess, seconds: float, rounds: int) -> Round:
     least = -(-LEAST_RUNS // rounds)
-    single = process.call("latency", seconds=seconds * _LATENCY, least=least)
+    single = process.call(Meter.latency, seconds=seconds * _LATENCY, least=least)
     batches = {
-        batch: _times(process.call("throughput", batch=batch, seconds=seconds * _BATCH))
+        batch: _times(process.call(Meter.throughput, batch=batch, seconds=seconds * _BATCH))
         for batch in BATCHES
     }
-    passes = process.call("end_to_end", seconds=seconds * _END_TO_END)
+    passes = process.call(Meter.end_to_end, seconds=seconds * _END_TO_END)
     return Round(
-        model=_times(single["model"]),
-        whole=_times(single["whole"]),
+        model=_times(single.model),
+        whole=_times(single.whole),
         batches=batches,
         end_to_end=_times(passes),
     )
@@ -152,18 +162,23 @@ def _times(seconds: Sequence[float]) -> tuple[float, ...]:
     return tuple(round(time, 9) for time in seconds)
 
 
-def _finish(process: ModelProcess, begun: dict[str, Any], rounds: list[Round]) -> Measurement:
-    early, late = begun["memory"], process.call("memory")
+def _finish(process: ModelProcess, begun: _Begun, rounds: list[Round]) -> Measurement:
+    loaded, late = process.call(Meter.describe), process.call(Meter.memory)
     return Measurement(
-        **process.call("describe"),
-        first_seconds=begun["first"],
+        provider=loaded.provider,
+        threads=loaded.threads,
+        windows=loaded.windows,
+        tokens_median=loaded.tokens_median,
+        tokens_max=loaded.tokens_max,
+        load_seconds=loaded.load_seconds,
+        first_seconds=begun.first_seconds,
         rounds=tuple(rounds),
         memory=Memory(
-            source=late["source"],
-            before_loading=late["before_loading"],
-            loaded=late["loaded"],
-            peak_batch_1=early["peak"],
-            peak=late["peak"],
-            cuda_peak=late["cuda_peak"],
+            source=late.source,
+            before_loading=loaded.resident_before,
+            loaded=loaded.resident_after,
+            peak_batch_1=begun.memory.peak,
+            peak=late.peak,
+            cuda_peak=process.call(Meter.cuda_peak),
         ),
     )

@@ -3,62 +3,84 @@
 from __future__ import annotations
 
 import itertools
-import json
 import sys
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from .backends import Runner, open_runner
+from .backends import Ids, Logits, Runner, open_runner
 from .latency import time_call, until
-from .memory import memory_use
-from .subjects import Backend
+from .memory import MemoryUse, memory_use
+from .subjects import Subject
 from .workload import Workload
 
 LEAST_CALLS = 3
 """Warm-up calls, at least; the shortest and the longest windows are among them."""
 
-
 MOST_CALLS = 2000
 """Batch-1 calls in one round, at most: so many times are kept raw."""
 
 
-class Meter:
-    """One loaded model and the windows it is timed on; close it when done.
+@dataclass(frozen=True, kw_only=True)
+class LoadedModel:
+    """What a model runs on, what loading it took, and the tokens of the timed windows."""
 
-    Times are in seconds, memory in bytes. Every method returns plain JSON values.
+    provider: str
+    threads: int
+    load_seconds: float
+    resident_before: int | None
+    resident_after: int | None
+    windows: int
+    tokens_median: float
+    tokens_max: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class CallTimes:
+    """Times of batch-1 calls, pair by pair: the network alone, and from variant to logits."""
+
+    model: list[float]
+    whole: list[float]
+
+
+class Meter:
+    """One loaded model and the windows it is timed on.
+
+    Times are in seconds, memory in bytes.
     """
 
     def __init__(
-        self, path: str, backend: Backend, *, device: str, threads: int | None, workload: str
+        self, subject: Subject, *, device: str, threads: int | None, workload: Path
     ) -> None:
-        self._started = memory_use()
+        self._before = memory_use()
         start = time.perf_counter()
-        self._runner: Runner = open_runner(Path(path), backend, device=device, threads=threads)
+        self._runner: Runner = open_runner(subject, device=device, threads=threads)
         self._load_seconds = time.perf_counter() - start
-        self._loaded = memory_use()
-        self._workload = Workload(Path(workload))
+        self._after = memory_use()
+        self._workload = Workload(workload)
         self._numbers = itertools.count()
-        self._batches: dict[int, tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
+        self._batches: dict[int, tuple[Ids, Ids]] = {}
 
     def close(self) -> None:
         """Close the files of the workload."""
         self._workload.close()
 
-    def describe(self) -> dict[str, Any]:
-        """Return what it runs on, how long loading took, and the tokens of the timed windows."""
+    def describe(self) -> LoadedModel:
+        """Return what is known without timing anything more."""
         lengths = [len(row) for row in self._runner.tokenizer.encode(self._workload.windows())]
-        return {
-            "provider": self._runner.provider,
-            "threads": self._runner.threads,
-            "load_seconds": self._load_seconds,
-            "windows": len(self._workload),
-            "tokens_median": float(np.median(lengths)),
-            "tokens_max": max(lengths),
-        }
+        return LoadedModel(
+            provider=self._runner.provider,
+            threads=self._runner.threads,
+            load_seconds=self._load_seconds,
+            resident_before=self._before.resident,
+            resident_after=self._after.resident,
+            windows=len(self._workload),
+            tokens_median=float(np.median(lengths)),
+            tokens_max=max(lengths),
+        )
 
     def first(self) -> float:
         """Return the time of the very first call after loading, from variant to logits."""
@@ -73,7 +95,7 @@ class Meter:
         steps = until(seconds, tour, least=LEAST_CALLS, clock=time.perf_counter)
         return sum(1 for row in steps if self._runner.run(*self._runner.tokenizer.pad([row])).size)
 
-    def latency(self, seconds: float, least: int) -> dict[str, list[float]]:
+    def latency(self, seconds: float, least: int) -> CallTimes:
         """Time one variant at a time: the model alone, and all from variant to logits."""
         model: list[float] = []
         whole: list[float] = []
@@ -82,7 +104,7 @@ class Meter:
             run, rest = self._one(number)
             model.append(run)
             whole.append(run + rest)
-        return {"model": model, "whole": whole}
+        return CallTimes(model=model, whole=whole)
 
     def throughput(self, batch: int, seconds: float) -> list[float]:
         """Time the model alone on one batch of windows of about the median token length."""
@@ -95,23 +117,20 @@ class Meter:
         steps = until(seconds, itertools.repeat(None), clock=time.perf_counter)
         return [time_call(self._score_all) for _ in steps]
 
-    def memory(self) -> dict[str, Any]:
-        """Return what this process holds at most so far; on CUDA, torch's own count beside it."""
-        now = memory_use()
-        return {
-            "source": now.source,
-            "before_loading": self._started.resident,
-            "loaded": self._loaded.resident,
-            "peak": now.peak,
-            "cuda_peak": cuda_peak(),
-        }
+    def memory(self) -> MemoryUse:
+        """Return what this process holds, and has held at most so far."""
+        return memory_use()
 
-    def logits(self, sequences: str, target: str) -> int:
-        """Score the sequences of a JSON file and save float32 [n, labels] as .npy; returns n."""
-        wanted: list[str] = json.loads(Path(sequences).read_text(encoding="utf-8"))
-        found = self._runner.logits(wanted)
-        np.save(target, found)
-        return len(found)
+    def cuda_peak(self) -> int | None:
+        """Return torch's peak of allocated CUDA memory, None if torch uses no CUDA here."""
+        torch = sys.modules.get("torch")
+        if torch is None or not torch.cuda.is_initialized():
+            return None
+        return int(torch.cuda.max_memory_allocated())
+
+    def logits(self, sequences: Sequence[str]) -> Logits:
+        """Return the logits of any sequences, float32 [n, labels]."""
+        return self._runner.logits(sequences)
 
     def _one(self, number: int) -> tuple[float, float]:
         """Score one variant; returns the seconds of the model, and those of all the rest."""
@@ -122,7 +141,7 @@ class Meter:
         self._runner.run(ids, mask)
         return time.perf_counter() - ready, ready - start
 
-    def _batch(self, size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def _batch(self, size: int) -> tuple[Ids, Ids]:
         """Return `size` windows around the median token length, padded to the longest of them."""
         if size not in self._batches:
             rows = sorted(self._runner.tokenizer.encode(self._workload.windows()), key=len)
@@ -133,11 +152,3 @@ class Meter:
 
     def _score_all(self) -> None:
         self._runner.logits(self._workload.windows())
-
-
-def cuda_peak() -> int | None:
-    """Return torch's peak of allocated CUDA memory in bytes, None if torch uses no CUDA here."""
-    torch = sys.modules.get("torch")
-    if torch is None or not torch.cuda.is_initialized():
-        return None
-    return int(torch.cuda.max_memory_allocated())

@@ -121,8 +121,7 @@ def _model_record(model: ModelResult, baseline: ModelResult) -> dict[str, Any]:
     """Return everything about one model, raw times included, for JSON."""
     measured = model.measurement
     return {
-        "subject": asdict(model.subject)
-        | {"path": str(model.subject.path), "non_commercial": model.subject.non_commercial},
+        "subject": model.subject.to_dict(),
         "summary": {
             "latency": asdict(measured.latency),
             "latency_model": asdict(measured.latency_model),

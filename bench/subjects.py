@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from ..bundle.bundle import Bundle, is_bundle
 from ..data.assembly import canonical
@@ -33,7 +33,8 @@ class Subject:
     `backend` is what runs it (ONNX Runtime for a bundle, unless OpenVINO is chosen); `digest`
     identifies its content (SHA-256); `size` is in bytes over all its files; `temperature`
     and `threshold` are those of a bundle, None for a checkpoint (they are then fitted on
-    validation); what a record does not say is None or empty.
+    validation); what a record does not say is None or empty. `bundle` is the bundle as it was
+    opened, so with its files' hashes checked, None for a checkpoint.
     """
 
     name: str
@@ -52,6 +53,13 @@ class Subject:
     licences: tuple[str, ...]
     temperature: float | None = None
     threshold: float | None = None
+    bundle: Bundle | None = field(default=None, repr=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what a record keeps of it, for JSON."""
+        kept = asdict(replace(self, bundle=None)) | {"path": str(self.path)}
+        del kept["bundle"]
+        return kept | {"non_commercial": self.non_commercial}
 
     def check_fits(self, data: LabelledData) -> None:
         """Raise GenoslimError if the model was made for another window length or assembly."""
@@ -128,6 +136,7 @@ def _from_bundle(bundle: Bundle, name: str) -> Subject:
         licences=_distinct(manifest.licences.base_model, manifest.licences.data),
         temperature=manifest.temperature,
         threshold=manifest.threshold,
+        bundle=bundle,
     )
 
 

@@ -6,16 +6,15 @@ import numpy as np
 import pytest
 
 from genoslim.bench.backends import Runner, open_runner, with_backend
-from genoslim.bench.subjects import Backend, open_subject
+from genoslim.bench.subjects import open_subject
 from genoslim.data.dataset import LabelledData
 from genoslim.errors import GenoslimError, UsageError
 
 
 @pytest.fixture(params=["torch", "onnxruntime"])
 def runner(request: pytest.FixtureRequest, checkpoint: Path, bundle: Path) -> Runner:
-    backend: Backend = request.param
-    path = checkpoint if backend == "torch" else bundle
-    return open_runner(path, backend, device="cpu", threads=1)
+    path = checkpoint if request.param == "torch" else bundle
+    return open_runner(open_subject(path, "model"), device="cpu", threads=1)
 
 
 def test_batches_give_what_single_rows_give(runner: Runner, data: LabelledData) -> None:
@@ -48,7 +47,7 @@ def test_torch_is_the_network_itself(checkpoint: Path, data: LabelledData) -> No
     ids, mask = tokenizer.pad(tokenizer.encode(data.sequences[:5]))
     with torch.no_grad():
         expected = load(checkpoint)(torch.from_numpy(ids), torch.from_numpy(mask)).numpy()
-    found = open_runner(checkpoint, "torch", device="cpu", threads=1).run(ids, mask)
+    found = open_runner(open_subject(checkpoint, "full"), device="cpu", threads=1).run(ids, mask)
     np.testing.assert_array_equal(found, expected)
 
 
@@ -58,8 +57,8 @@ def test_a_bundle_runs_on_the_backend_asked_for(bundle: Path, data: LabelledData
     assert subject.backend == "onnxruntime"
     chosen = with_backend(subject, "openvino", device="cpu", threads=1)
     assert chosen.backend == "openvino"
-    runner = open_runner(bundle, chosen.backend, device="cpu", threads=1)
-    other = open_runner(bundle, subject.backend, device="cpu", threads=1)
+    runner = open_runner(chosen, device="cpu", threads=1)
+    other = open_runner(subject, device="cpu", threads=1)
     assert runner.provider == "CPU"
     expected = other.logits(data.sequences)
     np.testing.assert_allclose(runner.logits(data.sequences), expected, atol=1e-4)
@@ -69,14 +68,15 @@ def test_a_checkpoint_stays_with_torch(checkpoint: Path) -> None:
     subject = open_subject(checkpoint, "full")
     assert with_backend(subject, "openvino", device="tensorrt", threads=1) is subject
     with pytest.raises(UsageError, match="device is 'tensorrt'; expected auto, cpu or cuda"):
-        open_runner(checkpoint, "torch", device="tensorrt")
+        open_runner(subject, device="tensorrt")
 
 
 def test_devices_that_are_not_there(checkpoint: Path) -> None:
     import torch
 
+    subject = open_subject(checkpoint, "full")
     with pytest.raises(UsageError, match="device is 'tpu'; expected auto, cpu or cuda"):
-        open_runner(checkpoint, "torch", device="tpu")
+        open_runner(subject, device="tpu")
     if not torch.cuda.is_available():
         with pytest.raises(GenoslimError, match="torch finds no usable CUDA device"):
-            open_runner(checkpoint, "torch", device="cuda")
+            open_runner(subject, device="cuda")

@@ -15,7 +15,7 @@ from genoslim.bench.latency import (
     time_call,
     until,
 )
-from genoslim.bench.measure import turns
+from genoslim.bench.measure import rotation
 from genoslim.errors import GenoslimError
 
 TIMES = st.lists(st.floats(1e-6, 10), min_size=1, max_size=60)
@@ -86,6 +86,6 @@ def test_time_call_passes_its_arguments() -> None:
     assert seen == [3]
 
 
-def test_every_model_is_first_in_its_turn() -> None:
-    rounds = [list(turns(3, number)) for number in range(3)]
+def test_every_model_is_first_in_one_round() -> None:
+    rounds = [list(rotation(3, number)) for number in range(3)]
     assert rounds == [[0, 1, 2], [1, 2, 0], [2, 0, 1]]

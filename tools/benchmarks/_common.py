@@ -13,7 +13,7 @@ import torch
 
 from genoslim.bench.environment import processor_name, usable_cores
 from genoslim.bench.latency import paired_ratio, summarise, time_call
-from genoslim.bench.measure import turns
+from genoslim.bench.measure import rotation
 from genoslim.bundle.versions import installed_versions
 from genoslim.models.checkpoint import new_classifier
 from genoslim.models.classifier import Classifier
@@ -77,7 +77,7 @@ def interleaved(
         call()
     names = list(calls)
     for number in range(repeats):
-        for place in turns(len(names), number):
+        for place in rotation(len(names), number):
             if before:
                 before()
             times[names[place]].append(time_call(calls[names[place]]))
