@@ -53,21 +53,26 @@ def score_subset(model: Classifier, kept: Sequence[int], rows: Labelled) -> tupl
 class LayerProbe:
     """Scores subsets of one trained model, each once: they are kept in a file.
 
-    `weights` is the model's checkpoint and `kept` the layers it has, counted like the subsets in
-    the full stack. `rows` is asked for, and the model loaded, when a score is missing. `passes`
-    and `seconds` are what was spent here on the rows, passes over all of them.
+    `weights` says where the model's checkpoint is and `kept` the layers it has, counted like the
+    subsets in the full stack; `rows` gives the rows. Both are asked for only when a score is
+    missing. `passes` over the rows and `seconds` are what all scores in the file took.
     """
 
     def __init__(
-        self, weights: Path, kept: Subset, rows: Callable[[], Labelled], cache: Path
+        self, weights: Callable[[], Path], kept: Subset, rows: Callable[[], Labelled], cache: Path
     ) -> None:
         self.weights = weights
         self.kept = kept
         self.rows = rows
         self.cache = cache
-        self.passes = 0
-        self.seconds = 0.0
-        self._known = _read(cache)
+        found = _read(cache)
+        self.seconds = found.seconds
+        self._known = {score.kept: score for score in found.scores}
+
+    @property
+    def passes(self) -> int:
+        """Passes over all rows that the scores took."""
+        return len(self._known)
 
     def __call__(self, subsets: Sequence[Subset]) -> list[float]:
         """Return the AUROC of each subset."""
@@ -79,18 +84,18 @@ class LayerProbe:
         for subset in missing:
             self._known[subset] = self._score(subset)
         if missing:
-            write_record(self.cache, _Scores(PROBE_FORMAT, tuple(self._known.values())))
+            scores = tuple(self._known.values())
+            write_record(self.cache, _Scores(PROBE_FORMAT, self.seconds, scores))
         return [self._known[subset] for subset in subsets]
 
     @cached_property
     def _model(self) -> Classifier:
-        return load(self.weights).to(self.rows().labels.device)
+        return load(self.weights()).to(self.rows().labels.device)
 
     def _score(self, subset: Subset) -> SubsetScore:
         model, rows = self._model, self.rows()
         started = time.perf_counter()
         area, loss = score_subset(model, [self.kept.index(layer) for layer in subset], rows)
-        self.passes += 1
         self.seconds += time.perf_counter() - started
         return SubsetScore(subset, area, loss)
 
@@ -98,17 +103,16 @@ class LayerProbe:
 @dataclass(frozen=True)
 class _Scores:
     format: int
+    seconds: float
     scores: tuple[SubsetScore, ...]
 
 
-def _read(cache: Path) -> dict[Subset, SubsetScore]:
+def _read(cache: Path) -> _Scores:
     """Return the scores in a file; none if it is not there or not whole (then logged)."""
     try:
         content = read_json(cache)
-        if content is None:
-            return {}
-        found = decode(_Scores, content, str(cache))
+        if content is not None:
+            return decode(_Scores, content, str(cache))
     except GenoslimError as why:
         _log.warning("%s; its scores are computed again", why)
-        return {}
-    return {score.kept: score for score in found.scores}
+    return _Scores(PROBE_FORMAT, 0.0, ())

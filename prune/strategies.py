@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from .subsets import Subset, alternate, children, draws, first, last, without_runs
+from .subsets import Subset, children, without_runs
 
 Probe = Callable[[Sequence[Subset]], Sequence[float]]
 Found = Mapping[Subset, float]
@@ -93,18 +93,6 @@ def best_runs(depth: int, probe: Probe) -> dict[int, Subset]:
     return {size: _best(list(without_runs(depth, size)), probe, 1)[0] for size in range(1, depth)}
 
 
-def controls(depth: int, sizes: Sequence[int], *, count: int, seed: int) -> list[Strategy]:
-    """Return the strategies that look at nothing: first, last, alternate layers, random draws."""
-    drawn = [draws(depth, size, count, seed) for size in sizes]
-    return [
-        *(
-            Listed(name, tuple(rule(depth, size) for size in sizes))
-            for name, rule in (("first", first), ("last", last), ("alternate", alternate))
-        ),
-        Listed("random", tuple(subset for turn in _turns(drawn) for subset in turn)),
-    ]
-
-
 def ladder(depth: int) -> tuple[int, ...]:
     """Return the sizes below `depth` in the order in which a search looks at them.
 
@@ -121,9 +109,3 @@ def _best(subsets: Sequence[Subset], probe: Probe, count: int) -> list[Subset]:
     scores = probe(subsets)
     order = sorted(range(len(subsets)), key=lambda place: -scores[place])
     return [subsets[place] for place in order[:count]]
-
-
-def _turns(lists: Sequence[Sequence[Subset]]) -> list[list[Subset]]:
-    """Return the first of each list, then the second of each, as long as there are any."""
-    longest = max(map(len, lists), default=0)
-    return [[one[turn] for one in lists if turn < len(one)] for turn in range(longest)]

@@ -5,7 +5,8 @@ A subset is the ascending tuple of the layers that are kept, counted in the full
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import zip_longest
 
 import numpy as np
 
@@ -55,3 +56,9 @@ def without_runs(depth: int, size: int) -> Iterator[Subset]:
     gap = depth - size
     for start in range(depth - gap + 1):
         yield complement(range(start, start + gap), depth)
+
+
+def by_turns(lists: Iterable[Sequence[Subset]]) -> list[Subset]:
+    """Return the first of each list, then the second of each, as long as there are any."""
+    turns = zip_longest(*lists)
+    return [subset for turn in turns for subset in turn if subset is not None]

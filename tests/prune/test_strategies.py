@@ -14,10 +14,19 @@ from genoslim.prune.strategies import (
     Strategy,
     beam,
     best_runs,
-    controls,
     ladder,
 )
-from genoslim.prune.subsets import Subset, alternate, children, complement, draws, without_runs
+from genoslim.prune.subsets import (
+    Subset,
+    alternate,
+    by_turns,
+    children,
+    complement,
+    draws,
+    first,
+    last,
+    without_runs,
+)
 
 VALUE = (5.0, 1.0, 4.0, 0.5, 3.0, 2.0)
 """What each of six layers is worth where they add up."""
@@ -112,14 +121,6 @@ def test_listed_asks_in_order_and_never_for_what_is_known() -> None:
     assert _run(listed, _additive, 6) == [(0,), (0, 1), (1, 2)]
 
 
-def test_controls() -> None:
-    named = {one.name: _run(one, _additive, 6) for one in controls(6, (2, 4), count=3, seed=0)}
-    assert named["first"] == [(0, 1), (0, 1, 2, 3)]
-    assert named["last"] == [(4, 5), (2, 3, 4, 5)]
-    assert named["alternate"] == [(0, 2), (0, 1, 2, 4)]
-    assert [len(subset) for subset in named["random"]] == [2, 4, 2, 4, 2, 4]
-
-
 @pytest.mark.parametrize(
     ("depth", "sizes"),
     [(12, (4, 6, 3, 8, 1, 2, 5, 7, 9, 10, 11)), (3, (1, 2)), (2, (1,)), (1, ())],
@@ -132,7 +133,13 @@ def test_subsets() -> None:
     assert complement((0, 2), 4) == (1, 3)
     assert children((1, 3, 4)) == [(3, 4), (1, 4), (1, 3)]
     assert list(without_runs(4, 2)) == [(2, 3), (0, 3), (0, 1)]
+    assert [rule(6, 4) for rule in (first, last, alternate)] == [
+        (0, 1, 2, 3),
+        (2, 3, 4, 5),
+        (0, 1, 2, 4),
+    ]
     assert alternate(5, 3) == (0, 2, 4)
+    assert by_turns([[(0,), (1,)], [], [(0, 1)]]) == [(0,), (0, 1), (1,)]
     drawn = draws(12, 4, 5, seed=1)
     assert len(set(drawn)) == 5
     assert drawn == draws(12, 4, 5, seed=1) != draws(12, 4, 5, seed=2)

@@ -78,7 +78,7 @@ def test_evaluated_subsets_are_the_supernets_without_the_other_layers(
     weights = runner.store.checkpoint(spec)
     rows = runner.encoded["validation"]
     cache = tmp_path / "scores.json"
-    probe = LayerProbe(weights, (0, 1, 2), lambda: rows, cache)
+    probe = LayerProbe(lambda: weights, (0, 1, 2), lambda: rows, cache)
     subsets = [(0, 1, 2), (0, 2), (1,), (0, 2)]
     scores = probe.scores(subsets)
     assert probe.passes == 3
@@ -89,11 +89,12 @@ def test_evaluated_subsets_are_the_supernets_without_the_other_layers(
         assert score.auroc == auroc(rows.labels.numpy(), logits[:, 1].astype(float) - logits[:, 0])
         assert score.loss == float(loss)
 
-    again = LayerProbe(tmp_path / "gone", (0, 1, 2), lambda: rows, cache)
+    again = LayerProbe(lambda: tmp_path / "gone", (0, 1, 2), lambda: rows, cache)
     assert again.scores(subsets) == scores
-    assert (again.passes, again(subsets)) == (0, [score.auroc for score in scores])
+    assert again(subsets) == [score.auroc for score in scores]
+    assert (again.passes, again.seconds) == (3, probe.seconds)
     cache.write_text(cache.read_text()[:-20])
-    assert LayerProbe(weights, (0, 1, 2), lambda: rows, cache).scores(subsets) == scores
+    assert LayerProbe(lambda: weights, (0, 1, 2), lambda: rows, cache).scores(subsets) == scores
 
 
 def test_a_probe_counts_layers_as_in_the_full_stack(nt_model: Path, validation: Labelled) -> None:

@@ -1,0 +1,108 @@
+"""The frontier: for every number of layers the best slim model that was found.
+
+These are the records of a search (`search.py`). All of it is chosen on validation, so the figures
+here rank models and are not their quality.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..codec import decode
+from ..errors import GenoslimError
+from ..models.families import read_json
+from .trainings import Training
+from .verdicts import BaselineComparison
+
+FRONTIER_FILE = "frontier.json"
+FRONTIER_FORMAT = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """One trained subset of the layers.
+
+    `auroc`, `low` and `high` are of the validation rows, with DeLong's 95 % interval.
+    `milliseconds` is the time of one window when the trial predicted the test rows.
+    """
+
+    kept: tuple[int, ...]
+    training: Training
+    found_by: tuple[str, ...]
+    trial: str
+    seed: int
+    collapsed: str
+    auroc: float
+    low: float
+    high: float
+    parameters: int
+    fine_tune_seconds: float
+    milliseconds: float
+
+    @property
+    def layers(self) -> int:
+        """The number of layers."""
+        return len(self.kept)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Smallest:
+    """The smallest model that is not inferior to the full one at the margin, on validation.
+
+    `reference` says how the full model was trained that it was held against, over `seeds`: the
+    better on validation of the baseline and the full model healed from itself.
+    """
+
+    kept: tuple[int, ...]
+    training: Training
+    seeds: tuple[int, ...]
+    reference: Training
+    comparison: BaselineComparison
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frontier:
+    """What a search found: the full models, every candidate, and how the search went.
+
+    `full` has the full model fine-tuned and, if it was trained, healed from itself. `reason` says
+    why `smallest` is the one, or why there is none. `trainings` and `seconds` are those that the
+    search asked for, `passes` and `probe_seconds` its probes' passes over the validation rows.
+    """
+
+    format: int
+    run: str
+    seed: int
+    margin: float
+    validation_rows: int
+    full: tuple[Candidate, ...]
+    candidates: tuple[Candidate, ...]
+    smallest: Smallest | None
+    reason: str
+    ended: str
+    trainings: int
+    seconds: float
+    passes: int
+    probe_seconds: float
+
+    def best(self, layers: int, training: Training | None = None) -> Candidate | None:
+        """Return the best sound candidate of a size on validation, of one training or of both."""
+        found = [
+            one
+            for one in self.candidates
+            if one.layers == layers and not one.collapsed and training in (None, one.training)
+        ]
+        return max(found, key=lambda one: one.auroc, default=None)
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The numbers of layers for which there is a candidate, from few to many."""
+        return tuple(sorted({one.layers for one in self.candidates}))
+
+    @classmethod
+    def read(cls, path: Path) -> Frontier:
+        """Read a `frontier.json`; GenoslimError says what is wrong with it."""
+        content = read_json(path)
+        if content is None:
+            raise GenoslimError(f"{path}: there is no such file; `genoslim prune` makes it")
+        return decode(cls, content, str(path))

@@ -1,0 +1,164 @@
+"""The trainings of subsets of a run's layers: which trial each is, where it is kept, running it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from ..data.dataset import LabelledData
+from ..errors import GenoslimError
+from ..models import load_tokenizer
+from .finetune import Labelled
+from .probe import LayerProbe
+from .progress import ProgressCallback
+from .recipe import Healing, Supernet
+from .run_folder import RunFolder, TrialStore
+from .runner import Setting, resolve_devices
+from .subsets import Subset, complement
+from .sweep import Executor, attempts, next_attempt, plan, run_trials, setting_of, spec_of
+from .trial import Trial, TrialSpec
+
+Training = Literal["pretrained", "healed"]
+"""From the pretrained weights with a fresh head, or from the fine-tuned model by its logits."""
+TRAININGS: tuple[Training, Training] = ("healed", "pretrained")
+
+
+@dataclass
+class Trainings:
+    """Trains subsets of the layers of a run's model, each once, and finds what was trained.
+
+    New trials are written to `folder/trials`; those of the run and of `others` are found where they
+    are. `data` replaces the run's data path if the file has moved.
+    """
+
+    run: RunFolder
+    folder: Path
+    executor: Executor
+    progress: ProgressCallback | None = None
+    data: Path | None = None
+    others: tuple[TrialStore, ...] = ()
+
+    @property
+    def depth(self) -> int:
+        """The number of layers of the full model."""
+        return int(self.run.record["layers"])
+
+    @property
+    def full(self) -> Subset:
+        """All layers."""
+        return tuple(range(self.depth))
+
+    @cached_property
+    def store(self) -> TrialStore:
+        """Where new trials are written."""
+        return TrialStore(self.folder / "trials")
+
+    @cached_property
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds of the run's baseline."""
+        return tuple(spec.seed for spec in plan(self.run) if not spec.dropped)
+
+    @cached_property
+    def best_seed(self) -> int:
+        """The seed whose baseline is the best on validation of those that did not collapse.
+
+        Raises GenoslimError if no seed of the baseline learnt anything.
+        """
+        sound = [seed for seed in self.seeds if self._sound_baseline(seed)]
+        if not sound:
+            raise GenoslimError(f"{self.run.folder}: no seed of the baseline is done and sound")
+        return max(sound, key=lambda seed: self.teacher(seed).result.validation.auroc)
+
+    def teacher(self, seed: int) -> Trial:
+        """Return the fine-tuned full model of a seed; of the best seed where it collapsed."""
+        return self._sound_baseline(seed) or self.teacher(self.best_seed)
+
+    def _sound_baseline(self, seed: int) -> Trial | None:
+        tried = attempts(self.run.trials, spec_of(self.run, (), seed))
+        return tried[-1] if tried and not tried[-1].result.collapsed else None
+
+    def spec(self, kept: Subset, training: Training, seed: int) -> TrialSpec:
+        """Return the trial that trains the layers `kept`, in one of the two ways."""
+        plain = spec_of(self.run, complement(kept, self.depth), seed)
+        if training == "pretrained":
+            return plain
+        return replace(plain, healing=Healing(teacher=self.teacher(seed).spec.hash))
+
+    def supernet(self, seed: int) -> TrialSpec:
+        """Return the supernet's trial that goes on from the fine-tuned full model of a seed."""
+        smallest = max(1, self.depth // 4)
+        how = Supernet(teacher=self.teacher(seed).spec.hash, smallest=smallest)
+        return replace(spec_of(self.run, (), seed), supernet=how)
+
+    def home(self, spec: TrialSpec, *, with_weights: bool = False) -> TrialStore | None:
+        """Return the store that has a trial, retries of a collapsed one included."""
+        stores = (self.run.trials, *self.others, self.store)
+        for store in stores:
+            if attempts(store, spec) and not next_attempt(store, spec, keep_weights=with_weights):
+                return store
+        return None
+
+    def is_new(self, spec: TrialSpec) -> bool:
+        """Whether a finished trial is one that was trained here."""
+        return self.home(spec) == self.store
+
+    def settle(self, specs: Sequence[TrialSpec], *, with_weights: bool = False) -> None:
+        """Train what is missing of some trials; their weights are kept."""
+        missing = [spec for spec in specs if self.home(spec, with_weights=with_weights) is None]
+        run_trials(
+            missing,
+            store=self.store,
+            setting=self._setting,
+            executor=self.executor,
+            keeps=lambda spec: True,
+            progress=self.progress,
+        )
+
+    def attempts(self, spec: TrialSpec) -> list[Trial]:
+        """Return the finished attempts at a trial."""
+        home = self.home(spec)
+        if home is None:
+            raise GenoslimError(f"trial {spec.hash} ({spec.name}) is not done")
+        return attempts(home, spec)
+
+    def find(self, spec: TrialSpec) -> Trial:
+        """Return a finished trial, of a retried one the last attempt."""
+        return self.attempts(spec)[-1]
+
+    def weights(self, trial: Trial) -> Path:
+        """Return the checkpoint of a trial whose weights were kept."""
+        stores = (self.run.trials, *self.others, self.store)
+        places = [store.checkpoint(trial.spec) for store in stores]
+        found = next((place for place in places if (place / "config.json").exists()), None)
+        if found is None:
+            raise GenoslimError(
+                f"the weights of trial {trial.spec.hash} ({trial.spec.name}) were not kept;"
+                f" `genoslim sweep -o {self.run.folder}` makes the baseline's again"
+            )
+        return found
+
+    def probe(self, trial: Trial, kept: Subset) -> LayerProbe:
+        """Return the probe on a trained model, on the validation rows, that has the layers `kept`.
+
+        Its scores are kept in `folder/probes`, so that they outlive the weights.
+        """
+        cache = self.folder / "probes" / f"{trial.spec.hash}.json"
+        return LayerProbe(lambda: self.weights(trial), kept, lambda: self._validation, cache)
+
+    @cached_property
+    def _setting(self) -> Setting:
+        setting = setting_of(self.run, trials=self.store.folder)
+        places = tuple(store.folder.absolute() for store in (self.run.trials, *self.others))
+        data = setting.data if self.data is None else self.data.absolute()
+        return replace(setting, teachers=places, data=data)
+
+    @cached_property
+    def _validation(self) -> Labelled:
+        device = torch.device(resolve_devices(self.executor.device)[0])
+        data = LabelledData.read(self._setting.data).split("validation")
+        return Labelled.encode(load_tokenizer(self._setting.model), data, device=device)
