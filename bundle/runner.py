@@ -51,12 +51,12 @@ class GraphRunner:
         backend: str = "onnxruntime",
     ) -> None:
         self.tokenizer = tokenizer
-        self.threads = available_threads(threads)
-        self.backend = backend
+        self.threads: int = available_threads(threads)
+        self.backend: str = backend
         self._session = open_session(graph, backend=backend, device=device, threads=self.threads)
-        self.provider = self._session.provider
-        self.num_labels = self._session.num_labels
-        self.batch_tokens = GPU_BATCH_TOKENS if self._session.on_gpu else CPU_BATCH_TOKENS
+        self.provider: str = self._session.provider
+        self.num_labels: int = self._session.num_labels
+        self.batch_tokens: int = GPU_BATCH_TOKENS if self._session.on_gpu else CPU_BATCH_TOKENS
         _LOG.info("%s: %s, %s, threads: %d", graph.name, backend, self.provider, self.threads)
 
     def __repr__(self) -> str:

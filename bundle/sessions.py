@@ -98,7 +98,7 @@ class OnnxSession:
                 f"device {device}: the session runs on {self.provider}: {_NEEDS[device]} did not"
                 " load; install them, or choose --device cpu"
             )
-        self.on_gpu = self.provider != _CPU
+        self.on_gpu: bool = self.provider != _CPU
         self.num_labels: int = self._session.get_outputs()[0].shape[1]
 
     def run(self, input_ids: Ids, attention_mask: Ids) -> Logits:
@@ -141,7 +141,7 @@ class OpenVinoSession:
         except RuntimeError as error:
             raise _unloadable(graph, openvino, error) from error
         self._request = compiled.create_infer_request()
-        self.provider = ", ".join(compiled.get_property("EXECUTION_DEVICES"))
+        self.provider: str = ", ".join(compiled.get_property("EXECUTION_DEVICES"))
         self.num_labels: int = compiled.outputs[0].partial_shape[1].get_length()
 
     def run(self, input_ids: Ids, attention_mask: Ids) -> Logits:

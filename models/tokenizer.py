@@ -43,10 +43,12 @@ class SequenceTokenizer:
         self.max_tokens = max_tokens
         self._source = source or "tokenizer"
         self._tokens = {role: token for role in _ROLES if (token := _special(raw, role))}
-        self.pad_id = self._id("pad")
+        self.pad_id: int = self._id("pad")
         added = raw.get_added_tokens_decoder().items()
         roles = (raw.token_to_id(token) for token in self._tokens.values())
-        self.special_ids = frozenset({*(i for i, token in added if token.special), *roles})
+        self.special_ids: frozenset[int] = frozenset(
+            {*(i for i, token in added if token.special), *roles}
+        )
 
     @classmethod
     def from_file(cls, path: Path, *, max_tokens: int | None = None) -> Self:
