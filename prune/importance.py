@@ -26,14 +26,29 @@ from ..models.layers import only_layers
 from ..models.tokenizer import SequenceTokenizer
 from ..stats.ranks import midranks
 from .finetune import EVALUATION_BATCH, Labelled
+from .subsets import children, complement
 from .verdicts import Judgement
 
 Method = Literal[
-    "block_influence", "angular", "cka", "frozen", "taylor", "fisher", "random", "last", "alternate"
+    "block_influence",
+    "angular",
+    "cka",
+    "frozen",
+    "sleb",
+    "window_shapley",
+    "taylor",
+    "fisher",
+    "random",
+    "last",
+    "alternate",
 ]
 METHODS: tuple[Method, ...] = get_args(Method)
-NEEDS_TRAINED_HEAD: frozenset[Method] = frozenset({"frozen", "taylor", "fisher"})
+NEEDS_TRAINED_HEAD: frozenset[Method] = frozenset(
+    {"frozen", "sleb", "window_shapley", "taylor", "fisher"}
+)
 """Methods that look at the loss, which means nothing with a head drawn at random."""
+_WINDOW = 4
+"""Blocks in the longest window of `window_shapley`: 43 evaluations for 12 blocks."""
 
 
 @dataclass(frozen=True)
@@ -129,12 +144,45 @@ def linear_cka(first: Tensor, second: Tensor) -> float:
 
 def frozen(model: Classifier, rows: Labelled, seed: int = 0) -> list[float]:
     """Return the rise of the loss without block i and without any training: arXiv 2402.02834."""
-    whole = _loss(model, rows)
-    everything = range(len(model.blocks))
+    everything = tuple(range(len(model.blocks)))
+    whole = _loss(model, rows, everything)
+    return [_loss(model, rows, kept) - whole for kept in children(everything)]
+
+
+def sleb(model: Classifier, rows: Labelled, seed: int = 0) -> list[float]:
+    """Rank by the round in which SLEB removes a block: arXiv 2402.09025.
+
+    Each round removes the block without which the loss is lowest, given those that are gone. The
+    score is the number of rounds that a block survived; the last one left has L - 1.
+    """
+    scores = [float(len(model.blocks) - 1)] * len(model.blocks)
+    kept = tuple(range(len(model.blocks)))
+    for survived in range(len(model.blocks) - 1):
+        rest = min(children(kept), key=lambda left: _loss(model, rows, left))
+        (removed,) = set(kept) - set(rest)
+        scores[removed] = float(survived)
+        kept = rest
+    return scores
+
+
+def window_shapley(model: Classifier, rows: Labelled, seed: int = 0) -> list[float]:
+    """Mean marginal rise of the loss over contiguous windows: ACL 2024.blackboxnlp-1.29.
+
+    For a window of at most 4 neighbouring blocks that begins or ends with block i: the loss without
+    the window, less the loss without the window but for block i; the mean over these windows.
+    """
+    depth = len(model.blocks)
+    loss = {
+        (start, start + length): _loss(model, rows, complement(range(start, start + length), depth))
+        for length in range(1, min(_WINDOW, depth - 1) + 1)
+        for start in range(depth - length + 1)
+    }
+    whole = _loss(model, rows, range(depth))
     scores = []
-    for dropped in everything:
-        with only_layers(model, [layer for layer in everything if layer != dropped]):
-            scores.append(_loss(model, rows) - whole)
+    for i in range(depth):
+        first = [loss[a, b] - loss.get((a + 1, b), whole) for a, b in loss if a == i]
+        last = [loss[a, b] - loss.get((a, b - 1), whole) for a, b in loss if b == i + 1 > a + 1]
+        scores.append(float(np.mean([*first, *last])))
     return scores
 
 
@@ -233,15 +281,17 @@ def to_dict(
 
 
 @torch.no_grad()
-def _loss(model: Classifier, rows: Labelled) -> float:
-    total = sum(
-        float(
-            functional.cross_entropy(
-                model(*rows.tokens.batch(batch)), _labels(rows, batch), reduction="sum"
+def _loss(model: Classifier, rows: Labelled, kept: Sequence[int]) -> float:
+    """Return the mean cross-entropy (nats) of the model with these of its blocks."""
+    with only_layers(model, kept):
+        total = sum(
+            float(
+                functional.cross_entropy(
+                    model(*rows.tokens.batch(batch)), _labels(rows, batch), reduction="sum"
+                )
             )
+            for batch in rows.tokens.by_length(EVALUATION_BATCH)
         )
-        for batch in rows.tokens.by_length(EVALUATION_BATCH)
-    )
     return total / len(rows.labels)
 
 
@@ -262,6 +312,8 @@ _FUNCTIONS: dict[Method, tuple[Callable[[Classifier, Labelled, int], list[float]
     "angular": (angular, "arXiv 2403.17887"),
     "cka": (cka, "arXiv 1905.00414"),
     "frozen": (frozen, "Shortened LLaMA, arXiv 2402.02834"),
+    "sleb": (sleb, "SLEB, arXiv 2402.09025"),
+    "window_shapley": (window_shapley, "ACL 2024.blackboxnlp-1.29"),
     "taylor": (taylor, "Shortened LLaMA, arXiv 2402.02834"),
     "fisher": (fisher, "Fisher information of a row's loss"),
     "random": (random_order, "control"),

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import copy
 import json
 import math
 from pathlib import Path
+from runpy import run_path
 
 import numpy as np
 import pytest
@@ -15,7 +17,8 @@ from genoslim.data.dataset import LabelledData
 from genoslim.errors import UsageError
 from genoslim.models import load, load_tokenizer
 from genoslim.models.classifier import Classifier
-from genoslim.prune.finetune import Labelled
+from genoslim.models.layers import drop_layers
+from genoslim.prune.finetune import Labelled, fine_tune
 from genoslim.prune.importance import (
     METHODS,
     agreement,
@@ -26,9 +29,12 @@ from genoslim.prune.importance import (
     frozen,
     kendall,
     linear_cka,
+    sleb,
     spearman,
     taylor,
+    window_shapley,
 )
+from genoslim.prune.recipe import Recipe
 from genoslim.prune.run_folder import RunFolder
 from genoslim.prune.sweep import plan
 
@@ -79,23 +85,19 @@ def test_block_influence_and_angle_by_hand(model: Path, rows: LabelledData) -> N
 
 
 def test_a_planted_identity_scores_nothing(rows: LabelledData, tmp_path: Path) -> None:
-    from runpy import run_path
-
     tiny = run_path(str(Path(__file__).parents[1] / "fixtures" / "tiny_sweep.py"))
     plant = tiny["plant_identities"]("nt_v1", carrier=1, layers=3)
     folder = tiny["write_model"](tmp_path / "planted", "nt_v1", change=plant)
     network, labelled = _loaded(folder, rows)
-    for method in (block_influence, frozen, taylor, fisher):
+    for method in (block_influence, frozen, taylor, fisher, window_shapley):
         first, second, third = method(network, labelled)
         assert first == pytest.approx(0, abs=1e-6)
         assert third == pytest.approx(0, abs=1e-6)
-        if method is not frozen:
+        if method not in (frozen, window_shapley):
             assert second > 1e-6
 
 
 def test_frozen_is_the_loss_without_the_block(nt_model: Path, rows: LabelledData) -> None:
-    from genoslim.models.layers import drop_layers
-
     network, labelled = _loaded(nt_model, rows)
     ids, mask = labelled.tokens.batch(torch.arange(len(rows)))
 
@@ -105,6 +107,69 @@ def test_frozen_is_the_loss_without_the_block(nt_model: Path, rows: LabelledData
 
     without = loss(drop_layers(load(nt_model), [1]))
     assert frozen(network, labelled)[1] == pytest.approx(without - loss(network), abs=1e-6)
+
+
+@pytest.fixture(scope="module")
+def tuned(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Classifier, Labelled]:
+    """A fine-tuned model of six layers, of which 2 and 5 do nothing any more, and rows."""
+    tiny = run_path(str(Path(__file__).parents[1] / "fixtures" / "tiny_sweep.py"))
+    place = tmp_path_factory.mktemp("six") / "model"
+    folder = tiny["write_model"](place, "nt_v1", layers=6, hidden=16)
+    labelled = LabelledData.read(data)
+    network, tokenizer = load(folder), load_tokenizer(folder)
+    fine_tune(network, tokenizer, labelled, Recipe(epochs=3, learning_rate=1e-2), seed=0)
+    state = network.state_dict()
+    for idle in (2, 5):
+        tiny["silence"](state, idle)
+    return network, Labelled.encode(tokenizer, labelled.split("validation"))
+
+
+def _slow_loss(network: Classifier, labelled: Labelled, dropped: set[int]) -> float:
+    """The loss of a copy of the network without some layers, one row at a time."""
+    slim = drop_layers(copy.deepcopy(network), sorted(dropped))
+    losses = []
+    for row in range(len(labelled.labels)):
+        with torch.no_grad():
+            logits = slim(*labelled.tokens.batch(torch.tensor([row])))
+        losses.append(
+            float(torch.nn.functional.cross_entropy(logits, labelled.labels[row : row + 1]))
+        )
+    return math.fsum(losses) / len(losses)
+
+
+def test_window_shapley_is_the_slow_sum_over_all_windows(
+    tuned: tuple[Classifier, Labelled],
+) -> None:
+    network, labelled = tuned
+    expected = []
+    for layer in range(6):
+        marginals = []
+        for size in range(1, 5):
+            for start in range(6 - size + 1):
+                window = set(range(start, start + size))
+                if layer in {min(window), max(window)}:
+                    rest = _slow_loss(network, labelled, window - {layer})
+                    marginals.append(_slow_loss(network, labelled, window) - rest)
+        expected.append(sum(marginals) / len(marginals))
+    assert window_shapley(network, labelled) == pytest.approx(expected, abs=1e-5)
+
+
+def test_sleb_removes_what_a_slow_search_removes(tuned: tuple[Classifier, Labelled]) -> None:
+    network, labelled = tuned
+    gone: list[int] = []
+    while len(gone) < 5:
+        left = [layer for layer in range(6) if layer not in gone]
+        gone.append(min(left, key=lambda one: _slow_loss(network, labelled, {*gone, one})))
+    scores = sleb(network, labelled)
+    assert [float(scores[layer]) for layer in gone] == [0.0, 1.0, 2.0, 3.0, 4.0]
+    assert max(scores) == 5.0
+
+
+def test_layers_that_do_nothing_cost_nothing(tuned: tuple[Classifier, Labelled]) -> None:
+    for method in (frozen, window_shapley):
+        scores = method(*tuned)
+        assert [scores[idle] for idle in (2, 5)] == pytest.approx([0, 0], abs=1e-6)
+        assert max(map(abs, scores)) > 1e-3
 
 
 def test_fisher_and_taylor_of_one_row_agree(nt_model: Path, rows: LabelledData) -> None:
