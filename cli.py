@@ -209,14 +209,14 @@ def _recipe_options(command: Any) -> Any:
             "--evaluate-every", type=int, help="Steps between evaluations.  [default: an epoch]"
         ),
         click.option(
-            "--max-epochs", type=int, help="The most epochs, with --patience.  [default: 10]"
+            "--max-epochs", type=int, help="The most epochs, best weights kept.  [default: 10]"
         ),
         click.option(
             "--patience",
             type=int,
             help="Evaluations without a lower loss.  [default: 3]",
         ),
-        click.option("--epochs", type=int, help="A fixed number of epochs, last weights kept."),
+        click.option("--epochs", type=int, help="A fixed number instead: keeps the LAST weights."),
     ):
         command = option(command)
     return command

@@ -32,7 +32,7 @@ class DemoOptions:
     seed: int
     variants: int = 2000
     window: int = 96
-    epochs: int = 4
+    max_epochs: int = 4
     learning_rate: float = 1e-3
 
 
@@ -128,7 +128,7 @@ def _train(places: DemoFolder, options: DemoOptions, step: Callable[..., None]) 
         )
     step(
         *("sweep", "-m", _MODELS[options.family], "-d", str(places.dataset)),
-        *("-o", str(places.run), "--epochs", str(options.epochs)),
+        *("-o", str(places.run), "--max-epochs", str(options.max_epochs)),
         *("--learning-rate", str(options.learning_rate)),
     )
     step("prune", str(places.run), "-o", str(places.slim))

@@ -222,7 +222,7 @@ class TrialRunner:
             history=tuple(
                 (e.step, _finite(e.train_loss), _finite(e.validation_loss)) for e in tuned.history
             ),
-            collapsed=collapse(loss, probabilities["validation"], self.rows["validation"].labels),
+            collapsed=collapse(loss, probabilities["validation"], self.rows["validation"]),
             parameters=sum(p.numel() for p in model.parameters()),
             device=self.setting.device,
             threads=self.setting.threads,

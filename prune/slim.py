@@ -117,24 +117,38 @@ def judge_run(run: RunFolder, rules: Rules) -> Judgement:
 def choose(judgement: Judgement) -> tuple[Choice, Choice]:
     """Return the unfavourable-removed and the cornerstone-only model; neither is ever empty.
 
-    Every layer unfavourable: the one whose removal leaves the lowest AUROC is kept. No layer
-    cornerstone: that same layer is the one kept.
+    Every layer unfavourable: the one whose removal leaves the lowest AUROC (the dearest) is kept.
+    No layer cornerstone: that same layer is the one kept. A layer without enough usable seeds is
+    never the dearest; where the baseline judges no layer, or none has them, nothing is removed.
     """
     layers = tuple(verdict.layer for verdict in judgement.verdicts)
-    dearest = min(judgement.verdicts, key=lambda v: (v.evidence.metrics["auroc"], v.layer)).layer
-    rest = tuple(layer for layer in layers if layer != dearest)
+    judged = [verdict for verdict in judgement.verdicts if verdict.evidence.decides]
+    if judgement.unjudged or not judged:
+        cause = judgement.unjudged or "training collapsed without each of them"
+        reason = f"no layer is judged: nothing is removed ({cause})"
+        return Choice("unfavourable_removed", (), reason), Choice("cornerstone_only", (), reason)
+    dearest = min(judged, key=lambda v: (v.evidence.metrics["auroc"], v.layer)).layer
+    return _unfavourable_removed(judgement, layers, dearest), _cornerstone_only(
+        judgement, layers, dearest
+    )
+
+
+def _unfavourable_removed(judgement: Judgement, layers: tuple[int, ...], dearest: int) -> Choice:
     unfavourable = judgement.layers("unfavourable")
-    cornerstone = judgement.layers("cornerstone")
     reason = "all unfavourable layers removed"
     if not unfavourable:
         reason = "no layer is unfavourable: nothing is removed"
     elif unfavourable == layers:
-        unfavourable = rest
+        unfavourable = tuple(layer for layer in layers if layer != dearest)
         reason = (
             "every layer is unfavourable; by the rule `never empty` the layer is kept without"
             f" which AUROC is lowest ({dearest})"
         )
-    first = Choice("unfavourable_removed", unfavourable, reason)
+    return Choice("unfavourable_removed", unfavourable, reason)
+
+
+def _cornerstone_only(judgement: Judgement, layers: tuple[int, ...], dearest: int) -> Choice:
+    cornerstone = judgement.layers("cornerstone")
     reason = "all layers removed but the cornerstones"
     if not cornerstone:
         cornerstone = (dearest,)
@@ -143,7 +157,7 @@ def choose(judgement: Judgement) -> tuple[Choice, Choice]:
             f" AUROC is lowest ({dearest})"
         )
     dropped = tuple(layer for layer in layers if layer not in cornerstone)
-    return first, Choice("cornerstone_only", dropped, reason)
+    return Choice("cornerstone_only", dropped, reason)
 
 
 def prune(

@@ -29,7 +29,7 @@ from .runner import (
     rows_of,
 )
 from .trial import RETRIES, Trial, TrialSpec, check_splits
-from .verdicts import FEWEST_BASELINES
+from .verdicts import FEWEST_SEEDS
 
 _log = logging.getLogger(__name__)
 
@@ -175,7 +175,7 @@ def sweep(run: RunFolder, *, executor: Executor, progress: ProgressCallback | No
     """
     if reason := hopeless(run):
         raise GenoslimError(reason)
-    if config_of(run).seeds < FEWEST_BASELINES:
+    if config_of(run).seeds < FEWEST_SEEDS:
         _log.warning("a single baseline seed has no spread: every layer will be undecided")
     run_trials(
         plan(run),
@@ -192,12 +192,12 @@ def hopeless(run: RunFolder) -> str:
     """Say why a sweep need not go on, if collapses left the baseline too few seeds."""
     tries = [attempts(run.trials, spec) for spec in plan(run) if not spec.dropped]
     lost = [seed for seed in tries if len(seed) > RETRIES and seed[-1].result.collapsed]
-    if len(tries) - len(lost) >= min(FEWEST_BASELINES, len(tries)):
+    if len(tries) - len(lost) >= min(FEWEST_SEEDS, len(tries)):
         return ""
     return (
         f"{len(lost)} of {len(tries)} seeds of the baseline collapsed"
         f" ({lost[0][-1].result.collapsed}) at each of {RETRIES + 1} attempts, so no layer can be"
-        " judged: give another recipe (more --epochs, another --learning-rate) and a new -o"
+        " judged: give another recipe (more --max-epochs, another --learning-rate) and a new -o"
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import GenoslimError
+from ..stats.clustered import pooled_aurocs
 from ..stats.metrics import Metrics
 from .measure import SPLITS, Measured, Measuring, Rows, Split, measure
 from .recipe import Healing, Recipe, Supernet
@@ -20,6 +21,10 @@ RETRIES = 2
 """How often a collapsed trial is tried again with another seed."""
 _RETRY_STEP = 1000
 
+FEWEST_OF_A_CLASS = 2
+"""Variants of either class without which an AUROC has no interval."""
+CHANCE = 0.5
+"""The AUROC of a model that has learnt nothing."""
 _STUCK = 0.99
 _CONSTANT = 0.01
 
@@ -161,26 +166,39 @@ class Trial:
         """Return its metrics by the choices of `how`, from the kept predictions."""
         return measure(rows, self.predictions.probabilities(), how)
 
+    def collapsed(self, rows: Mapping[Split, Rows]) -> str:
+        """Say why the trial is held to have collapsed: recorded, or by the rule of today."""
+        probabilities = self.predictions.probabilities()["validation"]
+        return self.result.collapsed or collapse(
+            self.result.validation_loss, probabilities, rows["validation"]
+        )
 
-def collapse(loss: float | None, probabilities: np.ndarray, labels: np.ndarray) -> str:
+
+def collapse(loss: float | None, probabilities: np.ndarray, rows: Rows) -> str:
     """Say why a trial is held to have collapsed, or return an empty string.
 
-    It has when its validation loss is no number, or when it lies within 1 % of what knowing
-    only the class shares gives (ln 2 for balanced classes) and the model calls every row alike
-    or gives all of them the same probability (a standard deviation below 0.01). Where classes are
-    rare a sound model may call every row alike, and its loss may be high for its level alone (if
-    training rows had other shares): one that beats chance at the right level has not collapsed.
+    It has when its validation loss is no number, when the 95 % interval of its AUROC on the
+    validation `rows` (by variant, where these recur) reaches 0.5, or when the loss lies within 1 %
+    of what knowing only the class shares gives (ln 2 for balanced classes) and the model calls
+    every row alike or gives all of them the same probability (a standard deviation below 0.01).
+    Where classes are rare a sound model may call every row alike, and its loss may be high for its
+    level alone (if training rows had other shares): one that beats chance at the right level has
+    not collapsed.
     """
     if loss is None or not math.isfinite(loss):
         return "the validation loss is not a number: training diverged"
-    share = float(np.mean(labels))
+    found = pooled_aurocs(rows.labels, probabilities[:, None], rows.keys)
+    low, high = found.mean_interval()
+    if low <= CHANCE:
+        return f"the AUROC {found.values[0]:.3f} [{low:.3f}, {high:.3f}] is that of chance"
+    share = float(np.mean(rows.labels))
     chance = -sum(p * math.log(p) for p in (share, 1 - share) if p > 0)
     calls = probabilities >= 0.5
     spread = float(np.std(probabilities))
     one_call = bool(calls.all() or not calls.any())
     if loss < _STUCK * chance or not (one_call or spread < _CONSTANT):
         return ""
-    if spread >= _CONSTANT and _levelled_loss(probabilities, labels) < _STUCK * chance:
+    if spread >= _CONSTANT and _levelled_loss(probabilities, rows.labels) < _STUCK * chance:
         return ""
     what = "one class is predicted" if one_call else f"probabilities vary by {spread:.4f} only"
     return f"the validation loss stayed at {loss:.4f} (chance: {chance:.4f}) and {what}"
@@ -209,12 +227,13 @@ def _softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def check_splits(rows: Mapping[Split, Rows]) -> None:
-    """Raise GenoslimError unless both splits hold both classes."""
+    """Raise GenoslimError unless both splits hold two variants or more of either class."""
     for split in SPLITS:
-        positives = int(np.sum(rows[split].labels))
-        negatives = len(rows[split].labels) - positives
-        if not positives or not negatives:
+        negatives, positives = (
+            len(np.unique(rows[split].keys[rows[split].labels == label])) for label in (0, 1)
+        )
+        if min(positives, negatives) < FEWEST_OF_A_CLASS:
             raise GenoslimError(
-                f"data: the {split} split has {positives} positive and {negatives} negative rows;"
-                " it must have both"
+                f"data: the {split} split has {positives} positive and {negatives} negative"
+                f" variants; it must have at least {FEWEST_OF_A_CLASS} of both"
             )

@@ -15,19 +15,20 @@ import numpy as np
 
 from ..errors import GenoslimError, UsageError
 from ..stats.checks import binary_labels
+from ..stats.clustered import pooled_aurocs
 from ..stats.delong import paired_auroc
 from ..stats.metrics import Counts
 from ..stats.multiplicity import holm
 from ..stats.ranks import auroc, auroc_of_ranks, dense_ranks
 from ..stats.resampling import clustered_bootstrap
 from .measure import MEASURES, SPLITS, Measured, Measuring, Rows, Split
-from .trial import Trial
+from .trial import CHANCE, Trial
 
 Role = Literal["cornerstone", "unfavourable", "neutral", "undecided"]
 Finding = Literal["better", "equivalent", "worse", "unclear"]
 
-FEWEST_BASELINES = 2
-"""Baseline seeds without which there is no sd, and so no verdict."""
+FEWEST_SEEDS = 2
+"""Usable seeds without which there is no mean and no sd, and so no verdict."""
 _UNFAVOURABLE_OF_FOUR = 3
 _ROUNDING = 1e-12
 _NORMAL = 1e6
@@ -119,6 +120,8 @@ class Evidence:
     collapsed), `change` the same less the baseline mean as a share of it. `worse` lists the
     metrics that are `drop` worse, `held` those within one sd of the baseline or above.
     `reason` says in words why the role was given. `test_metrics` are for the report alone.
+    `planned_seeds` were asked for; of `seeds`, those that are in `collapsed_seeds` too are no more
+    than what is shown where every attempt collapsed.
     """
 
     reason: str
@@ -132,6 +135,17 @@ class Evidence:
     collapsed_seeds: tuple[int, ...]
     test_metrics: dict[str, float]
     comparison: BaselineComparison | None = None
+    planned_seeds: int = 1
+
+    @property
+    def usable_seeds(self) -> int:
+        """How many seeds have an attempt that did not collapse."""
+        return len(set(self.seeds) - set(self.collapsed_seeds))
+
+    @property
+    def decides(self) -> bool:
+        """Whether enough seeds are usable: two, or the one that was asked for."""
+        return enough(self.usable_seeds, self.planned_seeds)
 
 
 @dataclass(frozen=True)
@@ -149,7 +163,10 @@ class LayerVerdict:
 
 @dataclass(frozen=True)
 class Judgement:
-    """The baseline and the verdict of every layer, by one set of rules."""
+    """The baseline and the verdict of every layer, by one set of rules.
+
+    `unjudged` says in words why the baseline judges no layer; empty where it does.
+    """
 
     rules: Rules
     baseline: dict[str, Spread]
@@ -158,6 +175,7 @@ class Judgement:
     baseline_seeds: tuple[int, ...]
     baseline_collapsed_seeds: tuple[int, ...]
     verdicts: tuple[LayerVerdict, ...]
+    unjudged: str = ""
 
     def layers(self, role: Role) -> tuple[int, ...]:
         """Return the layers of one role."""
@@ -184,9 +202,10 @@ def judge_trials(
         layer: _Group.of(f"layer {layer}", trials, rows, rules) for layer, trials in layers.items()
     }
     spreads = reference.spreads(rules.split, rules)
-    comparisons = _compare(reference, found, rows[rules.split], rules)
+    unjudged = _unjudged(reference, rows[rules.split], rules)
+    comparisons = {} if unjudged else _compare(reference, found, rows[rules.split], rules)
     verdicts = tuple(
-        _verdict(layer, group, reference, spreads, comparisons.get(layer), rules)
+        _verdict(layer, group, spreads, comparisons.get(layer), unjudged, rules)
         for layer, group in sorted(found.items())
     )
     return Judgement(
@@ -197,17 +216,24 @@ def judge_trials(
         reference.seeds,
         reference.collapsed_seeds,
         verdicts,
+        unjudged,
     )
 
 
 @dataclass(frozen=True)
 class _Group:
-    """The trials of one set of dropped layers: those that count, and the seeds that collapsed."""
+    """The trials of one set of dropped layers: those that count, and the seeds that collapsed.
+
+    `planned` seeds were asked for, `usable` of them have an attempt that did not collapse, `why`
+    says what became of the first that did.
+    """
 
     trials: tuple[Trial, ...]
     measured: tuple[Measured, ...]
+    planned: int
+    usable: int
     collapsed_seeds: tuple[int, ...]
-    sound: bool
+    why: str
 
     @classmethod
     def of(
@@ -221,11 +247,19 @@ class _Group:
         everything = [trial for seed in attempts for trial in seed]
         if not attempts or not all(attempts):
             raise GenoslimError(f"{what} has trials that are not done: run the sweep to its end")
-        usable = tuple(trial for trial in everything if not trial.result.collapsed)
-        collapsed = tuple(trial.spec.seed for trial in everything if trial.result.collapsed)
-        counted = usable or tuple(everything)
-        measured = tuple(trial.measured(dict(rows), rules.measuring) for trial in counted)
-        return cls(counted, measured, collapsed, bool(usable))
+        causes = [trial.collapsed(rows) for trial in everything]
+        usable = [t for t, cause in zip(everything, causes, strict=True) if not cause]
+        counted = tuple(usable or everything)
+        return cls(
+            trials=counted,
+            measured=tuple(trial.measured(dict(rows), rules.measuring) for trial in counted),
+            planned=len(attempts),
+            usable=len(usable),
+            collapsed_seeds=tuple(
+                t.spec.seed for t, cause in zip(everything, causes, strict=True) if cause
+            ),
+            why=next(filter(None, causes), ""),
+        )
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -254,28 +288,25 @@ class _Group:
 def _verdict(
     layer: int,
     group: _Group,
-    reference: _Group,
     baseline: Mapping[str, Spread],
     comparison: BaselineComparison | None,
+    unjudged: str,
     rules: Rules,
 ) -> LayerVerdict:
     metrics = {name: group.mean(name, rules.split) for name in MEASURES}
     worse = tuple(n for n in MEASURES if metrics[n] <= rules.worst_allowed(baseline[n].mean))
     held = tuple(n for n in MEASURES if _holds(metrics[n], baseline[n]))
     finding: Finding = "unclear"
+    role: Role = "undecided"
     if comparison is None:
-        role, reason = _no_baseline(reference)
+        reason = unjudged
+    elif not enough(group.usable, group.planned):
+        reason = _too_few(group)
     else:
         drop = _drop_of(baseline["auroc"].mean, rules)
         role, finding, reason = by_test(comparison, drop, rules)
         if rules.rule == "paper":
-            role, reason = by_paper(worse, held, collapsed=not group.sound)
-    if not group.sound:
-        reason += (
-            f"; every seed ({', '.join(map(str, group.collapsed_seeds))}) COLLAPSED:"
-            f" {group.trials[0].result.collapsed}. Without the layer training may need another"
-            " recipe, or the layer may carry all of the signal"
-        )
+            role, reason = by_paper(worse, held)
     evidence = Evidence(
         reason=reason,
         finding=finding,
@@ -288,35 +319,31 @@ def _verdict(
         collapsed_seeds=group.collapsed_seeds,
         test_metrics={name: group.mean(name, "test") for name in MEASURES},
         comparison=comparison,
+        planned_seeds=group.planned,
     )
     return LayerVerdict(layer, role, evidence)
 
 
-def by_paper(
-    worse: Sequence[str], held: Sequence[str], *, collapsed: bool = False
-) -> tuple[Role, str]:
+def by_paper(worse: Sequence[str], held: Sequence[str]) -> tuple[Role, str]:
     """Apply the paper's rule to which metrics are worse by the drop and which held.
 
-    Both at once can only be when the baseline's own sd exceeds the drop: then undecided. If
-    every seed without the layer collapsed, one class is predicted for all and F1 and TP rate
-    only tell which: accuracy and AUROC decide between cornerstone and undecided.
+    A metric can be both where the baseline varies by more than the drop, or is 0: it then counts
+    for neither role, and the layer is undecided if it would have made the difference.
     """
-    cornerstone = len(worse) == len(MEASURES)
-    unfavourable = len(held) >= _UNFAVOURABLE_OF_FOUR
+    both = set(worse) & set(held)
+    fallen, kept = set(worse) - both, set(held) - both
     counts = f"{len(worse)} of 4 metrics fall by the drop, {len(held)} of 4 hold"
-    if collapsed:
-        fallen = {"accuracy", "auroc"} <= set(worse)
-        says = (
-            "accuracy and AUROC fall by the drop" if fallen else "accuracy or AUROC does not fall"
-        )
-        return "cornerstone" if fallen else "undecided", f"without it {says} ({counts})"
-    if cornerstone and unfavourable:
-        return "undecided", f"{counts}: the baseline varies by more than the drop itself"
-    if cornerstone:
+    if len(fallen) == len(MEASURES):
         return "cornerstone", f"without it all 4 metrics fall by the drop ({counts})"
-    if unfavourable:
-        names = ", ".join(name.replace("_", " ") for name in held)
+    if len(kept) >= _UNFAVOURABLE_OF_FOUR:
+        names = ", ".join(name.replace("_", " ") for name in held if name in kept)
         return "unfavourable", f"without it {names} stay within one sd of the baseline ({counts})"
+    if both and (len(worse) == len(MEASURES) or len(held) >= _UNFAVOURABLE_OF_FOUR):
+        names = ", ".join(name.replace("_", " ") for name in MEASURES if name in both)
+        return "undecided", (
+            f"{counts}, but {names} do both, which tells nothing: the baseline varies by more than"
+            " the drop, or is 0"
+        )
     return "neutral", counts
 
 
@@ -345,12 +372,43 @@ def by_test(comparison: BaselineComparison, drop: float, rules: Rules) -> tuple[
     return "undecided", "unclear", reason
 
 
-def _no_baseline(reference: _Group) -> tuple[Role, str]:
-    if not reference.sound:
-        return "undecided", "every seed of the baseline collapsed: there is nothing to compare with"
-    return "undecided", (
-        f"the baseline has {len(reference.trials)} usable seed, its sd needs at least"
-        f" {FEWEST_BASELINES}"
+def enough(usable: int, planned: int) -> bool:
+    """Whether so many usable seeds of so many planned ones decide anything: a survivor does not."""
+    return usable >= min(FEWEST_SEEDS, planned)
+
+
+def _unjudged(reference: _Group, rows: Rows, rules: Rules) -> str:
+    """Say why the baseline judges no layer, or return an empty string."""
+    if not reference.usable:
+        return f"every seed of the baseline collapsed ({reference.why}): nothing to compare with"
+    if reference.usable < FEWEST_SEEDS:
+        return (
+            f"the baseline has {reference.usable} usable seed of {reference.planned}, its sd needs"
+            f" at least {FEWEST_SEEDS}"
+        )
+    found = pooled_aurocs(
+        rows.labels, np.stack(reference.probabilities(rules.split), axis=1), rows.keys
+    )
+    low, high = found.mean_interval()
+    if low > CHANCE:
+        return ""
+    return (
+        f"the baseline's AUROC {found.values.mean():.3f} [{low:.3f}, {high:.3f}] on {rules.split}"
+        " is not shown to beat chance: it can judge no layer"
+    )
+
+
+def _too_few(group: _Group) -> str:
+    """Say why a group of trials decides nothing."""
+    seeds = ", ".join(map(str, group.collapsed_seeds))
+    if group.usable:
+        return (
+            f"only {group.usable} of {group.planned} seeds without it is usable (seeds {seeds}"
+            " collapsed): a survivor is no mean"
+        )
+    return (
+        f"every seed without it ({seeds}) COLLAPSED: {group.why}. Training may need another recipe"
+        " there, or the layer may carry all of the signal: no figure tells which"
     )
 
 
@@ -370,8 +428,6 @@ def _compare(
     reference: _Group, layers: Mapping[int, _Group], rows: Rows, rules: Rules
 ) -> dict[int, BaselineComparison]:
     """Test each layer's AUROC against the baseline's; p-values are Holm-adjusted over layers."""
-    if not reference.sound or len(reference.trials) < FEWEST_BASELINES:
-        return {}
     raw = {layer: _difference(reference, group, rows, rules) for layer, group in layers.items()}
     different = holm([found.two_sided for found in raw.values()])
     inferior = holm([found.not_above(-rules.margin) for found in raw.values()])

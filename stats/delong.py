@@ -62,7 +62,7 @@ def auroc_interval(labels: ArrayLike, scores: ArrayLike, *, level: float = 0.95)
     positive = binary_labels(labels, each_class=2)
     values = finite_scores(scores, positive.size)
     area = auroc_of(positive, values)
-    v10, v01 = _placements(positive, values)
+    v10, v01 = placements(positive, values)
     error = float(np.sqrt(_mean_variance(v10) + _mean_variance(v01)))
     reach = two_sided_quantile(level) * error
     return AurocInterval(
@@ -87,7 +87,7 @@ def paired_auroc(
     positive = binary_labels(labels, each_class=2)
     scores = [finite_scores(values, positive.size) for values in (first, second)]
     areas = [auroc_of(positive, values) for values in scores]
-    (a10, a01), (b10, b01) = (_placements(positive, values) for values in scores)
+    (a10, a01), (b10, b01) = (placements(positive, values) for values in scores)
     difference = areas[1] - areas[0]
     variance = _mean_variance(b10 - a10) + _mean_variance(b01 - a01)
     error = float(np.sqrt(variance))
@@ -114,7 +114,7 @@ def two_sided_quantile(level: float) -> float:
     return NormalDist().inv_cdf((1 + level) / 2)
 
 
-def _placements(positive: Bools, scores: Floats) -> tuple[Floats, Floats]:
+def placements(positive: Bools, scores: Floats) -> tuple[Floats, Floats]:
     """Return V10 of each positive (shape [m]) and V01 of each negative (shape [n])."""
     of_all = midranks(scores)
     m = int(positive.sum())

@@ -92,7 +92,7 @@ class TestDemo:
         options = json.loads((demo / "demo.json").read_text())
         done = genoslim(
             *("sweep", "-m", f"shipped:{demo.name}", "-d", demo / "data" / "dataset.parquet"),
-            *("-o", demo / "run", "--epochs", str(options["epochs"])),
+            *("-o", demo / "run", "--max-epochs", str(options["max_epochs"])),
             *("--learning-rate", str(options["learning_rate"])),
         )
         assert done.returncode == 0, done.stderr

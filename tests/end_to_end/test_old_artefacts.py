@@ -53,7 +53,8 @@ def test_the_plan_of_a_run_has_the_hashes_it_had() -> None:
 
 def test_a_run_is_judged() -> None:
     judgement = judge_run(RunFolder(OLD / "run"), Rules())
-    assert judgement.layers("unfavourable") == (0, 1)
+    assert judgement.layers("unfavourable") == (1,)
+    assert "accuracy, f1 do both, which tells nothing" in judgement.verdicts[0].evidence.reason
     assert judgement.baseline["auroc"].values == (1.0, 1.0)
 
 

@@ -1,4 +1,4 @@
-"""Layers planted as identities come out unfavourable, and the one that works as cornerstone."""
+"""Layers planted as identities come out unfavourable; the one that works is all that is kept."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 
 from genoslim.prune.recipe import Recipe
 from genoslim.prune.report import conclude
+from genoslim.prune.slim import choose
 from genoslim.prune.sweep import Executor, SweepConfig, open_sweep, sweep
 from genoslim.prune.verdicts import Rules
 
@@ -33,9 +34,11 @@ def test_the_sweep_finds_what_was_planted(
     sweep(run, executor=Executor(workers=1, threads=1))
     judgement = conclude(run, Rules())
     roles = {verdict.layer: verdict.role for verdict in judgement.verdicts}
-    expected = dict.fromkeys(range(LAYERS), "unfavourable") | {carrier: "cornerstone"}
+    expected = dict.fromkeys(range(LAYERS), "unfavourable") | {carrier: "undecided"}
     assert roles == expected
     assert judgement.baseline["auroc"].mean > 0.95
     evidence = judgement.verdicts[carrier].evidence
     assert evidence.metrics["auroc"] == 0.5
-    assert "COLLAPSED" in evidence.reason
+    assert "COLLAPSED" in evidence.reason  # no figure tells a bad recipe from a layer that is all
+    unfavourable_removed, _ = choose(judgement)
+    assert unfavourable_removed.dropped == tuple(sorted(set(range(LAYERS)) - {carrier}))

@@ -21,7 +21,7 @@ from genoslim.models.checkpoint import read_training
 from genoslim.prune.run_folder import RunFolder
 from genoslim.prune.slim import Pruned, caveats, choose, judge_run, prune
 from genoslim.prune.sweep import Executor, plan
-from genoslim.prune.verdicts import Role, Rules
+from genoslim.prune.verdicts import Judgement, Role, Rules
 
 INLINE = Executor(workers=1, threads=1, device="cpu")
 
@@ -49,6 +49,39 @@ def test_choice_of_layers(
     first, second = choose(verdicts)
     assert (first.dropped, second.dropped) == (removed, others)
     assert word in first.reason + second.reason
+
+
+def _lost(judgement: Judgement, *layers: int) -> Judgement:
+    """The same, where every attempt without some layers collapsed at an AUROC of 0.1."""
+    verdicts = []
+    for verdict in judgement.verdicts:
+        if verdict.layer in layers:
+            evidence = replace(
+                verdict.evidence,
+                metrics=dict.fromkeys(verdict.evidence.metrics, 0.1),
+                collapsed_seeds=(0,),
+            )
+            verdict = replace(verdict, role="undecided", evidence=evidence)
+        verdicts.append(verdict)
+    return replace(judgement, verdicts=tuple(verdicts))
+
+
+def test_a_layer_that_collapsed_is_never_the_dearest() -> None:
+    none = judged(("neutral", 0.8), ("neutral", 0.6), ("neutral", 0.7))
+    for first, second in (choose(_lost(none, 0)), choose(_lost(none, 2))):
+        assert (first.dropped, second.dropped) == ((), (0, 2))
+    unfavourable = judged(("unfavourable", 0.8), ("unfavourable", 0.6))
+    assert choose(unfavourable)[0].dropped == (0,)
+
+
+def test_nothing_is_removed_where_nothing_isjudged() -> None:
+    none = judged(("neutral", 0.8), ("neutral", 0.6))
+    for choice in choose(replace(none, unjudged="the baseline is at chance")):
+        assert choice.dropped == ()
+        assert "(the baseline is at chance)" in choice.reason
+    for choice in choose(_lost(none, 0, 1)):
+        assert choice.dropped == ()
+        assert "collapsed without each" in choice.reason
 
 
 def test_the_three_models_load_with_the_layers_they_should_have(
@@ -168,7 +201,7 @@ def test_a_folder_of_something_else_is_never_replaced(finished: RunFolder, tmp_p
     assert (tmp_path / "cornerstone_only" / "notes.txt").read_text() == "mine"
 
 
-def test_an_unfinished_sweep_is_not_judged(finished: RunFolder, tmp_path: Path) -> None:
+def test_an_unfinished_sweep_is_notjudged(finished: RunFolder, tmp_path: Path) -> None:
     shutil.copytree(finished.folder, tmp_path / "run")
     run = RunFolder(tmp_path / "run")
     (run.trials.path(plan(run)[-1]) / "result.json").unlink()

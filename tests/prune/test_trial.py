@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from genoslim.errors import GenoslimError
+from genoslim.prune.measure import Rows
 from genoslim.prune.recipe import Recipe
 from genoslim.prune.trial import Predictions, TrialSpec, collapse
 
@@ -58,27 +59,51 @@ SKEWED = np.array([0, 0, 0, 1] * 25)
 RARE = np.repeat([0, 1], [90, 10])
 
 
+def _between(low: float, high: float, labels: np.ndarray, *, learnt: bool) -> np.ndarray:
+    """Probabilities over [low, high], those of positives the higher ones if `learnt`."""
+    values = np.linspace(low, high, len(labels))
+    return values[np.argsort(np.argsort(labels, kind="stable"))] if learnt else values
+
+
 @pytest.mark.parametrize(
     ("loss", "probabilities", "labels", "word"),
     [
-        (0.6931, np.full(100, 0.49), BALANCED, "one class"),
-        (0.6920, np.linspace(0.40, 0.49, 100), BALANCED, "one class"),
-        (0.6931, np.tile([0.499, 0.501], 50), BALANCED, "vary by"),
-        (0.5623, np.full(100, 0.25), SKEWED, "one class"),
+        (0.6931, np.full(100, 0.49), BALANCED, "AUROC 0.500"),
+        (0.6920, _between(0.3, 0.7, BALANCED, learnt=False), BALANCED, "that of chance"),  # mixed
+        (2.5, np.tile([0.01, 0.99, 0.99, 0.01], 25), BALANCED, "AUROC 0.500"),  # sure of itself
+        (0.5623, np.full(100, 0.25), SKEWED, "AUROC 0.500"),
+        (0.6900, _between(0.3, 0.7, 1 - BALANCED, learnt=True), BALANCED, "AUROC 0.000"),
         (None, np.full(100, 0.5), BALANCED, "not a number"),
         (math.nan, np.full(100, 0.5), BALANCED, "not a number"),
-        (0.6931, np.tile([0.3, 0.7], 50), BALANCED, ""),  # wrong, but not constant
-        (0.60, np.linspace(0.1, 0.49, 100), BALANCED, ""),  # ranks, threshold is off
-        (0.45, np.linspace(0.0, 0.49, 100), SKEWED, ""),  # learnt, rarely positive
-        (0.70, np.linspace(0.2, 0.49, 100), RARE, ""),  # learnt, where positives were more
-        (0.70, np.linspace(0.2, 0.49, 100), RARE[::-1], "one class"),  # the wrong way round
+        (0.6920, _between(0.488, 0.499, BALANCED, learnt=True), BALANCED, "one class"),
+        (0.6931, _between(0.499, 0.501, BALANCED, learnt=True), BALANCED, "vary by"),
+        (0.60, _between(0.1, 0.49, BALANCED, learnt=True), BALANCED, ""),  # ranks, level is off
+        (0.45, _between(0.0, 0.49, SKEWED, learnt=True), SKEWED, ""),  # learnt, rarely positive
+        (0.70, _between(0.2, 0.49, RARE, learnt=True), RARE, ""),  # where positives were more
+        (0.70, _between(0.2, 0.49, RARE, learnt=True), RARE[::-1], "AUROC 0."),  # the wrong way
     ],
 )
 def test_collapse(
     loss: float | None, probabilities: np.ndarray, labels: np.ndarray, word: str
 ) -> None:
-    found = collapse(loss, probabilities, labels)
+    found = collapse(loss, probabilities, _rows(labels))
     assert (word in found) if word else found == ""
+
+
+def test_rows_of_one_variant_are_one_observation() -> None:
+    """Twelve variants in 20 tissues each do not show what 240 rows would."""
+    labels = np.tile([0, 1], 6)
+    scores = np.random.default_rng(4).normal(size=12) + 0.2 * labels
+    labels, scores = np.repeat(labels, 20), np.repeat(1 / (1 + np.exp(-scores)), 20)
+    alone = Rows(labels, np.arange(240).astype(np.str_), np.array([""] * 240))
+    recurring = replace(alone, keys=np.repeat(np.arange(12), 20).astype(np.str_))
+    assert collapse(0.6, scores, alone) == ""
+    assert "that of chance" in collapse(0.6, scores, recurring)
+
+
+def _rows(labels: np.ndarray) -> Rows:
+    n = len(labels)
+    return Rows(labels.astype(np.int8), np.arange(n).astype(np.str_), np.array([""] * n))
 
 
 def test_probabilities_are_a_softmax_even_of_huge_logits() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -35,26 +36,14 @@ NONE: tuple[str, ...] = ()
         (NONE, ALL[:2], "neutral"),
         (ALL[3:], ALL[:3], "unfavourable"),
         (ALL, ALL[:3], "undecided"),
-        (ALL, ALL[:2], "cornerstone"),
+        (ALL, ALL[:2], "undecided"),
+        (ALL[:2], ALL, "undecided"),  # two of the four that held count for nothing
+        (ALL[:1], ALL, "unfavourable"),  # the other three hold and are not worse
+        (ALL[:1], ALL[:1], "neutral"),
     ],
 )
 def test_paper_rule(worse: Sequence[str], held: Sequence[str], role: str) -> None:
     assert by_paper(worse, held)[0] == role
-
-
-@pytest.mark.parametrize(
-    ("worse", "held", "role"),
-    [
-        (ALL, NONE, "cornerstone"),
-        (("accuracy", "auroc"), ("true_positive_rate",), "cornerstone"),  # all called positive
-        (("auroc",), ALL[2:], "undecided"),
-        (NONE, ALL, "undecided"),  # collapsed, never unfavourable
-    ],
-)
-def test_paper_rule_where_every_seed_collapsed(
-    worse: Sequence[str], held: Sequence[str], role: str
-) -> None:
-    assert by_paper(worse, held, collapsed=True)[0] == role
 
 
 @pytest.mark.parametrize(
@@ -249,11 +238,41 @@ def test_a_collapse_that_a_retry_mends_does_not_count() -> None:
     assert verdict.evidence.collapsed_seeds == (0,)
 
 
-def test_a_layer_whose_every_seed_collapsed_is_a_cornerstone_that_says_so() -> None:
+@pytest.mark.parametrize("rule", ["paper", "tested"])
+def test_a_layer_whose_every_attempt_collapsed_is_undecided(rule: str) -> None:
     attempts = [_trial((0,), seed, 0, collapsed="stuck at ln 2") for seed in (0, 1000, 2000)]
-    verdict = judge_trials(_baseline(), {0: [attempts]}, _rows(), Rules()).verdicts[0]
-    assert verdict.role == "cornerstone"
-    assert "every seed (0, 1000, 2000) COLLAPSED: stuck at ln 2" in verdict.evidence.reason
+    rules = Rules(rule=rule)  # type: ignore[arg-type]
+    verdict = judge_trials(_baseline(), {0: [attempts]}, _rows(), rules).verdicts[0]
+    assert (verdict.role, verdict.evidence.finding) == ("undecided", "unclear")
+    assert "every seed without it (0, 1000, 2000) COLLAPSED: stuck" in verdict.evidence.reason
+    assert not verdict.evidence.decides
+
+
+def test_a_survivor_of_two_seeds_decides_nothing() -> None:
+    lost = [_trial((0,), 1 + 1000 * n, 0, collapsed="stuck") for n in range(3)]
+    seeds = [[_trial((0,), 0, 0.2, noise=0)], lost]
+    verdict = judge_trials(_baseline(), {0: seeds}, _rows(), Rules()).verdicts[0]
+    assert verdict.role == "undecided"
+    assert "only 1 of 2 seeds without it is usable" in verdict.evidence.reason
+    assert (verdict.evidence.usable_seeds, verdict.evidence.planned_seeds) == (1, 2)
+
+
+def test_chance_that_an_older_version_took_for_sound_has_collapsed() -> None:
+    verdict = judge_trials(_baseline(), {0: [[_trial((0,), 0, 0.0)]]}, _rows(), Rules()).verdicts[0]
+    assert verdict.role == "undecided"
+    assert "is that of chance" in verdict.evidence.reason
+
+
+def test_a_baseline_at_chance_judges_no_layer() -> None:
+    """The labels of the split that selects have nothing to do with what the model learnt."""
+    rows = _rows()["test"]
+    on_test = replace(rows, labels=np.random.default_rng(0).permutation(rows.labels))
+    both: dict[Split, Rows] = {"validation": _rows()["validation"], "test": on_test}
+    layers = {0: [[_trial((0,), 0, 1.5)]]}
+    judgement = judge_trials(_baseline(), layers, both, Rules(split="test"))
+    assert "is not shown to beat chance" in judgement.unjudged
+    assert _roles(judgement) == {0: "undecided"}
+    assert judge_trials(_baseline(), layers, both, Rules()).unjudged == ""
 
 
 def test_a_collapsed_baseline_decides_nothing() -> None:
