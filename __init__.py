@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from .bundle.predictor import open_bundle as open_bundle
     from .data.status import Status as Status
     from .data.variant import Variant as Variant
+    from .score.tally import Tally as Tally
+    from .score.vcf import score_vcf as score_vcf
 
 __version__ = "0.1.0"
 
@@ -24,8 +26,10 @@ _PLACES: dict[str, str] = {
     "Predictions": ".bundle.predictor",
     "Predictor": ".bundle.predictor",
     "Status": ".data.status",
+    "Tally": ".score.tally",
     "Variant": ".data.variant",
     "open_bundle": ".bundle.predictor",
+    "score_vcf": ".score.vcf",
 }
 """Where each public name lives. Imported when it is asked for (PEP 562)."""
 

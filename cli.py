@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +21,9 @@ from .files import refuse_overwriting
 from .interrupts import exit_code, sigterm_interrupts
 
 if TYPE_CHECKING:
+    from .bundle.sessions import Backend, Device
     from .data.dataset import LabelledData
+    from .score.vcf import CheckRef, NonSnv
 
 _Decorator = Callable[[Any], Any]
 
@@ -456,15 +459,45 @@ def export(checkpoint: Path, data: Path, bundle: Path, **options: Any) -> None:
     type=click.IntRange(min=1),
     help="Tokens in a batch, at most.  [default: 1024 on a CPU, 16384 on a GPU]",
 )
-def score(bundle: Path, fasta: Path, input_: str, output: str, **options: Any) -> None:
+def score(
+    bundle: Path,
+    fasta: Path,
+    input_: str,
+    output: str,
+    check_ref: CheckRef,
+    non_snv: NonSnv,
+    assembly: str | None,
+    summary: Path | None,
+    device: Device,
+    backend: Backend,
+    threads: int | None,
+    batch_tokens: int | None,
+) -> None:
     """Score every record of a VCF: GS_P and GS_STATUS in INFO, or a table.
 
     Every record comes out, in order, unchanged but for INFO. docs/scoring.md lists the statuses.
     """
-    from .score.console import score_on_console
+    from .score.console import account, progress_on
+    from .score.vcf import score_vcf
 
-    with _left_at_once(), _ended_by_sigterm():
-        score_on_console(bundle, fasta, input_, output, **options)
+    with _left_at_once(), _ended_by_sigterm(), progress_on(sys.stderr) as progress:
+        tally = score_vcf(
+            bundle,
+            input_,
+            fasta=fasta,
+            output=output,
+            check_ref=check_ref,
+            non_snv=non_snv,
+            assembly=assembly,
+            summary=summary,
+            device=device,
+            backend=backend,
+            threads=threads,
+            batch_tokens=batch_tokens,
+            command=shlex.join(["genoslim", *sys.argv[1:]]),
+            progress=progress,
+        )
+    click.echo(account(tally), err=True)
 
 
 @main.command(short_help="Measure speed and AUROC, decide.")

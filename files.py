@@ -112,6 +112,21 @@ def refuse_overwriting(output: Path, inputs: Iterable[Path]) -> None:
             raise UsageError(f"{output}: is an input too ({path}); write to another file")
 
 
+def refuse_unwritable(path: Path) -> None:
+    """Raise GenoslimError where no file can be made in the folder of `path`, or where it will be.
+
+    To be asked before a long run; a file without a name is made there, and nothing is left.
+    """
+    folder = next(folder for folder in path.absolute().parents if folder.exists())
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise GenoslimError(
+            f"{path}: cannot be written: {folder}: {error.strerror or error}"
+        ) from None
+
+
 def refuse_foreign(
     folder: Path,
     kind: str,

@@ -221,9 +221,12 @@ def _listed(contigs: dict[str, int]) -> str:
 
 
 def _is_bgzip(fasta: Path) -> bool:
-    """Whether the file is bgzip-compressed; raises GenoslimError for ordinary gzip."""
-    with fasta.open("rb") as stream:
-        head = stream.read(16)
+    """Whether the file is bgzip-compressed; raises GenoslimError for ordinary gzip, and no file."""
+    try:
+        with fasta.open("rb") as stream:
+            head = stream.read(16)
+    except OSError as error:
+        raise GenoslimError(f"{fasta}: cannot be read: {error.strerror or error}") from None
     if head[:2] != b"\x1f\x8b":
         return False
     if head[3] & 4 and head[12:14] == b"BC":

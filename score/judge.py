@@ -19,7 +19,7 @@ _BREAKEND = re.compile(
 )
 
 
-class Judge(VariantJudge):
+class RecordJudge(VariantJudge):
     """A judge of the lines of a VCF."""
 
     def verdicts(self, record: Record) -> list[Verdict]:

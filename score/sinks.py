@@ -64,9 +64,9 @@ def open_sink(output: str, header: bytes, labels: Labels) -> Iterator[Sink]:
 
 
 def check_output(output: str) -> None:
-    """Raise UsageError unless `output` is `-` or has a suffix that we write."""
-    if output != STDOUT:
-        _opener(output)
+    """Raise what `open_sink` would at once: another suffix, Parquet without pyarrow."""
+    if output != STDOUT and _opener(output) is _parquet:
+        _import_pyarrow(output)
 
 
 def _opener(output: str) -> Callable[[Path, bytes, Labels], AbstractContextManager[Sink]]:
@@ -272,11 +272,7 @@ class _ParquetSink:
 
 @contextmanager
 def _parquet(path: Path, _header: bytes, labels: Labels) -> Iterator[Sink]:
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError:
-        raise needs_extra(f"{path}: writing Parquet", "pyarrow", "parquet") from None
+    pyarrow = _import_pyarrow(path)
     types = {"position": pyarrow.int64(), "probability": pyarrow.float32()}
     schema = pyarrow.schema([(name, types.get(name, pyarrow.string())) for name in _COLUMNS])
     with (
@@ -286,6 +282,15 @@ def _parquet(path: Path, _header: bytes, labels: Labels) -> Iterator[Sink]:
         sink = _ParquetSink(pyarrow, writer, labels)
         yield sink
         sink.flush()
+
+
+def _import_pyarrow(output: str | Path) -> Any:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError:
+        raise needs_extra(f"{output}: writing Parquet", "pyarrow", "parquet") from None
+    return pyarrow
 
 
 def allele_rows(

@@ -4,20 +4,48 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..bundle.bundle import Bundle
+from ..bundle.runtime import Runtime
+from ..data.judge import VariantJudge
 from ..data.status import Status
 from .record import ScoredRecord
 
+__all__ = ["Counts", "Tally"]
 
-@dataclass(kw_only=True)
+
+@dataclass(frozen=True, kw_only=True)
 class Tally:
-    """What one run did. Times in seconds; `model_seconds` is the part the model took.
+    """What one run of `score_vcf` did.
 
-    `records` counts the body lines but blank and `#` ones, which are `other_lines`; `alleles`
-    counts the alternate alleles (a record without any, and a line with too few columns, count as
-    one INVALID each). `called` counts the alleles at or above the bundle's `threshold`.
+    Attributes:
+        input: The VCF as it was named; `-` for stdin.
+        output: The output as it was named; `-` for stdout.
+        bundle: The bundle's folder.
+        bundle_digest: The SHA-256 that identifies the bundle.
+        threshold: The probability from which the bundle's second label is called.
+        window_length: Of the bundle, in base pairs.
+        assembly: Of the bundle.
+        backend: What ran the graph.
+        provider: What that says it ran on.
+        check_ref: What a high rate of REF mismatches was to do.
+        records: Body lines, but for blank and `#` ones.
+        alleles: Alternate alleles; a record without any, and a line with too few columns, count as
+            one each, INVALID.
+        scored: Alleles with a probability.
+        called: Alleles at or above `threshold`.
+        malformed_lines: Lines with too few columns, passed on as they were.
+        other_lines: Blank and `#` lines between records, passed on as they were.
+        statuses: How many alleles have each status, 0 included; their sum is `alleles`.
+        reference_checked: Records whose REF was compared with the FASTA.
+        reference_mismatched: Those of them that differ.
+        aliases: Contigs of the VCF that the FASTA has under another name, and that name.
+        warnings: What a reader of the scores should know.
+        seconds: Wall time of the run.
+        model_seconds: The part of it that the model took, tokens included.
     """
 
     input: str
@@ -30,6 +58,39 @@ class Tally:
     backend: str
     provider: str
     check_ref: str
+    records: int
+    alleles: int
+    scored: int
+    called: int
+    malformed_lines: int
+    other_lines: int
+    statuses: Mapping[Status, int]
+    reference_checked: int
+    reference_mismatched: int
+    aliases: Mapping[str, str]
+    warnings: tuple[str, ...]
+    seconds: float
+    model_seconds: float
+
+    @property
+    def records_per_second(self) -> float:
+        """Records in a second of wall time."""
+        return self.records / self.seconds if self.seconds else 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON types: what `--summary` writes."""
+        content = dataclasses.asdict(self)
+        content["statuses"] = {status.value: count for status, count in self.statuses.items()}
+        content["warnings"] = list(self.warnings)
+        content["records_per_second"] = round(self.records_per_second, 3)
+        return content
+
+
+@dataclass
+class Counts:
+    """The counts of a run that goes on; `threshold` is what an allele is called from."""
+
+    threshold: float
     records: int = 0
     alleles: int = 0
     scored: int = 0
@@ -37,11 +98,6 @@ class Tally:
     malformed_lines: int = 0
     other_lines: int = 0
     statuses: Counter[Status] = field(default_factory=Counter)
-    reference_checked: int = 0
-    reference_mismatched: int = 0
-    aliases: dict[str, str] = field(default_factory=dict)
-    warnings: list[str] = field(default_factory=list)
-    seconds: float = 0.0
     model_seconds: float = 0.0
 
     def add(self, scored: ScoredRecord) -> None:
@@ -57,33 +113,41 @@ class Tally:
         self.scored += len(found)
         self.called += sum(value >= self.threshold for value in found)
 
-    @property
-    def records_per_second(self) -> float:
-        """Records in a second of wall time."""
-        return self.records / self.seconds if self.seconds else 0.0
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON types; every status is there, with 0 where it did not occur."""
-        content = dataclasses.asdict(self)
-        content["statuses"] = {status.value: self.statuses[status] for status in Status}
-        content["records_per_second"] = round(self.records_per_second, 3)
-        return content
-
-    def lines(self) -> list[str]:
-        """Return the account as lines for a terminal."""
-        found = [
-            f"{self.records:,} records, {self.alleles:,} alternate alleles, {self.scored:,} scored,"
-            f" {self.called:,} at or above the threshold of {self.threshold:.6g}"
-        ]
-        found += [f"  {status:<12} {count:>12,}" for status, count in self.statuses.most_common()]
-        if self.malformed_lines:
-            found.append(f"{self.malformed_lines:,} malformed lines passed on as they were")
-        if self.aliases:
-            pairs = ", ".join(f"{name} = {ours}" for name, ours in self.aliases.items())
-            found.append(f"contigs taken for those of the FASTA: {pairs}")
-        found.append(
-            f"{self.seconds:.1f} s ({self.model_seconds:.1f} s model, {self.backend} on"
-            f" {self.provider}),"
-            f" {self.records_per_second:,.0f} records/s, bundle {self.bundle_digest[:12]}"
+    def close(
+        self,
+        *,
+        input: str,
+        output: str,
+        bundle: Bundle,
+        runtime: Runtime,
+        judge: VariantJudge,
+        check_ref: str,
+        warnings: Iterable[str],
+        seconds: float,
+    ) -> Tally:
+        """Return the account of the run that ended."""
+        return Tally(
+            input=input,
+            output=output,
+            bundle=str(bundle.folder),
+            bundle_digest=bundle.digest,
+            threshold=bundle.manifest.threshold,
+            window_length=bundle.manifest.window_length,
+            assembly=bundle.manifest.assembly,
+            backend=runtime.backend,
+            provider=runtime.provider,
+            check_ref=check_ref,
+            records=self.records,
+            alleles=self.alleles,
+            scored=self.scored,
+            called=self.called,
+            malformed_lines=self.malformed_lines,
+            other_lines=self.other_lines,
+            statuses={status: self.statuses[status] for status in Status},
+            reference_checked=judge.reference_check.checked,
+            reference_mismatched=judge.reference_check.mismatched,
+            aliases=judge.aliases,
+            warnings=tuple(warnings),
+            seconds=seconds,
+            model_seconds=self.model_seconds,
         )
-        return found

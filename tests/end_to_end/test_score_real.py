@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import re
 import runpy
 import subprocess
 import sys
@@ -127,7 +128,7 @@ def test_every_variant_with_a_sequence_is_scored_on_demand(
 ) -> None:
     stderr = _score(real_data, bundle, tmp_path / "out.tsv", "--non-snv", "score")
     assert "29,120 scored" in stderr
-    assert "SYMBOLIC               24" in stderr
+    assert re.search(r"SYMBOLIC +24\n", stderr)
 
 
 def test_the_wrong_assembly_is_refused(
@@ -137,7 +138,7 @@ def test_the_wrong_assembly_is_refused(
     shifted.write_text(f">z\n{genome[1000:]}{genome[:1000]}\n")
     source = real_data / "vcf" / "1kgp_chr20_1mb" / "z.vcf.gz"
     with pytest.raises(GenoslimError, match="is it the same assembly"):
-        score_vcf(bundle.folder, shifted, str(source), str(tmp_path / "out.vcf"))
+        score_vcf(bundle.folder, source, fasta=shifted, output=tmp_path / "out.vcf")
     assert not (tmp_path / "out.vcf").exists()
 
 
@@ -173,7 +174,7 @@ def test_valid_conformance_files_come_through(
     for path in _conformance(real_data, "passed"):
         out = tmp_path / path.name
         tally = score_vcf(
-            bundle.folder, wide_fasta, str(path), str(out), check_ref="warn", device="cpu"
+            bundle.folder, path, fasta=wide_fasta, output=out, check_ref="warn", device="cpu"
         )
         before, after = _body(path.read_bytes()), _body(out.read_bytes())
         assert tally.records == len(before) == len(after), path.name
@@ -194,7 +195,7 @@ def test_invalid_conformance_files_are_refused_whole_or_come_through_whole(
         out = folder / "out.vcf"
         try:
             score_vcf(
-                bundle.folder, wide_fasta, str(path), str(out), check_ref="warn", device="cpu"
+                bundle.folder, path, fasta=wide_fasta, output=out, check_ref="warn", device="cpu"
             )
         except GenoslimError as error:
             message = str(error).removeprefix(f"{path}: ")

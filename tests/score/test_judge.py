@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from genoslim.data.genome import Genome
 from genoslim.data.judge import Verdict
 from genoslim.data.status import Status
-from genoslim.score.judge import Judge, allele_kind
+from genoslim.score.judge import RecordJudge, allele_kind
 from genoslim.score.record import parse_record
 
 WINDOW = 64
@@ -24,15 +24,15 @@ def genome(fasta: Path) -> Iterator[Genome]:
 
 
 @pytest.fixture
-def judge(genome: Genome) -> Judge:
-    return Judge(genome, WINDOW)
+def judge(genome: Genome) -> RecordJudge:
+    return RecordJudge(genome, WINDOW)
 
 
-def _statuses(judge: Judge, line: bytes) -> list[Status]:
+def _statuses(judge: RecordJudge, line: bytes) -> list[Status]:
     return [verdict.status for verdict in judge.verdicts(parse_record(line))]
 
 
-def _verdict(judge: Judge, line: bytes) -> Verdict:
+def _verdict(judge: RecordJudge, line: bytes) -> Verdict:
     (found,) = judge.verdicts(parse_record(line))
     return found
 
@@ -76,7 +76,7 @@ def test_the_kind_of_an_allele(allele: str, kind: Status | None) -> None:
 
 
 def test_a_window_has_the_alternate_base_in_its_middle(
-    judge: Judge, snv: Snv, contigs: dict[str, str]
+    judge: RecordJudge, snv: Snv, contigs: dict[str, str]
 ) -> None:
     status, window = _verdict(judge, snv("chr1", 500, "acgt".replace(contigs["chr1"][499], "")[0]))
     assert status is Status.OK
@@ -91,7 +91,7 @@ def test_a_window_has_the_alternate_base_in_its_middle(
     [(1, 32, 0), (32, 1, 0), (33, 0, 0), (2969, 0, 0), (2970, 0, 1), (3000, 0, 31)],
 )
 def test_windows_are_padded_at_the_ends_of_a_contig(
-    judge: Judge, snv: Snv, position: int, left: int, right: int
+    judge: RecordJudge, snv: Snv, position: int, left: int, right: int
 ) -> None:
     status, window = _verdict(judge, snv("chr1", position))
     assert window is not None
@@ -102,7 +102,7 @@ def test_windows_are_padded_at_the_ends_of_a_contig(
     assert status is (Status.CONTIG_EDGE if left + right else Status.OK)
 
 
-def test_a_contig_shorter_than_the_window_is_scored(judge: Judge, snv: Snv) -> None:
+def test_a_contig_shorter_than_the_window_is_scored(judge: RecordJudge, snv: Snv) -> None:
     status, window = _verdict(judge, snv("short", 10))
     assert status is Status.CONTIG_EDGE
     assert window is not None
@@ -120,7 +120,7 @@ def test_a_contig_shorter_than_the_window_is_scored(judge: Judge, snv: Snv) -> N
     ],
 )
 def test_a_window_of_mostly_unknown_bases_is_not_scored(
-    judge: Judge, snv: Snv, contigs: dict[str, str], position: int, status: Status
+    judge: RecordJudge, snv: Snv, contigs: dict[str, str], position: int, status: Status
 ) -> None:
     base = contigs["chr2"][position - 1]
     alt = "A" if base != "A" else "C"
@@ -131,8 +131,8 @@ def test_more_than_half_unknown_is_not_scored(tmp_path: Path) -> None:
     path = tmp_path / "n.fa"
     path.write_text(">1\n" + "N" * 50 + "A" + "N" * 13 + "C" * 40 + "\n")
     with Genome(path) as genome:
-        assert _verdict(Judge(genome, 64), _line("1", 51, "A", "C")).status is Status.N_WINDOW
-        assert _verdict(Judge(genome, 4), _line("1", 65, "C", "A")).status is Status.OK
+        assert _verdict(RecordJudge(genome, 64), _line("1", 51, "A", "C")).status is Status.N_WINDOW
+        assert _verdict(RecordJudge(genome, 4), _line("1", 65, "C", "A")).status is Status.OK
 
 
 @pytest.mark.parametrize(
@@ -157,12 +157,12 @@ def test_more_than_half_unknown_is_not_scored(tmp_path: Path) -> None:
         (b"\n", Status.INVALID),
     ],
 )
-def test_what_is_not_scored(judge: Judge, line: bytes, expected: Status) -> None:
+def test_what_is_not_scored(judge: RecordJudge, line: bytes, expected: Status) -> None:
     assert _verdict(judge, line) == Verdict(expected, None)
     assert judge.reference_check.checked == 0
 
 
-def test_each_allele_has_its_own_verdict(judge: Judge, contigs: dict[str, str]) -> None:
+def test_each_allele_has_its_own_verdict(judge: RecordJudge, contigs: dict[str, str]) -> None:
     ref = contigs["chr1"][999]
     snv = "A" if ref != "A" else "C"
     line = _line("chr1", 1000, ref, f"{snv},*,<DEL>,{ref}TT,{ref},,{ref}[2:7[,N,{snv}")
@@ -179,7 +179,7 @@ def test_each_allele_has_its_own_verdict(judge: Judge, contigs: dict[str, str]) 
     ]
 
 
-def test_lower_case_is_the_same_base(judge: Judge, snv: Snv) -> None:
+def test_lower_case_is_the_same_base(judge: RecordJudge, snv: Snv) -> None:
     line = snv("chr1", 700)
     lower = line.replace(
         b"\t" + line.split(b"\t")[3] + b"\t", b"\t" + line.split(b"\t")[3].lower() + b"\t"
@@ -187,7 +187,7 @@ def test_lower_case_is_the_same_base(judge: Judge, snv: Snv) -> None:
     assert _verdict(judge, lower) == _verdict(judge, line)
 
 
-def test_a_mismatch_is_counted_once_a_record(judge: Judge, contigs: dict[str, str]) -> None:
+def test_a_mismatch_is_counted_once_a_record(judge: RecordJudge, contigs: dict[str, str]) -> None:
     ref = "A" if contigs["chr1"][99] != "A" else "C"
     others = ",".join(set("ACGT") - {ref})
     assert _statuses(judge, _line("1", 100, ref, others)) == [Status.REF_MISMATCH] * 3
@@ -199,7 +199,7 @@ def test_a_mismatch_is_counted_once_a_record(judge: Judge, contigs: dict[str, st
 def test_without_the_check_the_alternate_is_scored_all_the_same(
     genome: Genome, snv: Snv, contigs: dict[str, str]
 ) -> None:
-    judge = Judge(genome, WINDOW, compare_reference=False)
+    judge = RecordJudge(genome, WINDOW, compare_reference=False)
     truth = contigs["chr1"][99]
     alt, wrong = [base for base in "ACGT" if base != truth][:2]
     assert _verdict(judge, _line("chr1", 100, wrong, alt)) == _verdict(judge, snv("chr1", 100, alt))
@@ -208,14 +208,14 @@ def test_without_the_check_the_alternate_is_scored_all_the_same(
 
 
 @pytest.mark.parametrize(("vcf", "ours"), [("1", "chr1"), ("MT", "chrM"), ("M", "chrM")])
-def test_aliases_are_used_and_remembered(judge: Judge, snv: Snv, vcf: str, ours: str) -> None:
+def test_aliases_are_used_and_remembered(judge: RecordJudge, snv: Snv, vcf: str, ours: str) -> None:
     line = snv(ours, 100)
     other = line.replace(ours.encode(), vcf.encode(), 1)
     assert _verdict(judge, other) == _verdict(judge, line)
     assert judge.aliases == {vcf: ours}
 
 
-def test_a_long_contig_is_no_alias_of_itself(judge: Judge, snv: Snv) -> None:
+def test_a_long_contig_is_no_alias_of_itself(judge: RecordJudge, snv: Snv) -> None:
     _verdict(judge, snv("chr1", 100))
     _verdict(judge, _line("nowhere", 1, "A", "C"))
     assert judge.aliases == {}
@@ -225,7 +225,7 @@ def test_a_long_contig_is_no_alias_of_itself(judge: Judge, snv: Snv) -> None:
 def test_other_variants_are_scored_on_demand(
     genome: Genome, snv: Snv, contigs: dict[str, str]
 ) -> None:
-    judge = Judge(genome, WINDOW, score_non_snv=True)
+    judge = RecordJudge(genome, WINDOW, score_non_snv=True)
     sequence = contigs["chr1"]
     insertion = _verdict(judge, snv("chr1", 500, sequence[499] + "ACGT"))
     assert insertion.status is Status.OK
@@ -238,7 +238,9 @@ def test_other_variants_are_scored_on_demand(
     assert _statuses(judge, snv("chr1", 2960, "A", length=20)) == [Status.CONTIG_EDGE]
 
 
-def test_a_deletion_beyond_the_contig_is_invalid(judge: Judge, contigs: dict[str, str]) -> None:
+def test_a_deletion_beyond_the_contig_is_invalid(
+    judge: RecordJudge, contigs: dict[str, str]
+) -> None:
     tail = contigs["chr1"][-5:] + "A"
     assert _statuses(judge, _line("chr1", 2996, tail, tail[0])) == [Status.INVALID]
 
@@ -255,7 +257,7 @@ def test_any_line_has_a_verdict_for_each_allele(
     genome: Genome, pieces: list[bytes], score_non_snv: bool
 ) -> None:
     record = parse_record(b"".join(pieces) + b"\n")
-    judge = Judge(genome, WINDOW, score_non_snv=score_non_snv)
+    judge = RecordJudge(genome, WINDOW, score_non_snv=score_non_snv)
     found = judge.verdicts(record)
     assert len(found) == (len(record.alternates) if record.well_formed else 1)
     for status, window in found:

@@ -17,6 +17,7 @@ from genoslim.bundle.bundle import Bundle
 from genoslim.bundle.runtime import Runtime
 from genoslim.errors import GateError, GenoslimError, UsageError
 from genoslim.models.tokenizer import SequenceTokenizer
+from genoslim.score.console import account
 from genoslim.score.tally import Tally
 from genoslim.score.vcf import score_vcf
 
@@ -40,7 +41,7 @@ class Run:
         source.write_bytes(data)
         target = self.folder / output
         options = {"backend": "onnxruntime"} | options
-        self.tally = score_vcf(self.bundle, self.fasta, str(source), str(target), **options)
+        self.tally = score_vcf(self.bundle, source, fasta=self.fasta, output=target, **options)
         return target.read_bytes()
 
     def left_over(self) -> set[str]:
@@ -132,7 +133,7 @@ def test_a_bad_line_does_not_spoil_the_others(run: Run, snv: Snv) -> None:
     assert [found[i] for i in (1, 3, 7, 9, 11)] == [bad[i] for i in (0, 1, 3, 4, 5)]
     assert run.tally is not None
     assert (run.tally.records, run.tally.malformed_lines, run.tally.other_lines) == (11, 3, 2)
-    assert run.tally.statuses.total() == run.tally.alleles == 11
+    assert sum(run.tally.statuses.values()) == run.tally.alleles == 11
 
 
 def test_crlf_and_a_missing_last_line_end_stay(run: Run, snv: Snv) -> None:
@@ -345,7 +346,7 @@ def test_a_header_alone_is_scored_to_a_header(run: Run) -> None:
     assert run(HEADER).endswith(HEADER.splitlines(keepends=True)[-1])
     assert run.tally is not None
     assert run.tally.records == 0
-    assert run.tally.warnings == [f"{run.folder / 'in.vcf'}: no records"]
+    assert run.tally.warnings == (f"{run.folder / 'in.vcf'}: no records",)
     run(HEADER, "out.vcf.gz")
     run(HEADER, "out.tsv")
     run(HEADER, "out.parquet")
@@ -401,9 +402,9 @@ def test_another_assembly_is_a_warning(
     assert "the bundle was made for GRCh37, but the VCF is of GRCh38" in caplog.text
     run(data, assembly="hg19")
     assert run.tally is not None
-    assert run.tally.warnings == []
+    assert run.tally.warnings == ()
     run(data, assembly="banana")
-    assert run.tally.warnings == ["the bundle was made for GRCh37, but the VCF is of banana"]
+    assert run.tally.warnings == ("the bundle was made for GRCh37, but the VCF is of banana",)
 
 
 @pytest.mark.parametrize(
@@ -455,7 +456,7 @@ def test_progress_counts_lines(run: Run, many: bytes) -> None:
 def test_long_lines_make_small_chunks(
     run: Run, many: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("genoslim.score.vcf._CHUNK_BYTES", 3000)
+    monkeypatch.setattr("genoslim.score.stages._CHUNK_BYTES", 3000)
     seen: list[int] = []
     small = run(many, "small.vcf", command="c", progress=seen.append)
     assert len(seen) > 20
@@ -473,7 +474,44 @@ def test_genotype_columns_come_through(run: Run, snv: Snv) -> None:
 def test_the_account_names_aliases_and_malformed_lines(run: Run, snv: Snv) -> None:
     run(HEADER + snv("chr1", 500).replace(b"chr1", b"1") + b"bad\n")
     assert run.tally is not None
-    lines = run.tally.lines()
+    lines = account(run.tally).splitlines()
     assert lines[0].startswith("2 records, 2 alternate alleles, 1 scored")
     assert "contigs taken for those of the FASTA: 1 = chr1" in lines
     assert "1 malformed lines passed on as they were" in lines
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"input": "typo.vcf"}, r"typo\.vcf: no such file"),
+        ({"input": "/usr"}, "is a folder; expected a VCF"),
+        ({"fasta": "typo.fa"}, r"typo\.fa: cannot be read: No such file"),
+        ({"fasta": "/usr"}, "/usr: cannot be read: Is a directory"),
+        ({"fasta": "in.vcf"}, r"in\.vcf, line 1: .*a FASTA file begins"),
+        ({"output": "/bin/sh/out.vcf"}, "out.vcf: cannot be written: .*Not a directory"),
+        ({"output": "/proc/out.vcf"}, "/proc/out.vcf: cannot be written"),
+        ({"output": "/proc/self/new/out.vcf"}, "out.vcf: cannot be written"),
+        ({"summary": "/proc/summary.json"}, "summary.json: cannot be written"),
+    ],
+)
+def test_what_is_wrong_is_found_before_the_bundle_is_opened(
+    change: dict[str, str],
+    message: str,
+    fasta: Path,
+    many: bytes,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("in.vcf").write_bytes(many)
+    options: dict[str, Any] = {"input": "in.vcf", "fasta": fasta, "output": "out.vcf"} | change
+    with pytest.raises(GenoslimError, match=message):
+        score_vcf("no-bundle", **options)
+    assert [path.name for path in tmp_path.iterdir()] == ["in.vcf"]
+
+
+def test_a_tally_cannot_be_changed(run: Run, snv: Snv) -> None:
+    run(HEADER + snv("chr1", 500))
+    assert run.tally is not None
+    with pytest.raises(AttributeError):
+        run.tally.records = 2  # type: ignore[misc]

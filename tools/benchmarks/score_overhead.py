@@ -74,7 +74,7 @@ def _measure(bundle: Path, fasta: Path, vcf: Path, output: Path, repeats: int) -
     walls, processors, records = [], [], 0
     for _ in range(repeats):
         wall, processor = time.perf_counter(), time.process_time()
-        tally = score_vcf(bundle, fasta, str(vcf), str(output))
+        tally = score_vcf(bundle, vcf, fasta=fasta, output=output)
         walls.append(time.perf_counter() - wall)
         processors.append(time.process_time() - processor)
         records = tally.records

@@ -68,9 +68,9 @@ def _calls(
     def score(bundle: Path) -> object:
         return score_vcf(
             bundle,
-            data / "genome.fa",
-            str(data / "variants.vcf"),
-            str(folder / "scored.vcf"),
+            data / "variants.vcf",
+            fasta=data / "genome.fa",
+            output=folder / "scored.vcf",
             threads=options.threads,
         )
 
