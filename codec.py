@@ -29,20 +29,29 @@ def decode(kind: type[_T], content: object, where: str, *, exact: bool = False) 
     """Return the record of type `kind` that `content`, parsed JSON, holds.
 
     `where` says in errors what was read, such as a path. Raises GenoslimError naming the field,
-    the value found and what was expected; with `exact`, for an unknown field of the record too.
+    the value found and what was expected; with `exact`, for an unknown field of the record, or of
+    one inside it, too.
     """
-    if exact and isinstance(content, Mapping) and dataclasses.is_dataclass(kind):
-        known = [field.name for field in dataclasses.fields(kind)]
-        if unknown := sorted(set(content) - set(known)):
-            raise GenoslimError(
-                f"{where}: unknown field {', '.join(unknown)}; expected {', '.join(known)}"
-            )
     try:
-        return msgspec.convert(content, kind)
+        record = msgspec.convert(content, kind)
+        if exact:
+            _refuse_unknown(record, content, "")
     except msgspec.ValidationError as error:
         raise GenoslimError(f"{where}: {_explained(str(error), content)}") from None
     except GenoslimError as error:
         raise type(error)(f"{where}: {error}") from None
+    return record
+
+
+def check_format(content: Mapping[str, Any], known: int, where: str) -> None:
+    """Raise GenoslimError unless the field `format` of a file says `known`."""
+    found = content.get("format")
+    if found != known:
+        newer = isinstance(found, int) and found > known
+        raise GenoslimError(
+            f"{where}: format is {found!r}; this genoslim reads {known}"
+            + (": upgrade genoslim" if newer else "")
+        )
 
 
 def plain(record: object) -> dict[str, Any]:
@@ -58,6 +67,24 @@ def plain(record: object) -> dict[str, Any]:
 def write_record(path: Path, record: object) -> None:
     """Write a dataclass as indented JSON with sorted keys, complete or not at all."""
     write_json(path, plain(record))
+
+
+def _refuse_unknown(record: object, content: Any, place: str) -> None:
+    """Raise GenoslimError for a field in `content` that the record, or one in it, has not."""
+    if dataclasses.is_dataclass(record):
+        known = [field.name for field in dataclasses.fields(record)]
+        if unknown := sorted(set(content) - set(known)):
+            raise GenoslimError(
+                f"unknown field {place}{f', {place}'.join(unknown)}; expected {', '.join(known)}"
+            )
+        for name in content:
+            _refuse_unknown(getattr(record, name), content[name], f"{place}{name}.")
+    elif isinstance(record, Mapping):
+        for name in content:
+            _refuse_unknown(record[name], content[name], f"{place}{name}.")
+    elif isinstance(record, tuple):
+        for index, (item, held) in enumerate(zip(record, content, strict=True)):
+            _refuse_unknown(item, held, f"{place[:-1]}[{index}].")
 
 
 def _explained(message: str, content: object) -> str:

@@ -171,6 +171,19 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
 
 
+def read_json(path: Path) -> dict[str, Any] | None:
+    """Read a JSON object; None if there is no such file, GenoslimError if it is not an object."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise GenoslimError(f"{path}: not valid JSON ({error})") from error
+    if not isinstance(value, dict):
+        raise GenoslimError(f"{path}: holds a {type(value).__name__}; it should be a JSON object")
+    return value
+
+
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)

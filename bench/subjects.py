@@ -15,10 +15,10 @@ from ..bundle.bundle import Bundle, is_bundle
 from ..data.assembly import canonical
 from ..data.dataset import LabelledData
 from ..errors import GenoslimError, UsageError
-from ..export.training import TrainingFacts
 from ..models.families import CONFIG_FILE, licence, read_config
 from ..models.fingerprint import fingerprint_model
 from ..models.licences import is_non_commercial
+from ..models.record import known_training
 from ..models.weight_files import require_trained_head, tensor_shapes
 
 Backend = Literal["torch", "onnxruntime", "openvino"]
@@ -143,7 +143,7 @@ def _from_bundle(bundle: Bundle, name: str) -> Subject:
 def _from_checkpoint(path: Path, name: str) -> Subject:
     shapes = tensor_shapes(path)
     require_trained_head(path, shapes)
-    facts = TrainingFacts.read(path)
+    record = known_training(path)
     return Subject(
         name=name,
         path=path,
@@ -152,13 +152,13 @@ def _from_checkpoint(path: Path, name: str) -> Subject:
         size=_size(path),
         parameters=sum(math.prod(shape) for shape in shapes.values()),
         layers=_layers(path),
-        base_layers=facts.base_layers,
+        base_layers=record.base_layers,
         precision="fp32",
-        window_length=facts.window_length,
-        assembly=facts.assembly,
-        fine_tune_seconds=facts.seconds,
-        trained_on=facts.data_fingerprint,
-        licences=_distinct(licence(path), facts.data_licence),
+        window_length=record.window_length,
+        assembly=record.assembly,
+        fine_tune_seconds=record.fine_tune_seconds,
+        trained_on=record.data_fingerprint,
+        licences=_distinct(licence(path), record.data_licence),
     )
 
 

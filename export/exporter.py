@@ -39,13 +39,14 @@ from ..files import atomic_folder, refuse_foreign, write_json
 from ..models import load, load_tokenizer, resolve
 from ..models.classifier import Classifier
 from ..models.families import FAMILIES, licence
+from ..models.record import TrainingRecord, known_training
 from ..models.tokenizer import SequenceTokenizer
 from ..models.weight_files import require_trained_head, tensor_shapes
 from .evaluate import Calibration, calibrate, split_metrics
 from .gate import LOSSY_PARITY, JudgedRows, measure_loss, require_kept, speed_ratio
 from .precision import convert, rehearse_half
 from .trace import check_opset, trace
-from .training import TrainingFacts
+from .training import check_data
 from .verify import (
     EXACT,
     Tolerances,
@@ -120,9 +121,9 @@ def export_checkpoint(
     refuse_foreign(bundle, "bundle", marker=MANIFEST, parts={*REQUIRED_FILES, f"{GRAPH}.data"})
     stages.begin("reading")
     checkpoint = resolve(checkpoint)
-    facts = TrainingFacts.read(checkpoint)
+    record = known_training(checkpoint)
     labelled = LabelledData.read(data)
-    facts.check(checkpoint, labelled)
+    check_data(record, labelled, checkpoint)
     require_trained_head(checkpoint, tensor_shapes(checkpoint))
     model = load(checkpoint)
     with atomic_folder(bundle) as folder:
@@ -143,9 +144,9 @@ def export_checkpoint(
             shutil.rmtree(exact.parent)
         stages.begin("sealing")
         manifest = BundleManifest(
-            **_model_facts(model, facts),
-            **_data_facts(labelled, facts),
-            licences=Licences(base_model=licence(checkpoint), data=_data_licence(labelled, facts)),
+            **_model_facts(model, record),
+            **_data_facts(labelled, record),
+            licences=Licences(base_model=licence(checkpoint), data=_data_licence(labelled, record)),
             precision=precision,
             opset=opset,
             threshold=measured.fitted.threshold,
@@ -308,26 +309,26 @@ def _write_companions(
     tokenizer.save(folder)
 
 
-def _model_facts(model: Classifier, facts: TrainingFacts) -> dict[str, Any]:
+def _model_facts(model: Classifier, record: TrainingRecord) -> dict[str, Any]:
     kept = tuple(model.config.kept_layers)
     return {
         "family": model.family,
         "kept_layers": kept,
         "base_layers": max(
-            facts.base_layers or 0, len(kept) + len(facts.dropped_layers), kept[-1] + 1
+            record.base_layers or 0, len(kept) + len(record.dropped_layers), kept[-1] + 1
         ),
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "fine_tuning": FineTuning(
-            base_model=facts.base_model,
-            seed=facts.seed,
-            seconds=facts.seconds,
-            dropped_layers=facts.dropped_layers,
-            recipe=facts.recipe,
+            base_model=record.base_name,
+            seed=record.seed,
+            seconds=record.fine_tune_seconds,
+            dropped_layers=record.dropped_layers,
+            recipe=record.recipe,
         ),
     }
 
 
-def _data_facts(data: LabelledData, facts: TrainingFacts) -> dict[str, Any]:
+def _data_facts(data: LabelledData, record: TrainingRecord) -> dict[str, Any]:
     metadata = data.metadata
     return {
         "window_length": metadata.window_length,
@@ -336,15 +337,15 @@ def _data_facts(data: LabelledData, facts: TrainingFacts) -> dict[str, Any]:
         "data": DataRecord(
             fingerprint=data.fingerprint,
             source=metadata.source,
-            trained_on=facts.data_fingerprint,
+            trained_on=record.data_fingerprint,
             splits=data.split_counts,
         ),
     }
 
 
-def _data_licence(data: LabelledData, facts: TrainingFacts) -> str:
+def _data_licence(data: LabelledData, record: TrainingRecord) -> str:
     """Return the licence of the data evaluated on, and that of the training data if another."""
-    names = dict.fromkeys([data.metadata.licence, facts.data_licence or data.metadata.licence])
+    names = dict.fromkeys([data.metadata.licence, record.data_licence or data.metadata.licence])
     return " and ".join(names)
 
 

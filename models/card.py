@@ -7,6 +7,7 @@ from typing import Any
 
 from .families import detect, family_name
 from .licences import hub_licence
+from .record import TrainingRecord
 
 CARD_FILE = "README.md"
 
@@ -35,11 +36,12 @@ For research use. Not a medical device, not for diagnosis.
 """
 
 
-def model_card(config: Mapping[str, Any], training: Mapping[str, Any]) -> str:
+def model_card(config: Mapping[str, Any], training: TrainingRecord | None) -> str:
     """Return the card of a checkpoint with this config.json and training record."""
     family = detect(config)
-    licence = str(training.get("licence") or (family.licence if family else "unknown"))
-    base = training.get("base_model")
+    made = training or TrainingRecord()
+    licence = made.licence or (family.licence if family else "unknown")
+    base = made.base_name
     depth = config.get("num_hidden_layers")
     return _CARD.format(
         licence_tag=hub_licence(licence),
@@ -50,5 +52,5 @@ def model_card(config: Mapping[str, Any], training: Mapping[str, Any]) -> str:
         layers="layer" if depth == 1 else "layers",
         kept=", ".join(map(str, config.get("kept_layers", []))),
         origin=f"Made by genoslim from `{base}`." if base else "Made by genoslim.",
-        record="`genoslim.json`" if training else "none",
+        record="`genoslim.json`" if training is not None else "none",
     )

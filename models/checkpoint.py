@@ -20,9 +20,10 @@ from ..errors import GenoslimError
 from ..files import atomic_folder, write_json, write_text
 from .card import CARD_FILE, model_card
 from .classifier import Classifier, NativeConfig
-from .families import CONFIG_FILE, RECORD_FILE, Family, detect, family_name, read_config, read_json
+from .families import CONFIG_FILE, Family, detect, family_name, read_config
 from .masked_lm import MaskedLM
 from .networks import classifier_class, masked_lm_class
+from .record import TrainingRecord, write_training
 from .tokenizer import SequenceTokenizer
 from .weights import (
     DEFAULT_LABELS,
@@ -97,14 +98,13 @@ def save(
     tokenizer: SequenceTokenizer,
     folder: Path,
     *,
-    training: Mapping[str, Any] | None = None,
+    training: TrainingRecord | None = None,
     card: str | None = None,
 ) -> None:
     """Write a checkpoint folder, complete or not at all; an existing one is replaced.
 
-    `training` is what `read_training` gives back (`genoslim.json`); its `licence` is the licence of
-    the weights. `card` replaces the generated model card. Weights are written as float32, and
-    `genoslim.models.load` restores the model bit for bit.
+    `training` is written as `genoslim.json`. `card` replaces the generated model card. Weights are
+    written as float32, and `genoslim.models.load` restores the model bit for bit.
     """
     config = _written_config(model)
     weights = {
@@ -120,13 +120,8 @@ def save(
         )
         tokenizer.save(temporary)
         if training is not None:
-            write_json(temporary / RECORD_FILE, dict(training))
-        write_text(temporary / CARD_FILE, card or model_card(config, training or {}))
-
-
-def read_training(folder: Path) -> dict[str, Any] | None:
-    """Return what `save` was told as `training`, or None if the folder does not say."""
-    return read_json(folder / RECORD_FILE)
+            write_training(temporary, training)
+        write_text(temporary / CARD_FILE, card or model_card(config, training))
 
 
 def _native(

@@ -7,16 +7,16 @@ under the name `hf:<model_type>`.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..errors import GenoslimError
+from ..files import read_json
+from .record import read_training
 
 CONFIG_FILE = "config.json"
-RECORD_FILE = "genoslim.json"
 
 _APACHE = "Apache-2.0"
 _NT_LICENCE = "CC-BY-NC-SA-4.0"
@@ -180,27 +180,14 @@ def read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def read_json(path: Path) -> dict[str, Any] | None:
-    """Read a JSON object; None if there is no such file, GenoslimError if it is not an object."""
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise GenoslimError(f"{path}: not valid JSON ({error})") from error
-    if not isinstance(value, dict):
-        raise GenoslimError(f"{path}: holds a {type(value).__name__}; it should be a JSON object")
-    return value
-
-
 def licence(folder: Path) -> str:
     """Return the licence of a checkpoint's weights.
 
     What the folder's own record (`genoslim.json`, key `licence`) says wins; else it is that of the
     family's official weights; "unknown" for other architectures.
     """
-    record = read_json(folder / RECORD_FILE) or {}
-    if isinstance(record.get("licence"), str):
-        return str(record["licence"])
+    record = read_training(folder)
+    if record is not None and record.licence is not None:
+        return record.licence
     family = detect(read_config(folder))
     return family.licence if family is not None else "unknown"

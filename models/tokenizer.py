@@ -19,8 +19,8 @@ from tokenizers.pre_tokenizers import Split
 from tokenizers.processors import TemplateProcessing
 
 from ..errors import GenoslimError, UsageError
-from ..files import write_json, write_text
-from .families import CONFIG_FILE, read_json, token_limit
+from ..files import read_json, write_json, write_text
+from .families import CONFIG_FILE, token_limit
 
 TOKENIZER_FILE = "tokenizer.json"
 TOKENIZER_CONFIG_FILE = "tokenizer_config.json"

@@ -9,7 +9,8 @@ from collections.abc import Collection
 from pathlib import Path
 
 from ..errors import GenoslimError, listed, needs_extra
-from .families import detect, read_config, read_json
+from ..files import read_json
+from .families import detect, read_config
 
 Shapes = dict[str, tuple[int, ...]]
 

@@ -16,8 +16,8 @@ from ..data.dataset import LabelledData
 from ..errors import GenoslimError, UsageError
 from ..files import write_json
 from ..models import checkpoint, load, load_tokenizer, resolve
-from ..models.checkpoint import read_training
 from ..models.fingerprint import fingerprint_model
+from ..models.record import is_fine_tuned
 from .importance import (
     METHODS,
     NEEDS_TRAINED_HEAD,
@@ -32,7 +32,8 @@ from .measure import MEASURES, Measuring
 from .progress import progress_bar
 from .recipe import Recipe
 from .report import REPORT_FILE, conclude, write_report
-from .run_folder import RUN_FILE, RunFolder
+from .run_folder import RunFolder
+from .run_record import RUN_FILE
 from .runner import resolve_devices
 from .slim import Pruned, judge_run, prune
 from .sweep import (
@@ -171,14 +172,8 @@ def _scored_model(
     return None
 
 
-def is_fine_tuned(folder: Path) -> bool:
-    """Whether a checkpoint says that its classification head was trained here."""
-    record = read_training(folder) or {}
-    return "fine_tune_seconds" in record or "result" in record
-
-
 def _check_same_data(run: RunFolder, fingerprint: str, data: Path) -> None:
-    wanted = run.record["identity"]["data_fingerprint"]
+    wanted = run.record.identity.data_fingerprint
     if fingerprint != wanted:
         raise GenoslimError(
             f"{data}: fingerprint {fingerprint[:16]}, the run {run.folder} is of {wanted[:16]}"
@@ -188,9 +183,9 @@ def _check_same_data(run: RunFolder, fingerprint: str, data: Path) -> None:
 def _check_same_model(run: RunFolder, model: str) -> None:
     """Refuse another pretrained model than the run's; a fine-tuned one may be made of it."""
     folder = resolve(model)
-    wanted = run.record["identity"]["model_fingerprint"]
+    wanted = run.record.identity.model_fingerprint
     if not is_fine_tuned(folder) and fingerprint_model(folder) != wanted:
-        raise GenoslimError(f"{model}: the run {run.folder} is of {run.record['model']}")
+        raise GenoslimError(f"{model}: the run {run.folder} is of {run.record.model}")
 
 
 def _print_estimates(found: Sequence[Estimate], judgement: Judgement | None) -> None:

@@ -15,9 +15,9 @@ from torch.nn import functional
 
 from ..codec import decode, write_record
 from ..errors import GenoslimError
+from ..files import read_json
 from ..models import load
 from ..models.classifier import Classifier
-from ..models.families import read_json
 from ..models.layers import only_layers
 from ..stats.ranks import auroc
 from .finetune import Labelled, predict_tokens

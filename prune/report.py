@@ -10,6 +10,7 @@ from typing import Any
 
 import jinja2
 
+from ..codec import plain
 from ..files import write_json, write_text
 from .measure import MEASURES, SPLITS
 from .progress import duration
@@ -69,7 +70,7 @@ def write_report(
     macro = ["macro_auroc"] if judgement.baseline_macro_auroc is not None else []
     rows = run.rows()
     page = environment.from_string(source).render(
-        title=f"{'Slim models' if models else 'Layer sweep'}: {run.record['family']}",
+        title=f"{'Slim models' if models else 'Layer sweep'}: {run.record.family}",
         about=run.record,
         counts={split: len(rows[split].labels) for split in SPLITS},
         notes=[note.rstrip(".") for note in notes],
@@ -124,19 +125,17 @@ def _method(judgement: Judgement) -> str:
 
 
 def _facts(run: RunFolder, judgement: Judgement) -> list[tuple[str, str]]:
-    identity = run.record["identity"]
-    seeds = (
-        f"{identity['seeds']} baseline, {identity['layer_seeds']} a layer, {identity['seed']} up"
-    )
+    identity = run.record.identity
+    seeds = f"{identity.seeds} baseline, {identity.layer_seeds} a layer, {identity.seed} up"
     return [
         ("rules", _words(judgement.rules.to_dict())),
-        ("recipe", _words(identity["recipe"])),
+        ("recipe", _words(plain(identity.recipe))),
         ("seeds", seeds),
-        ("model SHA-256", identity["model_fingerprint"]),
-        ("data SHA-256", identity["data_fingerprint"]),
-        ("licences", _words(run.record["licences"])),
-        ("made with", _words(run.record["environment"])),
-        ("made at", run.record["created"]),
+        ("model SHA-256", identity.model_fingerprint),
+        ("data SHA-256", identity.data_fingerprint),
+        ("licences", _words(plain(run.record.licences))),
+        ("made with", _words(plain(run.record.environment))),
+        ("made at", run.record.created),
     ]
 
 

@@ -17,15 +17,15 @@ from typing import Any
 
 import numpy as np
 
+from ..codec import plain
 from ..errors import GenoslimError
 from ..files import atomic_path, sha256, write_json
 from .measure import SPLITS, Rows, Split
+from .run_record import RUN_FILE, RunIdentity, RunRecord, read_run, write_run
 from .trial import Predictions, Trial, TrialResult, TrialSpec
 
 _log = logging.getLogger(__name__)
 
-RUN_FILE = "run.json"
-RUN_FORMAT = 1
 CHECKPOINT = "checkpoint"
 """The folder of a trial's fine-tuned weights, in that of the trial."""
 
@@ -129,18 +129,11 @@ class RunFolder:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.record = _read_record(folder)
+        self.record = read_run(folder)
         self.trials = TrialStore(folder / "trials")
 
     @classmethod
-    def create(
-        cls,
-        folder: Path,
-        *,
-        identity: Mapping[str, Any],
-        about: Mapping[str, Any],
-        rows: Mapping[Split, Rows],
-    ) -> RunFolder:
+    def create(cls, folder: Path, *, record: RunRecord, rows: Mapping[Split, Rows]) -> RunFolder:
         """Make the folder, or open the one that is there if it is of the same identity.
 
         A folder of another identity raises GenoslimError naming each difference.
@@ -148,16 +141,14 @@ class RunFolder:
         if not (folder / RUN_FILE).exists():
             _refuse_foreign(folder)
             _write_rows(folder / "rows.npz", rows)
-            record = {"format": RUN_FORMAT, "identity": dict(identity), **about}
-            write_json(folder / RUN_FILE, record)
+            write_run(folder, record)
         run = cls(folder)
-        run.check(identity)
+        run.check(record.identity)
         return run
 
-    def check(self, identity: Mapping[str, Any]) -> None:
+    def check(self, identity: RunIdentity) -> None:
         """Raise GenoslimError naming what differs if the folder is of another identity."""
-        wanted = json.loads(json.dumps(identity))
-        if found := list(_differences(self.record["identity"], wanted)):
+        if found := list(_differences(plain(self.record.identity), plain(identity))):
             raise GenoslimError(
                 f"{self.folder} holds another run: {'; '.join(found)}."
                 " Ask for the same, or give another folder with -o"
@@ -177,21 +168,6 @@ class RunFolder:
 
 
 _ROW_FIELDS = ("labels", "keys", "groups")
-
-
-def _read_record(folder: Path) -> dict[str, Any]:
-    path = folder / RUN_FILE
-    if not path.exists():
-        raise GenoslimError(f"{folder} is not a run folder: it has no {RUN_FILE}")
-    try:
-        record = _read_json(path)
-    except ValueError as why:
-        raise GenoslimError(f"{path}: not JSON: {why}") from why
-    if record.get("format") != RUN_FORMAT or "identity" not in record:
-        raise GenoslimError(
-            f"{path}: run format {record.get('format')!r}, this version reads {RUN_FORMAT}"
-        )
-    return record
 
 
 def _refuse_foreign(folder: Path) -> None:

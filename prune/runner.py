@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -23,7 +23,8 @@ from ..models.checkpoint import save
 from ..models.classifier import Classifier
 from ..models.families import licence
 from ..models.fingerprint import fingerprint_model
-from ..models.layers import drop_layers
+from ..models.layers import drop_layers, layers
+from ..models.record import TrainingEnvironment, TrainingRecord
 from ..models.tokenizer import SequenceTokenizer
 from .finetune import (
     EVALUATION_BATCH,
@@ -34,7 +35,8 @@ from .finetune import (
     predict_tokens,
 )
 from .healing import LOGITS_FILE, distillation, teacher_logits
-from .measure import SPLITS, Measuring, Rows, Split, measure
+from .measure import SPLITS, Measured, Measuring, Rows, Split, measure
+from .provenance import seed_record, training_record
 from .run_folder import CHECKPOINT, TrialStore
 from .supernet import sandwich
 from .trial import Predictions, TrialResult, TrialSpec, collapse
@@ -150,15 +152,21 @@ class TrialRunner:
         predictions, seconds = self._predict(model)
         result = self._result(spec, model, tuned, predictions, seconds)
         if keep_weights:
-            record = {
-                "base_model": spec.model,
-                "licence": licence(self.folder),
-                "dropped_layers": list(spec.dropped),
-                "trial": spec.to_dict(),
-                "result": result.to_dict(),
-            }
+            record = self._record(spec, result, model)
             save(model.cpu(), self.tokenizer, self.store.checkpoint(spec), training=record)
         self.store.write_result(spec, result, predictions)
+
+    def _record(self, spec: TrialSpec, result: TrialResult, model: Classifier) -> TrainingRecord:
+        measured = Measured(result.validation, result.test, result.macro_auroc)
+        return training_record(
+            spec,
+            seed_record(spec, result, measured),
+            parameters=result.parameters,
+            base_layers=len(layers(model)) + len(spec.dropped),
+            licence=licence(self.folder),
+            data=self.data.metadata,
+            environment=describe_environment(),
+        )
 
     def _start(self, spec: TrialSpec) -> tuple[Classifier, Objective | None]:
         """Return the model that training starts from, layers dropped, and what it minimises.
@@ -260,15 +268,14 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def describe_environment() -> dict[str, Any]:
-    """Return the versions and the machine a run was made with."""
-    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-    return {
-        "genoslim": __version__,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-        "platform": platform.platform(),
-        "processor": platform.processor() or platform.machine(),
-        "gpus": gpus,
-    }
+def describe_environment() -> TrainingEnvironment:
+    """Return the versions and the machine a run is made with."""
+    return TrainingEnvironment(
+        genoslim=__version__,
+        python=platform.python_version(),
+        torch=str(torch.__version__),
+        numpy=np.__version__,
+        platform=platform.platform(),
+        processor=platform.processor() or platform.machine(),
+        gpus=tuple(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())),
+    )

@@ -13,9 +13,11 @@ from pathlib import Path
 
 import click
 
+from ..codec import plain
 from ..errors import GateError, GenoslimError, install_hint
 from ..models import load
-from ..models.families import RECORD_FILE, family_name, licence, read_config, read_json
+from ..models.families import family_name, licence, read_config
+from ..models.record import TrainingRecord, read_training
 from .measure import MEASURES
 from .run_folder import RunFolder
 from .tables import print_judgement, print_table
@@ -31,10 +33,10 @@ def show_run(folder: Path) -> None:
     """Print what a run folder holds and how far it is; raise GenoslimError if it is damaged."""
     run = RunFolder(folder)
     run.rows()
-    record, identity = run.record, run.record["identity"]
-    click.echo(f"sweep of {record['family']}, {record['layers']} layers: {record['model']}")
-    click.echo(f"data: {record['data']} ({record['data_metadata']['source']})")
-    click.echo(f"recipe: {json.dumps(identity['recipe'])}")
+    record = run.record
+    click.echo(f"sweep of {record.family}, {record.layers} layers: {record.model}")
+    click.echo(f"data: {record.data} ({record.data_metadata.source})")
+    click.echo(f"recipe: {json.dumps(plain(record.identity.recipe))}")
     if _without_torch("what its trials add up to"):
         results = list(run.trials.folder.glob("*/result.json"))
         click.echo(f"trials: {len(results)} have a result")
@@ -93,13 +95,13 @@ def show_checkpoint(folder: Path) -> None:
     if count is not None:
         click.echo(f"parameters: {count:,}")
     click.echo(f"licence: {licence(folder)}")
-    record = read_json(folder / RECORD_FILE) or {}
-    for name in _FACTS:
-        if record.get(name) is not None:
-            click.echo(f"{name.replace('_', ' ')}: {record[name]}")
-    for split in ("validation", "test"):
-        if isinstance(record.get(split), dict):
-            values = ", ".join(f"{name} {record[split][name]:.4f}" for name in MEASURES)
+    record = read_training(folder) or TrainingRecord()
+    for name, value in plain(record).items():
+        if name in _FACTS and value is not None:
+            click.echo(f"{name.replace('_', ' ')}: {value}")
+    for split, metrics in (("validation", record.validation), ("test", record.test)):
+        if metrics is not None:
+            values = ", ".join(f"{name} {getattr(metrics, name):.4f}" for name in MEASURES)
             click.echo(f"{split}: {values}")
 
 

@@ -8,14 +8,18 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from ..codec import plain
 from ..errors import GenoslimError, UsageError
 from ..files import write_json
 from ..models import load, load_tokenizer
-from ..models.checkpoint import read_training, save
+from ..models.checkpoint import save
 from ..models.licences import is_non_commercial
+from ..models.record import SeedRecord, TrainingRecord, read_training
 from .measure import MEASURES, Measured, Split
 from .progress import ProgressCallback
-from .run_folder import RUN_FILE, RunFolder, TrialStore
+from .provenance import seed_record, training_record
+from .run_folder import RunFolder, TrialStore
+from .run_record import RUN_FILE
 from .sweep import (
     Executor,
     attempts,
@@ -42,21 +46,6 @@ class Choice:
     name: ModelName
     dropped: tuple[int, ...]
     reason: str
-
-
-@dataclass(frozen=True)
-class SeedRecord:
-    """One fine-tuned seed of a model."""
-
-    seed: int
-    trial: str
-    collapsed: str
-    validation: dict[str, float]
-    test: dict[str, float]
-    macro_auroc: dict[Split, float | None]
-    fine_tune_seconds: float
-    evaluation_seconds: float
-    steps: int
 
 
 @dataclass(frozen=True)
@@ -236,7 +225,7 @@ class _Builder:
         measured = {trial.spec.seed: trial.measured(self.rows, how) for trial in trials}
         counted = [t for t in trials if not t.result.collapsed] or trials
         best = max(counted, key=lambda t: (measured[t.spec.seed].validation.auroc, -t.spec.seed))
-        layers = range(self.run.record["layers"])
+        layers = range(self.run.record.layers)
         return SlimModel(
             name=choice.name,
             reason=choice.reason,
@@ -248,7 +237,7 @@ class _Builder:
             test=_spreads([measured[t.spec.seed] for t in counted], "test"),
             fine_tune_seconds=Spread.of([t.result.fine_tune_seconds for t in counted]),
             evaluation_seconds=Spread.of([t.result.evaluation_seconds for t in counted]),
-            seeds=tuple(_seed_record(t, measured[t.spec.seed]) for t in trials),
+            seeds=tuple(seed_record(t.spec, t.result, measured[t.spec.seed]) for t in trials),
             best_seed=best.spec.seed,
         )
 
@@ -272,58 +261,25 @@ class _Builder:
             )
         save(load(source), load_tokenizer(source), folder, training=record)
 
-    def _record(self, model: SlimModel, spec: TrialSpec) -> dict[str, Any]:
+    def _record(self, model: SlimModel, spec: TrialSpec) -> TrainingRecord:
         """Return what `genoslim.json` of a checkpoint says about how it was made."""
-        about, metadata = self.run.record, self.run.record["data_metadata"]
-        best = next(seed for seed in model.seeds if seed.seed == model.best_seed)
-        return {
-            "base_model": about["model"],
-            "base_model_fingerprint": spec.model_fingerprint,
-            "base_layers": about["layers"],
-            "kept_layers": list(model.kept),
-            "dropped_layers": list(model.dropped),
-            "model": model.name,
-            "chosen_because": model.reason,
-            "licence": about["licences"]["model"],
-            "data_licence": about["licences"]["data"],
-            "licences": about["licences"],
-            "data_source": metadata["source"],
-            "data_fingerprint": spec.data_fingerprint,
-            "window_length": metadata["window_length"],
-            "assembly": metadata["assembly"],
-            "label_names": list(metadata["label_names"]),
-            "seed": spec.seed,
-            "recipe": spec.recipe.to_dict(),
-            "fine_tune_seconds": best.fine_tune_seconds,
-            "evaluation_seconds": best.evaluation_seconds,
-            "parameters": model.parameters,
-            "validation": best.validation,
-            "test": best.test,
-            "macro_auroc": dict(best.macro_auroc),
-            "seeds": [asdict(seed) for seed in model.seeds],
-            "trial": spec.hash,
-            "environment": about["environment"],
-        }
+        about = self.run.record
+        record = training_record(
+            spec,
+            next(seed for seed in model.seeds if seed.seed == model.best_seed),
+            parameters=model.parameters,
+            base_layers=about.layers,
+            licence=about.licences.model,
+            data=about.data_metadata,
+            environment=about.environment,
+        )
+        return replace(record, model=model.name, chosen_because=model.reason, seeds=model.seeds)
 
 
 def _spreads(measured: Sequence[Measured], split: Split) -> dict[str, Spread]:
     found = {name: Spread.of([getattr(m.on(split), name) for m in measured]) for name in MEASURES}
     macro = [value for m in measured if (value := m.macro_auroc[split]) is not None]
     return {**found, "macro_auroc": Spread.of(macro)} if macro else found
-
-
-def _seed_record(trial: Trial, measured: Measured) -> SeedRecord:
-    return SeedRecord(
-        seed=trial.spec.seed,
-        trial=trial.spec.hash,
-        collapsed=trial.result.collapsed,
-        validation=measured.validation.to_dict(),
-        test=measured.test.to_dict(),
-        macro_auroc=measured.macro_auroc,
-        fine_tune_seconds=trial.result.fine_tune_seconds,
-        evaluation_seconds=trial.result.evaluation_seconds,
-        steps=trial.result.steps,
-    )
 
 
 def _refuse_foreign(out: Path) -> None:
@@ -368,12 +324,12 @@ def caveats(run: RunFolder, rules: Rules) -> tuple[str, ...]:
             "Layers were selected on the test split: figures on test are optimistic for the models"
             " chosen by it"
         )
-    for what, licence in run.record["licences"].items():
+    for what, licence in plain(run.record.licences).items():
         if is_non_commercial(licence):
             found.append(f"The licence of the {what} is {licence}: no commercial use")
         elif licence in ("", "unknown"):
             found.append(f"The licence of the {what} is not known: find out before use")
-    if "eqtl" in run.record["data_metadata"]["source"].lower():
+    if "eqtl" in run.record.data_metadata.source.lower():
         found.append(
             "The labels say whether a variant causes a change of expression (eQTL). That is not"
             " pathogenicity, and a score is no evidence for PP3 or BP4"

@@ -21,6 +21,7 @@ from .pool import Ended, InlinePool, Pool, ProcessPool, RayPool
 from .progress import Monitor, ProgressCallback
 from .recipe import Recipe
 from .run_folder import RunFolder, TrialStore
+from .run_record import RunIdentity, RunLicences, RunRecord
 from .runner import (
     Setting,
     TrialRunner,
@@ -104,40 +105,37 @@ def open_sweep(folder: Path, config: SweepConfig) -> RunFolder:
     layers = _depth(source)
     if layers < 2:
         raise GenoslimError(f"{config.model} has {layers} layer: there is nothing to drop")
-    return RunFolder.create(
-        folder,
-        identity={
-            "model_fingerprint": fingerprint_model(source),
-            "data_fingerprint": data.fingerprint,
-            "recipe": config.recipe.to_dict(),
-            "seed": config.seed,
-            "seeds": config.seeds,
-            "layer_seeds": config.layer_seeds,
-        },
-        about={
-            "model": _absolute(config.model),
-            "data": str(Path(config.data).absolute()),
-            "family": family_name(read_config(source)),
-            "layers": layers,
-            "licences": {"model": licence(source), "data": data.metadata.licence},
-            "data_metadata": data.metadata.to_dict(),
-            "environment": describe_environment(),
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        },
-        rows=rows,
+    record = RunRecord(
+        identity=RunIdentity(
+            model_fingerprint=fingerprint_model(source),
+            data_fingerprint=data.fingerprint,
+            recipe=config.recipe,
+            seed=config.seed,
+            seeds=config.seeds,
+            layer_seeds=config.layer_seeds,
+        ),
+        model=_absolute(config.model),
+        data=str(Path(config.data).absolute()),
+        family=family_name(read_config(source)),
+        layers=layers,
+        licences=RunLicences(model=licence(source), data=data.metadata.licence),
+        data_metadata=data.metadata,
+        environment=describe_environment(),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
+    return RunFolder.create(folder, record=record, rows=rows)
 
 
 def config_of(run: RunFolder) -> SweepConfig:
     """Return the configuration a run folder was made with."""
-    identity = run.record["identity"]
+    identity = run.record.identity
     return SweepConfig(
-        model=run.record["model"],
-        data=Path(run.record["data"]),
-        recipe=Recipe.from_dict(identity["recipe"]),
-        seed=identity["seed"],
-        seeds=identity["seeds"],
-        layer_seeds=identity["layer_seeds"],
+        model=run.record.model,
+        data=Path(run.record.data),
+        recipe=identity.recipe,
+        seed=identity.seed,
+        seeds=identity.seeds,
+        layer_seeds=identity.layer_seeds,
     )
 
 
@@ -147,7 +145,7 @@ def plan(run: RunFolder) -> list[TrialSpec]:
     baseline = [spec_of(run, (), config.seed + index) for index in range(config.seeds)]
     layers = [
         spec_of(run, (layer,), config.seed + index)
-        for layer in range(run.record["layers"])
+        for layer in range(run.record.layers)
         for index in range(config.layer_seeds)
     ]
     return baseline + layers
@@ -155,14 +153,14 @@ def plan(run: RunFolder) -> list[TrialSpec]:
 
 def spec_of(run: RunFolder, dropped: Sequence[int], seed: int) -> TrialSpec:
     """Return the trial of a run's model, data and recipe without some layers."""
-    identity = run.record["identity"]
+    identity = run.record.identity
     return TrialSpec(
-        model=run.record["model"],
-        model_fingerprint=identity["model_fingerprint"],
-        data_fingerprint=identity["data_fingerprint"],
+        model=run.record.model,
+        model_fingerprint=identity.model_fingerprint,
+        data_fingerprint=identity.data_fingerprint,
         dropped=tuple(sorted(dropped)),
         seed=seed,
-        recipe=Recipe.from_dict(identity["recipe"]),
+        recipe=identity.recipe,
     )
 
 
@@ -226,10 +224,10 @@ def run_one(run: RunFolder, trial_hash: str, *, executor: Executor) -> None:
 def setting_of(run: RunFolder, *, trials: Path | None = None) -> Setting:
     """Return what trials of a run read, and where they are written (default: the run itself)."""
     return Setting(
-        model=run.record["model"],
-        model_fingerprint=run.record["identity"]["model_fingerprint"],
-        data=Path(run.record["data"]),
-        data_fingerprint=run.record["identity"]["data_fingerprint"],
+        model=run.record.model,
+        model_fingerprint=run.record.identity.model_fingerprint,
+        data=Path(run.record.data),
+        data_fingerprint=run.record.identity.data_fingerprint,
         trials=(trials or run.trials.folder).absolute(),
     )
 

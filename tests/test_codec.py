@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import pytest
 
-from genoslim.codec import decode, plain, write_record
+from genoslim.codec import check_format, decode, plain, write_record
 from genoslim.errors import GateError, GenoslimError
 
 
@@ -72,6 +72,36 @@ def test_what_a_record_refuses_itself_keeps_its_kind_and_gets_a_place() -> None:
         decode(Outer, plain(RECORD) | {"parts": [{"size": -1}]}, "f")
 
 
-def test_exact_refuses_an_unknown_field() -> None:
-    with pytest.raises(GenoslimError, match="f: unknown field colour; expected name, parts"):
-        decode(Outer, plain(RECORD) | {"colour": 1}, "f", exact=True)
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"colour": 1, "age": 2}, "f: unknown field age, colour; expected name, parts, share"),
+        (
+            {"parts": [{"size": 1}, {"size": 2, "age": 3}]},
+            r"f: unknown field parts\[1\].age; expected size$",
+        ),
+    ],
+)
+def test_exact_refuses_an_unknown_field(change: dict[str, Any], said: str) -> None:
+    content = plain(RECORD) | change
+    assert decode(Outer, content, "f") == RECORD
+    with pytest.raises(GenoslimError, match=said):
+        decode(Outer, content, "f", exact=True)
+
+
+def test_exact_takes_what_has_no_unknown_field() -> None:
+    assert decode(Outer, plain(RECORD), "f", exact=True) == RECORD
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        ({}, r"f: format is None; this genoslim reads 1$"),
+        ({"format": 0}, r"f: format is 0; this genoslim reads 1$"),
+        ({"format": 2}, r"f: format is 2; this genoslim reads 1: upgrade genoslim$"),
+    ],
+)
+def test_another_format_is_refused(found: dict[str, Any], said: str) -> None:
+    check_format({"format": 1}, 1, "f")
+    with pytest.raises(GenoslimError, match=said):
+        check_format(found, 1, "f")

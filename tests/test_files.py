@@ -14,6 +14,7 @@ from genoslim.errors import GenoslimError, UsageError
 from genoslim.files import (
     atomic_folder,
     atomic_path,
+    read_json,
     refuse_foreign,
     refuse_overwriting,
     sha256,
@@ -42,6 +43,22 @@ def test_json_has_no_nan(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="JSON compliant"):
         write_json(tmp_path / "x.json", float("nan"))
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{", "not valid JSON"),
+        ("[1]", "holds a list; it should be a JSON object"),
+        ("\xff", "not valid JSON"),
+    ],
+)
+def test_what_is_no_json_object_is_refused(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "x.json"
+    assert read_json(path) is None
+    path.write_text(text, encoding="latin-1")
+    with pytest.raises(GenoslimError, match=rf"x\.json: {said}"):
+        read_json(path)
 
 
 def test_a_folder_is_replaced_whole(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ FLOORS = {
     "tables": 1,
     "workers": 1,
     "codec": 2,
-    "stats": 3,
+    "stats": 2,
     "models": 3,
     "data": 3,
     "bundle": 4,

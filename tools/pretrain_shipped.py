@@ -27,6 +27,7 @@ from genoslim.data.simulate import simulated_sequences
 from genoslim.models.checkpoint import new_masked_lm
 from genoslim.models.checkpoint import save as save_masked_lm
 from genoslim.models.pretrain import PretrainingRecipe, pretrain
+from genoslim.models.record import TrainingRecord
 from genoslim.models.tokenizer import SequenceTokenizer, nucleotide_transformer_tokenizer
 
 SHIPPED = Path(__file__).resolve().parents[1] / "models" / "shipped"
@@ -152,7 +153,8 @@ def main() -> None:
         torch=torch.__version__.split("+")[0],
     )
     folder = arguments.out or SHIPPED / name
-    save_masked_lm(model, tokenizer, folder, training={"licence": "Apache-2.0"}, card=card)
+    record = TrainingRecord(licence="Apache-2.0")
+    save_masked_lm(model, tokenizer, folder, training=record, card=card)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import runpy
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -113,20 +114,21 @@ def make_checkpoint(
 ) -> Callable[..., Path]:
     """Write a tiny random checkpoint; further arguments change its training record."""
     from genoslim.models.checkpoint import save
+    from genoslim.models.record import TrainingRecord
 
     def make(name: str, *, layers: int = 2, seed: int = 0, **record: Any) -> Path:
         folder = tmp_path_factory.mktemp("checkpoint") / name
-        training = {
-            "base_model": "tiny",
-            "base_layers": 4,
-            "licence": "CC-BY-NC-SA-4.0",
-            "fine_tune_seconds": 12.5,
-            "window_length": WINDOW,
-            "assembly": "GRCh38",
-            "data_fingerprint": data.fingerprint,
-            "data_licence": "CC0-1.0",
-            **record,
-        }
+        usual = TrainingRecord(
+            base_model="tiny",
+            base_layers=4,
+            licence="CC-BY-NC-SA-4.0",
+            fine_tune_seconds=12.5,
+            window_length=WINDOW,
+            assembly="GRCh38",
+            data_fingerprint=data.fingerprint,
+            data_licence="CC0-1.0",
+        )
+        training = replace(usual, **record)
         save(tiny_model(layers=layers, seed=seed), tiny_tokenizer(), folder, training=training)
         return folder
 

@@ -15,7 +15,7 @@ from genoslim.bundle.runtime import Runtime
 from genoslim.cli import main
 from genoslim.data.dataset import LabelledData
 from genoslim.files import sha256
-from genoslim.models.checkpoint import read_training
+from genoslim.models.record import read_training
 from genoslim.prune.run_folder import RunFolder
 from genoslim.prune.slim import judge_run
 from genoslim.prune.sweep import attempts, next_attempt, plan

@@ -228,7 +228,7 @@ def test_a_checkpoint_without_a_record_warns(make_checkpoint, data_file, tmp_pat
 @pytest.mark.usefixtures("quick")
 def test_a_record_that_is_none_is_named(make_checkpoint, data_file, tmp_path):
     checkpoint = make_checkpoint(seed="seven")
-    with pytest.raises(GenoslimError, match=r"genoslim\.json: not a training record"):
+    with pytest.raises(GenoslimError, match=r"genoslim\.json: seed is 'seven'; expected"):
         export_checkpoint(checkpoint, data_file, tmp_path / "bundle")
 
 
@@ -246,10 +246,11 @@ def test_a_random_head_is_never_exported(make_checkpoint, data_file, tmp_path):
 @pytest.mark.usefixtures("quick")
 def test_a_pruned_checkpoint_names_the_layers_it_kept(make_checkpoint, data_file, tmp_path):
     from genoslim.models import load, load_tokenizer
-    from genoslim.models.checkpoint import read_training, save
+    from genoslim.models.checkpoint import save
     from genoslim.models.layers import drop_layers
+    from genoslim.models.record import read_training
 
-    checkpoint = make_checkpoint(dropped_layers=[1])
+    checkpoint = make_checkpoint(dropped_layers=(1,))
     model = drop_layers(load(checkpoint), [1])
     pruned = tmp_path / "pruned"
     save(model, load_tokenizer(checkpoint), pruned, training=read_training(checkpoint))

@@ -18,11 +18,11 @@ from genoslim.models.checkpoint import (
     load_masked_lm,
     new_classifier,
     new_masked_lm,
-    read_training,
     save,
 )
 from genoslim.models.classifier import Classifier
 from genoslim.models.layers import drop_layers
+from genoslim.models.record import TrainingRecord, read_training
 from genoslim.models.tokenizer import SequenceTokenizer
 
 Batch = tuple[Tensor, Tensor]
@@ -59,7 +59,7 @@ def test_round_trip_is_exact(
 def test_what_is_in_the_folder(
     model: Classifier, tokenizer: SequenceTokenizer, tmp_path: Path
 ) -> None:
-    training = {"base_model": "some/model", "licence": "CC0-1.0", "seed": 3}
+    training = TrainingRecord(base_model="some/model", licence="CC0-1.0", seed=3)
     save(drop_layers(model, [1]), tokenizer, tmp_path / "x", training=training)
     assert sorted(path.name for path in (tmp_path / "x").iterdir()) == [
         "README.md",
@@ -143,7 +143,7 @@ def test_masked_lm_round_trip(
     family: str, config_of: ConfigOf, tokenizer: SequenceTokenizer, batch: Batch, tmp_path: Path
 ) -> None:
     model = new_masked_lm(config_of(family), seed=8)
-    save(model, tokenizer, tmp_path / "x", training={"licence": "Apache-2.0"})
+    save(model, tokenizer, tmp_path / "x", training=TrainingRecord(licence="Apache-2.0"))
     again = load_masked_lm(tmp_path / "x")
     logits = again(*batch)
     assert logits.shape == (*batch[0].shape, config_of(family)["vocab_size"])

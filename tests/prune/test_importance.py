@@ -208,7 +208,7 @@ def test_rank_correlations_of_a_constant() -> None:
 def test_command_compares_with_a_run(finished: RunFolder, tmp_path: Path) -> None:
     record = finished.record
     out = tmp_path / "estimate.json"
-    where = ["-m", record["model"], "-d", record["data"], "-o", str(out)]
+    where = ["-m", record.model, "-d", record.data, "-o", str(out)]
     compare = ["--run", str(finished.folder), "--rows", "16"]
     result = CliRunner().invoke(main, ["estimate", *where, *compare])
     assert result.exit_code == 0, result.stderr
@@ -217,26 +217,26 @@ def test_command_compares_with_a_run(finished: RunFolder, tmp_path: Path) -> Non
     assert set(found["methods"]["taylor"]["agreement"]) == {"spearman", "kendall"}
     assert len(found["sweep"]["auroc_lost_without"]) == 3
     assert "Spearman" in result.stdout
-    assert found["scored"]["cka"] == record["model"]
+    assert found["scored"]["cka"] == record.model
     assert found["scored"]["taylor"].endswith("checkpoint")
 
 
 def test_command_refuses_the_run_of_another_model(
     finished: RunFolder, model: Path, tmp_path: Path
 ) -> None:
-    where = ["-m", str(model), "-d", finished.record["data"], "-o", str(tmp_path / "e.json")]
+    where = ["-m", str(model), "-d", finished.record.data, "-o", str(tmp_path / "e.json")]
     result = CliRunner().invoke(main, ["estimate", *where, "--run", str(finished.folder)])
     assert result.exit_code == 1
-    assert f"{model}: the run {finished.folder} is of {finished.record['model']}" in result.stderr
+    assert f"{model}: the run {finished.folder} is of {finished.record.model}" in result.stderr
 
 
 def test_command_wants_a_trained_head_for_losses(finished: RunFolder, tmp_path: Path) -> None:
     record = finished.record
-    base = ["estimate", "-d", record["data"], "-o", str(tmp_path / "e.json"), "--rows", "8"]
-    result = CliRunner().invoke(main, [*base, "-m", record["model"], "--method", "fisher"])
+    base = ["estimate", "-d", record.data, "-o", str(tmp_path / "e.json"), "--rows", "8"]
+    result = CliRunner().invoke(main, [*base, "-m", record.model, "--method", "fisher"])
     assert result.exit_code == 2
     assert "fisher needs a fine-tuned model" in result.stderr
-    result = CliRunner().invoke(main, [*base, "-m", record["model"]])
+    result = CliRunner().invoke(main, [*base, "-m", record.model])
     assert result.exit_code == 0
     assert "frozen is left out" in result.stderr
     tuned = str(finished.trials.checkpoint(plan(finished)[0]))

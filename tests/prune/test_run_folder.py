@@ -146,10 +146,10 @@ def test_not_a_run_folder(tmp_path: Path) -> None:
     with pytest.raises(GenoslimError, match="is not a run folder"):
         RunFolder(tmp_path)
     (tmp_path / "run.json").write_text("{")
-    with pytest.raises(GenoslimError, match="not JSON"):
+    with pytest.raises(GenoslimError, match="not valid JSON"):
         RunFolder(tmp_path)
     (tmp_path / "run.json").write_text('{"format": 99}')
-    with pytest.raises(GenoslimError, match="format 99, this version reads 1"):
+    with pytest.raises(GenoslimError, match="format is 99; this genoslim reads 1: upgrade"):
         RunFolder(tmp_path)
 
 

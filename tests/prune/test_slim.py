@@ -17,7 +17,7 @@ from judgements import judged
 from genoslim.cli import main
 from genoslim.errors import GenoslimError, UsageError
 from genoslim.models import load
-from genoslim.models.checkpoint import read_training
+from genoslim.models.record import read_training
 from genoslim.prune.run_folder import RunFolder
 from genoslim.prune.slim import Pruned, caveats, choose, judge_run, prune
 from genoslim.prune.sweep import Executor, plan
@@ -103,14 +103,14 @@ def test_the_three_models_load_with_the_layers_they_should_have(
 def test_the_saved_seed_is_the_best_on_validation(pruned: tuple[Path, Pruned]) -> None:
     out, made = pruned
     for model in made.models:
-        best = max(model.seeds, key=lambda seed: (seed.validation["auroc"], -seed.seed))
+        best = max(model.seeds, key=lambda seed: (seed.validation.auroc, -seed.seed))
         assert model.best_seed == best.seed
         record = read_training(out / model.name)
         assert record is not None
-        assert record["seed"] == best.seed
-        assert record["test"] == best.test
-        assert record["fine_tune_seconds"] == best.fine_tune_seconds
-        assert len(record["seeds"]) == 3
+        assert record.seed == best.seed
+        assert record.test == best.test
+        assert record.fine_tune_seconds == best.fine_tune_seconds
+        assert len(record.seeds) == 3
 
 
 def test_the_baseline_is_the_sweeps_own_and_not_trained_again(
@@ -135,26 +135,26 @@ def test_a_checkpoint_predicts_what_its_trial_predicted(
 
     out, _ = pruned
     folder = out / "cornerstone_only"
-    test = LabelledData.read(Path(finished.record["data"])).split("test")
+    test = LabelledData.read(Path(finished.record.data)).split("test")
     logits = predict(load(folder), load_tokenizer(folder), test.sequences)
     record = read_training(folder)
     assert record is not None
-    with np.load(out / "trials" / record["trial"] / "predictions.npz") as arrays:
+    with np.load(out / "trials" / record.trial / "predictions.npz") as arrays:
         np.testing.assert_array_equal(logits, arrays["test_logits"])
 
 
 def test_the_record_says_what_an_export_needs(pruned: tuple[Path, Pruned]) -> None:
     record = read_training(pruned[0] / "unfavourable_removed")
     assert record is not None
-    assert record["dropped_layers"] == [0]
-    assert record["kept_layers"] == [1, 2]
-    assert record["base_layers"] == 3
-    assert record["window_length"] == 48
-    assert record["assembly"] == "none"
-    assert record["licences"] == {"model": "CC-BY-NC-SA-4.0", "data": "CC0-1.0"}
-    assert record["licence"] == "CC-BY-NC-SA-4.0"
-    assert record["recipe"]["epochs"] == 3
-    assert len(record["data_fingerprint"]) == 64
+    assert record.dropped_layers == (0,)
+    assert record.kept_layers == (1, 2)
+    assert record.base_layers == 3
+    assert record.window_length == 48
+    assert record.assembly == "none"
+    assert record.data_licence == "CC0-1.0"
+    assert record.licence == "CC-BY-NC-SA-4.0"
+    assert record.recipe["epochs"] == 3
+    assert len(record.data_fingerprint) == 64
 
 
 def test_pruning_again_trains_nothing(

@@ -102,12 +102,13 @@ def _export(folder: Path, layers: int, *, small: bool) -> Path:
     from genoslim.export.exporter import export_checkpoint
     from genoslim.models import load_tokenizer
     from genoslim.models.checkpoint import new_classifier, save
+    from genoslim.models.record import TrainingRecord
 
     if not (folder / "data").is_dir():
         simulate(folder / "data", variants=400, window=WINDOW)
     config = CONFIGS["dnabert2"] | (SMALL if small else {}) | {"num_hidden_layers": layers}
     checkpoint, bundle = folder / f"checkpoint-{layers}", folder / f"bundle-{layers}"
-    training = {"window_length": WINDOW, "assembly": "simulated"}
+    training = TrainingRecord(window_length=WINDOW, assembly="simulated")
     tokenizer = load_tokenizer("shipped:dnabert2")
     save(new_classifier(config).eval(), tokenizer, checkpoint, training=training)
     export_checkpoint(checkpoint, folder / "data" / "dataset.parquet", bundle)

@@ -94,9 +94,10 @@ def load_drop_save(official: Path, checkpoint: Path) -> None:
     from genoslim.models import load, load_tokenizer
     from genoslim.models.checkpoint import save
     from genoslim.models.layers import drop_layers
+    from genoslim.models.record import TrainingRecord
 
     model = drop_layers(load(official), set(DROPPED))
-    training = {"window_length": WINDOW, "assembly": "simulated", "dropped_layers": DROPPED}
+    training = TrainingRecord(window_length=WINDOW, assembly="simulated", dropped_layers=DROPPED)
     save(model, load_tokenizer(official), checkpoint, training=training)
 
 
