@@ -11,8 +11,9 @@ from typing import Literal
 import numpy as np
 
 from ..errors import GenoslimError
-from .dataset import DataMetadata, LabelledData, VariantColumns
+from .dataset import LabelledData, VariantColumns
 from .genome import Genome, ReferenceMismatch, Window, alternate_window
+from .metadata import DataMetadata
 from .variant import Variant
 
 _log = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -17,8 +17,10 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from ..codec import decode, plain
 from ..errors import GenoslimError, needs_extra
 from ..files import atomic_path
+from .metadata import DataMetadata
 from .variant import Variant
 
 try:
@@ -47,42 +49,6 @@ _REQUIRED: dict[str, pa.DataType] = {
     "group": pa.string(),
 }
 _OPTIONAL: dict[str, pa.DataType] = {"tissue": pa.string(), "distance_to_tss": pa.int64()}
-
-
-@dataclass(frozen=True, kw_only=True)
-class DataMetadata:
-    """What a labelled data set is, where it is from and what was left out of it.
-
-    `window_length` is in bases; `label_names` name the labels 0 and 1; `dropped` counts the rows
-    left out by reason; `options` are the choices that made the set (strings, numbers, lists).
-    """
-
-    window_length: int
-    assembly: str
-    source: str
-    licence: str
-    label_names: tuple[str, str] = ("negative", "positive")
-    dropped: dict[str, int] = field(default_factory=dict)
-    options: dict[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if self.window_length < 1:
-            raise GenoslimError(f"window length {self.window_length}: must be 1 or more")
-        object.__setattr__(self, "label_names", tuple(self.label_names))
-        if len(self.label_names) != 2:
-            raise GenoslimError(f"label names {self.label_names}: expected two, of 0 and of 1")
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return JSON-ready values, as `from_dict` takes them."""
-        return {**asdict(self), "label_names": list(self.label_names)}
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> DataMetadata:
-        """Build from `to_dict`'s values; raises GenoslimError for missing or unknown ones."""
-        try:
-            return cls(**values)
-        except TypeError as error:
-            raise GenoslimError(f"metadata of the data set: {error}") from None
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,7 +171,7 @@ class LabelledData:
         version nor its compression.
         """
         digest = hashlib.sha256(f"{FORMAT} {FORMAT_VERSION}\n".encode())
-        digest.update(_canonical(self.metadata.to_dict()).encode())
+        digest.update(_canonical(plain(self.metadata)).encode())
         for name, column in self._columns().items():
             values = column if isinstance(column, list) else column.tolist()
             digest.update(f"\n{name} {len(values)}\n".encode())
@@ -259,6 +225,7 @@ class LabelledData:
     @classmethod
     def _from_table(cls, table: pa.Table) -> LabelledData:
         header = _checked_header(table)
+        place = "metadata of the data set"
         _check_columns(table)
         columns = {name: table.column(name).to_pylist() for name in table.column_names}
         tissues, distances = columns.get("tissue"), columns.get("distance_to_tss")
@@ -273,7 +240,7 @@ class LabelledData:
                 np.array(columns["alternate"], dtype=np.str_),
             ),
             groups=np.array(columns["group"], dtype=np.str_),
-            metadata=DataMetadata.from_dict(header["metadata"]),
+            metadata=decode(DataMetadata, header["metadata"], place, exact=True),
             tissues=None if tissues is None else np.array(tissues, dtype=np.str_),
             distances_to_tss=None if distances is None else np.array(distances, dtype=np.int64),
         )
@@ -289,7 +256,7 @@ class LabelledData:
             "format": FORMAT,
             "format_version": FORMAT_VERSION,
             "fingerprint": self.fingerprint,
-            "metadata": self.metadata.to_dict(),
+            "metadata": plain(self.metadata),
         }
 
     def _columns(self) -> dict[str, npt.NDArray[Any] | list[str]]:

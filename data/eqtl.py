@@ -14,8 +14,9 @@ import numpy as np
 
 from ..errors import GenoslimError, UsageError
 from .assemble import Edges, LabelledVariant, assemble
-from .dataset import DataMetadata, LabelledData
+from .dataset import LabelledData
 from .genome import Genome
+from .metadata import DataMetadata
 from .splits import check_leakage, split_by_chromosome
 from .table import Row, read_table
 from .variant import variant_at

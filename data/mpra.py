@@ -15,8 +15,9 @@ from numpy.random import PCG64, Generator
 
 from ..errors import GenoslimError, UsageError
 from .assemble import LabelledVariant, assemble
-from .dataset import DataMetadata, LabelledData
+from .dataset import LabelledData
 from .genome import Genome
+from .metadata import DataMetadata
 from .splits import check_leakage
 from .table import Row, read_table
 from .variant import variant_at

@@ -26,8 +26,9 @@ from numpy.random import PCG64, Generator
 from ..errors import UsageError
 from ..files import write_text
 from .assemble import LabelledVariant, assemble
-from .dataset import DataMetadata, LabelledData
+from .dataset import LabelledData
 from .genome import Genome
+from .metadata import DataMetadata
 from .variant import Variant
 
 _T = TypeVar("_T")

@@ -11,8 +11,9 @@ import numpy as np
 
 from ..errors import GenoslimError, UsageError
 from .assemble import Edges, LabelledVariant, assemble
-from .dataset import SPLITS, DataMetadata, LabelledData
+from .dataset import SPLITS, LabelledData
 from .genome import Genome
+from .metadata import DataMetadata
 from .splits import check_leakage, split_by_chromosome, split_by_variant
 from .table import Row, read_lines, read_table
 from .variant import variant_at

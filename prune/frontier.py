@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ..codec import decode
 from ..errors import GenoslimError
-from ..models.families import read_json
+from ..files import read_json
 from .trainings import Training
 from .verdicts import BaselineComparison
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..codec import plain
-from ..data.dataset import DataMetadata
+from ..data.metadata import DataMetadata
 from ..models.record import SeedRecord, TrainingEnvironment, TrainingRecord
 from .measure import Measured
 from .trial import TrialResult, TrialSpec

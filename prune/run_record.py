@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..codec import check_format, decode, write_record
-from ..data.dataset import DataMetadata
+from ..data.metadata import DataMetadata
 from ..errors import GenoslimError
 from ..files import read_json
 from ..models.record import TrainingEnvironment

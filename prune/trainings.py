@@ -46,7 +46,7 @@ class Trainings:
     @property
     def depth(self) -> int:
         """The number of layers of the full model."""
-        return int(self.run.record["layers"])
+        return self.run.record.layers
 
     @property
     def full(self) -> Subset:

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from genoslim.data.dataset import DataMetadata, LabelledData, VariantColumns
+from genoslim.data.dataset import LabelledData, VariantColumns
+from genoslim.data.metadata import DataMetadata
 from genoslim.data.variant import Variant
 from genoslim.models.tokenizer import SequenceTokenizer, nucleotide_transformer_tokenizer
 

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genoslim.data.dataset import DataMetadata, LabelledData, VariantColumns
+from genoslim.data.dataset import LabelledData, VariantColumns
+from genoslim.data.metadata import DataMetadata
 from genoslim.data.splits import Leakage, check_leakage, split_by_chromosome, split_by_variant
 from genoslim.data.variant import Variant
 from genoslim.errors import GateError, UsageError

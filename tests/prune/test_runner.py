@@ -101,6 +101,6 @@ def test_devices_are_those_of_this_machine() -> None:
 
 def test_the_environment_names_versions_and_machine() -> None:
     found = describe_environment()
-    assert found["torch"] == torch.__version__
-    assert found["processor"]
-    assert len(found["gpus"]) == torch.cuda.device_count()
+    assert found.torch == torch.__version__
+    assert found.processor
+    assert len(found.gpus) == torch.cuda.device_count()
