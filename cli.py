@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+import select
 import shlex
-import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import click
@@ -18,7 +16,7 @@ import click
 from . import __version__
 from .errors import GateError, GenoslimError, needs_extra
 from .files import refuse_overwriting
-from .interrupts import exit_code, sigterm_interrupts
+from .interrupts import exit_code, interrupts_raise, last_word
 
 if TYPE_CHECKING:
     from .bundle.sessions import Backend, Device
@@ -35,37 +33,62 @@ _OLD_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 class _Group(click.Group):
-    """A command group that turns our errors into one line on stderr and their exit code."""
+    """A command group that turns interrupts and our errors into one line and their exit code."""
 
     def invoke(self, ctx: click.Context) -> object:
-        with sigterm_interrupts():
-            return super().invoke(ctx) if ctx.params.get("debug") else self._in_one_line(ctx)
-
-    def _in_one_line(self, ctx: click.Context) -> object:
         try:
-            return super().invoke(ctx)
+            with interrupts_raise():
+                return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            _end(last_word(error), exit_code(error))
         except (click.ClickException, click.Abort, click.exceptions.Exit):
             raise
-        except KeyboardInterrupt as interrupt:
-            _end("interrupted", exit_code(interrupt))
-        except GenoslimError as error:
-            _end(str(error), error.exit_code)
-        except OSError as error:
-            where = error.filename or "input/output"
-            _end(f"{where}: {error.strerror}" if error.strerror else str(error), 1)
-        except ModuleNotFoundError as error:
-            _end(str(needs_extra("this command", str(error.name), "train")), 1)
         except Exception as error:
-            _end(
-                f"internal error: {type(error).__name__}: {error}"
-                " (run again with `genoslim --debug ...` for the traceback)",
-                1,
-            )
+            if ctx.params.get("debug"):
+                raise
+            if _reader_left(error):
+                _end_quietly()
+            _end(_line(error), error.exit_code if isinstance(error, GenoslimError) else 1)
+
+
+def _line(error: Exception) -> str:
+    """Return what the user is told of an error."""
+    match error:
+        case GenoslimError():
+            return str(error)
+        case ModuleNotFoundError():
+            return str(needs_extra("this command", str(error.name), "train"))
+        case OSError(strerror=str(what)):
+            return f"{error.filename or 'input/output'}: {what}"
+        case OSError():
+            return str(error)
+    return (
+        f"internal error: {type(error).__name__}: {error}"
+        " (run again with `genoslim --debug ...` for the traceback)"
+    )
 
 
 def _end(message: str, code: int) -> NoReturn:
     click.echo(f"genoslim: {message}", err=True)
     sys.exit(code)
+
+
+def _reader_left(error: BaseException) -> bool:
+    """Whether the cause of an error is that the reader of stdout has gone, as `head` does."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, BrokenPipeError):
+        cause = cause.__cause__ or cause.__context__
+    if cause is None:
+        return False
+    stdout = select.poll()
+    stdout.register(1, 0)
+    return any(event & select.POLLERR for _, event in stdout.poll(0))
+
+
+def _end_quietly() -> NoReturn:
+    """End without a word, also where the interpreter flushes what is left for stdout."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    sys.exit(1)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -83,44 +106,6 @@ def _log_to_stderr() -> None:
     handler.setFormatter(logging.Formatter("%(message)s"))
     logger.handlers = [handler]
     logger.setLevel(logging.INFO)
-
-
-@contextmanager
-def _ended_by_sigterm() -> Iterator[None]:
-    """Let SIGTERM end the run as an interrupt does, so that nothing temporary stays behind."""
-
-    def end(number: int, _frame: FrameType | None) -> None:
-        raise SystemExit(128 + number)
-
-    previous = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)
-
-
-@contextmanager
-def _left_at_once() -> Iterator[None]:
-    """Leave the process as soon as an interrupt has been cleaned up after.
-
-    The interpreter's own end may crash if a signal came while native code started its threads.
-    """
-    try:
-        yield
-    except KeyboardInterrupt:
-        click.echo("genoslim: interrupted", err=True)
-        _leave(128 + signal.SIGINT)
-    except SystemExit as end:
-        if end.code != 128 + signal.SIGTERM:
-            raise
-        _leave(128 + signal.SIGTERM)
-
-
-def _leave(code: int) -> NoReturn:
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError):
-            stream.flush()
-    os._exit(code)
 
 
 def _model_option(required: bool) -> _Decorator:
@@ -393,8 +378,7 @@ def export(checkpoint: Path, data: Path, bundle: Path, **options: Any) -> None:
     """
     from .export.console import export_on_console
 
-    with _ended_by_sigterm():
-        export_on_console(checkpoint, data, bundle, **options)
+    export_on_console(checkpoint, data, bundle, **options)
 
 
 @main.command(short_help="Score the variants of a VCF.")
@@ -480,7 +464,7 @@ def score(
     from .score.console import account, progress_on
     from .score.vcf import score_vcf
 
-    with _left_at_once(), _ended_by_sigterm(), progress_on(sys.stderr) as progress:
+    with progress_on(sys.stderr) as progress:
         tally = score_vcf(
             bundle,
             input_,
@@ -531,8 +515,7 @@ def bench(models: tuple[Path, ...], data: Path, output: Path, **options: Any) ->
     def tell(message: str) -> None:
         click.echo(f"bench: {message}", err=True)
 
-    with _ended_by_sigterm():
-        result = run_bench(models, data, output, progress=tell, **options)
+    result = run_bench(models, data, output, progress=tell, **options)
     click.echo(summary_table(result))
     click.echo(f"{result.decision.summary}; see {output / 'report.html'}")
     if not result.decision.passed:

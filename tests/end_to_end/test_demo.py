@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-PROGRAM = "from genoslim.cli import main; main(prog_name='genoslim')"
+PROGRAM = "from genoslim.__main__ import main; main()"
 
 
 def genoslim(*arguments: str | Path) -> subprocess.CompletedProcess[str]:

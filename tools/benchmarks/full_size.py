@@ -26,7 +26,7 @@ from typing import Any
 VARIANTS = 200
 WINDOW = 512
 DROPPED = (2, 5, 8)
-PROGRAM = "from genoslim.cli import main; main(prog_name='genoslim')"
+PROGRAM = "from genoslim.__main__ import main; main()"
 COMMON: dict[str, Any] = {
     "attention_probs_dropout_prob": 0.0,
     "initializer_range": 0.02,
