@@ -252,7 +252,7 @@ def test_a_signal_while_measuring_leaves_nothing(
         "##fileformat=VCFv4.3\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
         "chr1\t101\t.\tA\tC\t.\t.\t.\n"
     )
-    program = "from genoslim.cli import main; main(prog_name='genoslim')"
+    program = "from genoslim.__main__ import main; main()"
     files = ["-m", bundle.folder, "-f", fasta, "-i", vcf, "-o", tmp_path / "out" / "out.vcf"]
     with subprocess.Popen(
         [sys.executable, "-c", program, "score", *map(str, files), "--device", "cpu"],

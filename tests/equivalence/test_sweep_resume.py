@@ -30,7 +30,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
 
 
 def _command(run: Path, *options: str) -> list[str]:
-    main = "from genoslim.cli import main; main(prog_name='genoslim')"
+    main = "from genoslim.__main__ import main; main()"
     return [sys.executable, "-c", main, "sweep", "-o", str(run), "--threads", "1", *options]
 
 

@@ -19,8 +19,8 @@ _WITHOUT_TORCH = f"""
 import sys
 for name in {_BLOCKED!r}:
     sys.modules[name] = None
-from genoslim.cli import main
-main(prog_name="genoslim")
+from genoslim.__main__ import main
+main()
 """
 _ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "error"}
 
@@ -125,7 +125,7 @@ def test_errors_are_one_line_and_leave_nothing(
     assert [path.name for path in tmp_path.iterdir()] == ["in.vcf"]
 
 
-def test_a_reader_that_goes_away_is_an_error_not_a_traceback(call: list[str], vcf: Path) -> None:
+def test_a_reader_that_goes_away_ends_it_quietly(call: list[str], vcf: Path) -> None:
     with subprocess.Popen(
         [*call, "-i", str(vcf), "-o", "-"],
         stdout=subprocess.PIPE,
@@ -138,7 +138,8 @@ def test_a_reader_that_goes_away_is_an_error_not_a_traceback(call: list[str], vc
         process.stdout.close()
         stderr = process.stderr.read()
         assert process.wait(timeout=60) == 1
-    assert stderr.splitlines()[-1] == b"genoslim: stdout: cannot be written: Broken pipe"
+    assert b"genoslim:" not in stderr
+    assert b"Traceback" not in stderr
 
 
 @pytest.mark.parametrize("name", ["out.vcf", "out.vcf.gz", "out.tsv"])
@@ -181,9 +182,9 @@ def test_a_signal_leaves_nothing(
     assert list(folder.iterdir()) == []
     assert b"Traceback" not in stderr
     assert b"Fatal" not in stderr
-    if number == signal.SIGINT:
-        assert process.returncode == 130
-        assert stderr.splitlines()[-1] == b"genoslim: interrupted"
+    assert process.returncode == 128 + number
+    word = {signal.SIGINT: b"interrupted", signal.SIGTERM: b"terminated"}[number]
+    assert stderr.splitlines()[-1] == b"genoslim: " + word
 
 
 @pytest.mark.parametrize(
