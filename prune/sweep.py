@@ -283,10 +283,11 @@ def run_trials(
         with closing(executor.pool(settings, monitor)) as pool:
             driver.drive(pool)
     except KeyboardInterrupt:
+        left = [s for s in specs if next_attempt(store, s, keep_weights=keeps(s)) is not None]
         _log.warning(
             "interrupted with %d of %d trials done; the same command goes on from here",
-            monitor.done,
-            monitor.total,
+            len(specs) - len(left),
+            len(specs),
         )
         raise
 
