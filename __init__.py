@@ -7,6 +7,7 @@ whole road. Nothing is imported before it is used, and what scoring needs never 
 from __future__ import annotations
 
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from .bundle.predictor import open_bundle as open_bundle
     from .data.status import Status as Status
     from .data.variant import Variant as Variant
+    from .export.exporter import ExportSummary as ExportSummary
+    from .export.exporter import export_bundle as export_bundle
     from .score.tally import Tally as Tally
     from .score.vcf import score_vcf as score_vcf
 
@@ -23,11 +26,13 @@ __version__ = "0.1.0"
 
 _PLACES: dict[str, str] = {
     "Bundle": ".bundle.bundle",
+    "ExportSummary": ".export.exporter",
     "Predictions": ".bundle.predictor",
     "Predictor": ".bundle.predictor",
     "Status": ".data.status",
     "Tally": ".score.tally",
     "Variant": ".data.variant",
+    "export_bundle": ".export.exporter",
     "open_bundle": ".bundle.predictor",
     "score_vcf": ".score.vcf",
 }
@@ -39,9 +44,18 @@ __all__ = ["__version__", *_PLACES]
 def __getattr__(name: str) -> Any:
     if name not in _PLACES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(_PLACES[name], "genoslim"), name)
+    value = getattr(_module_of(name), name)
     globals()[name] = value
     return value
+
+
+def _module_of(name: str) -> ModuleType:
+    try:
+        return import_module(_PLACES[name], "genoslim")
+    except ModuleNotFoundError as error:
+        from .errors import needs_extra
+
+        raise needs_extra(f"genoslim.{name}", str(error.name), "train") from error
 
 
 def __dir__() -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import select
@@ -19,6 +20,7 @@ from .files import refuse_overwriting
 from .interrupts import exit_code, interrupts_raise, last_word
 
 if TYPE_CHECKING:
+    from .bundle.manifest import Precision
     from .bundle.sessions import Backend, Device
     from .data.dataset import LabelledData
     from .score.vcf import CheckRef, NonSnv
@@ -369,16 +371,39 @@ def prune(
 )
 @click.option("--threads", type=click.IntRange(min=1), help="For evaluating.  [default: all]")
 @click.option("--json", "as_json", is_flag=True, help="Print all that is known, as JSON.")
-def export(checkpoint: Path, data: Path, bundle: Path, **options: Any) -> None:
+def export(
+    checkpoint: Path,
+    data: Path,
+    bundle: Path,
+    precision: Precision,
+    margin: float,
+    opset: int,
+    threads: int | None,
+    as_json: bool,
+) -> None:
     """Export a fine-tuned CHECKPOINT to a verified ONNX bundle.
 
     The graph is compared with torch on real windows, and that of a lossy precision with the fp32
     graph; if they differ by more than they may, nothing is written and the exit code is 3.
     docs/bundle.md describes the bundle and the limits.
     """
-    from .export.console import export_on_console
+    from .export.console import summary_text
+    from .export.exporter import export_bundle
 
-    export_on_console(checkpoint, data, bundle, **options)
+    summary = export_bundle(
+        checkpoint,
+        bundle,
+        data=data,
+        precision=precision,
+        margin=margin,
+        opset=opset,
+        threads=threads,
+        progress=lambda stage: click.echo(f"export: {stage}", err=True),
+    )
+    if as_json:
+        click.echo(json.dumps(summary.to_dict(), indent=2, sort_keys=True))
+    else:
+        click.echo(summary_text(summary))
 
 
 @main.command(short_help="Score the variants of a VCF.")

@@ -18,7 +18,7 @@ import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath, PureWindowsPath
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 from ..errors import GenoslimError
 
@@ -28,7 +28,7 @@ FORMAT_VERSION = f"{FORMAT_MAJOR}.{FORMAT_MINOR}"
 MANIFEST = "bundle.json"
 GRAPH = "model.onnx"
 REQUIRED_FILES = (GRAPH, "config.json", "tokenizer.json", "tokenizer_config.json", "README.md")
-PRECISIONS = ("fp32", "fp16", "int8")
+Precision = Literal["fp32", "fp16", "int8"]
 INPUT = "alternate sequence"
 
 _T = TypeVar("_T")
@@ -292,7 +292,10 @@ class BundleManifest:
         usable = math.isfinite(self.temperature) and self.temperature > 0
         _require(usable, "temperature", self.temperature, "above 0")
         _require(
-            self.precision in PRECISIONS, "precision", self.precision, "one of fp32, fp16, int8"
+            self.precision in get_args(Precision),
+            "precision",
+            self.precision,
+            "one of fp32, fp16, int8",
         )
         for name in self.files:
             _require(is_plain_name(name), "file name", name, "a plain name without folders")

@@ -2,39 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import click
+from typing import TYPE_CHECKING
 
 from ..bundle.show import bundle_text
-from ..errors import needs_extra
 
 if TYPE_CHECKING:
     from .exporter import ExportSummary
 
 
-def export_on_console(
-    checkpoint: Path, data: Path, bundle: Path, *, as_json: bool, **options: Any
-) -> None:
-    """Call `export_checkpoint`, then print the bundle, or all that is known of it as JSON."""
-    try:
-        from .exporter import export_checkpoint
-    except ModuleNotFoundError as error:
-        raise needs_extra("exporting", str(error.name), "train,cpu") from error
-
-    def progress(stage: str) -> None:
-        click.echo(f"export: {stage}", err=True)
-
-    summary = export_checkpoint(checkpoint, data, bundle, progress=progress, **options)
-    if as_json:
-        click.echo(json.dumps(summary.to_dict(), indent=2, sort_keys=True))
-        return
-    click.echo(bundle_text(summary.bundle))
-    for line in (*_speed(summary), *_times(summary)):
-        click.echo(line)
+def summary_text(summary: ExportSummary) -> str:
+    """Return what a bundle is and is worth, and how long it took to make."""
+    return "\n".join((bundle_text(summary.bundle), "", *_speed(summary), *_times(summary)))
 
 
 def _speed(summary: ExportSummary) -> Iterator[str]:

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
 import platform
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any, get_args
 
 from .. import __version__
 from ..bundle.bundle import Bundle, write_manifest
@@ -21,50 +17,34 @@ from ..bundle.card import render_card
 from ..bundle.manifest import (
     GRAPH,
     MANIFEST,
-    PRECISIONS,
     REQUIRED_FILES,
     BundleManifest,
     DataRecord,
     FineTuning,
     Licences,
     LossLimits,
-    ParityReport,
-    PrecisionLoss,
+    Precision,
 )
-from ..bundle.runner import GraphRunner
 from ..bundle.versions import installed_versions
-from ..data.dataset import LabelledData, SplitName
+from ..data.dataset import LabelledData
 from ..errors import UsageError
-from ..files import atomic_folder, refuse_foreign, write_json
+from ..files import atomic_folder, refuse_foreign
 from ..models import load, load_tokenizer, resolve
 from ..models.classifier import Classifier
-from ..models.families import FAMILIES, licence
+from ..models.families import licence
 from ..models.record import TrainingRecord, known_training
 from ..models.tokenizer import SequenceTokenizer
 from ..models.weight_files import require_trained_head, tensor_shapes
-from .evaluate import Calibration, calibrate, split_metrics
-from .gate import LOSSY_PARITY, JudgedRows, measure_loss, require_kept, speed_ratio
-from .precision import convert, rehearse_half
+from .assess import Assessment, Assessor, StageCallback
+from .companions import write_companions
+from .precision import convert
 from .trace import check_opset, trace
 from .training import check_data
-from .verify import (
-    EXACT,
-    Tolerances,
-    measure_parity,
-    parity_windows,
-    require_finite,
-    require_parity,
-    require_same_tokens,
-)
+from .verify import parity_windows, require_same_tokens
 
-_LOG = logging.getLogger(__name__)
-
-Progress = Callable[[str], None]
-"""Called with the name of each stage as it begins."""
+__all__ = ["ExportSummary", "export_bundle"]
 
 _PACKAGES = ("torch", "onnx", "onnxscript", "onnxruntime", "onnxruntime-gpu", "tokenizers", "numpy")
-_JUDGED: tuple[SplitName, ...] = ("validation", "test")
-_FOREIGN_KEYS = ("_name_or_path", "transformers_version", "torch_dtype", "dtype")
 
 
 @dataclass(frozen=True)
@@ -90,94 +70,109 @@ class ExportSummary:
         }
 
 
-def export_checkpoint(
-    checkpoint: Path,
-    data: Path,
-    bundle: Path,
+def export_bundle(
+    checkpoint: str | Path,
+    folder: str | Path,
     *,
-    precision: str = "fp32",
+    data: LabelledData | str | Path,
+    precision: Precision = "fp32",
     margin: float = LossLimits.margin,
     opset: int = 20,
     threads: int | None = None,
-    progress: Progress | None = None,
+    progress: StageCallback | None = None,
 ) -> ExportSummary:
-    """Export a fine-tuned `checkpoint` to the folder `bundle`, verified and measured on `data`.
+    """Export a fine-tuned checkpoint to a bundle, verified and measured on labelled windows.
 
-    `data` is the Parquet file of labelled windows that the checkpoint was trained on: the
-    temperature and the threshold are fitted on its validation split with the float32 graph, the
-    metrics computed on validation and test with the graph of the bundle as scoring will run it.
-    A lossy `precision`, fp16 or int8, may lose `margin` of AUROC and little else: see `gate.py`.
+    The temperature and the threshold are fitted on the validation split with the float32 graph;
+    the metrics are those of validation and test with the graph of the bundle, as scoring runs it.
 
-    GateError if the float32 graph's logits or tokens differ from the checkpoint's, or if a lossy
-    precision costs more than it may; then nothing is written and an older bundle stays.
-    GenoslimError if checkpoint and data do not fit; UsageError for an unknown precision or opset,
-    or where `bundle` is a folder with something else in it.
+    Args:
+        checkpoint: A folder that `genoslim prune` or fine-tuning made, with a trained head.
+        folder: Where the bundle is written, whole or not at all; an older bundle is replaced.
+        data: The labelled windows that the checkpoint was trained on, or their Parquet file.
+        precision: `fp32` is exact. `fp16`, for CUDA, and `int8`, for CPUs, are made from the
+            verified float32 graph and judged against it.
+        margin: AUROC that a lossy precision may lose, between 0 and 1 (see docs/bundle.md).
+        opset: Of ONNX, 18 to 22; 20 runs everywhere.
+        threads: Of the CPU, for the graph; by default as many as the process may use.
+        progress: Called with the name of each stage as it begins.
+
+    Returns:
+        The bundle, opened, and the seconds that each stage took.
+
+    Raises:
+        GateError: the float32 graph's logits or tokens differ from the checkpoint's, or the lossy
+            precision costs more than it may; nothing is written and an older bundle stays.
+        UsageError: an unknown precision or opset, or `folder` holds something else.
+        GenoslimError: the checkpoint has no trained head, or it and the data do not fit.
+
+    Example:
+        >>> from genoslim import export_bundle
+        >>> summary = export_bundle("my-model", "my-bundle", data="windows.parquet", threads=1)
+        >>> summary.bundle.manifest.parity.passed
+        True
     """
+    folder = Path(folder)
+    limits = _checked(precision, margin, opset)
+    refuse_foreign(folder, "bundle", marker=MANIFEST, parts={*REQUIRED_FILES, f"{GRAPH}.data"})
     stages = _Stages(progress)
-    if precision not in PRECISIONS:
-        raise UsageError(f"precision is {precision!r}; expected {', '.join(PRECISIONS)}")
-    limits = LossLimits(margin=margin)
-    check_opset(opset)
-    refuse_foreign(bundle, "bundle", marker=MANIFEST, parts={*REQUIRED_FILES, f"{GRAPH}.data"})
     stages.begin("reading")
-    checkpoint = resolve(checkpoint)
-    record = known_training(checkpoint)
-    labelled = LabelledData.read(data)
-    check_data(record, labelled, checkpoint)
-    require_trained_head(checkpoint, tensor_shapes(checkpoint))
-    model = load(checkpoint)
-    with atomic_folder(bundle) as folder:
+    source = _Source.read(resolve(checkpoint), data)
+    with atomic_folder(folder) as target:
         stages.begin("tracing")
-        exact = folder / GRAPH if precision == "fp32" else folder / "exact" / GRAPH
+        exact = target / GRAPH if precision == "fp32" else target / "exact" / GRAPH
         exact.parent.mkdir(exist_ok=True)
-        trace(model, exact, opset=opset)
-        trained = load_tokenizer(str(checkpoint))
-        _write_companions(model, trained, labelled, folder)
-        tokenizer = SequenceTokenizer.from_folder(folder)
-        require_same_tokens(trained, tokenizer, parity_windows(labelled.sequences))
-        bench = _Bench(model, tokenizer, labelled, threads, stages)
-        measured = bench.measure_exact(exact)
+        trace(source.model, exact, opset=opset)
+        tokenizer = _write_tokenizer(source, target)
+        assessor = Assessor(
+            source.model, tokenizer, source.data, threads=threads, begin=stages.begin
+        )
+        found = assessor.assess_exact(exact)
         if precision != "fp32":
             stages.begin("converting")
-            convert(exact, folder / GRAPH, precision)
-            measured = bench.measure_lossy(folder / GRAPH, precision, measured, limits)
+            convert(exact, target / GRAPH, precision)
+            found = assessor.assess_lossy(target / GRAPH, precision, found, limits)
             shutil.rmtree(exact.parent)
         stages.begin("sealing")
-        manifest = BundleManifest(
-            **_model_facts(model, record),
-            **_data_facts(labelled, record),
-            licences=Licences(base_model=licence(checkpoint), data=_data_licence(labelled, record)),
-            precision=precision,
-            opset=opset,
-            threshold=measured.fitted.threshold,
-            temperature=measured.fitted.temperature,
-            metrics={
-                split: split_metrics(labelled.split(split), logits, measured.fitted)
-                for split, logits in zip(_JUDGED, measured.logits, strict=True)
-            },
-            parity=measured.parity,
-            loss=measured.loss,
-            versions=_versions(),
-        )
-        (folder / "README.md").write_text(render_card(manifest), encoding="utf-8")
-        sealed = write_manifest(folder, manifest)
-    sealed = dataclasses.replace(sealed, folder=bundle)
-    return ExportSummary(sealed, stages.end(), measured.speed_ratio)
+        manifest = _manifest(source, found, assessor, precision=precision, opset=opset)
+        (target / "README.md").write_text(render_card(manifest), encoding="utf-8")
+        sealed = write_manifest(target, manifest)
+    return ExportSummary(
+        dataclasses.replace(sealed, folder=folder), stages.end(), found.speed_ratio
+    )
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What a bundle is made from: a checkpoint with all that it says, and data that fit it."""
+
+    checkpoint: Path
+    record: TrainingRecord
+    data: LabelledData
+    model: Classifier
+    tokenizer: SequenceTokenizer
+
+    @classmethod
+    def read(cls, checkpoint: Path, data: LabelledData | str | Path) -> _Source:
+        record = known_training(checkpoint)
+        labelled = data if isinstance(data, LabelledData) else LabelledData.read(Path(data))
+        check_data(record, labelled, checkpoint)
+        require_trained_head(checkpoint, tensor_shapes(checkpoint))
+        return cls(checkpoint, record, labelled, load(checkpoint), load_tokenizer(checkpoint))
 
 
 class _Stages:
     """Tells the caller which stage begins, and keeps the seconds that each took."""
 
-    def __init__(self, progress: Progress | None) -> None:
+    def __init__(self, progress: StageCallback | None) -> None:
         self._progress = progress
         self._seconds: dict[str, float] = {}
-        self._name = ""
-        self._since = time.perf_counter()
+        self._name, self._since = "", time.perf_counter()
 
     def begin(self, name: str) -> None:
         self.end()
         self._name = name
-        if self._progress:
+        if self._progress is not None:
             self._progress(name)
 
     def end(self) -> Mapping[str, float]:
@@ -188,167 +183,69 @@ class _Stages:
         return self._seconds
 
 
-@dataclass(frozen=True)
-class _Measured:
-    """What was found out with one graph; logits [n, 2] are those of each split in `_JUDGED`."""
-
-    graph: Path
-    runner: GraphRunner
-    fitted: Calibration
-    parity: ParityReport
-    logits: Sequence[NDArray[np.float32]]
-    loss: PrecisionLoss | None = None
-    speed_ratio: float | None = None
+def _checked(precision: str, margin: float, opset: int) -> LossLimits:
+    """Return the limits of a lossy precision; UsageError for what cannot be asked for."""
+    if precision not in get_args(Precision):
+        raise UsageError(f"precision is {precision!r}; expected {', '.join(get_args(Precision))}")
+    check_opset(opset)
+    return LossLimits(margin=margin)
 
 
-class _Bench:
-    """Measures graphs of one model on the judged splits of its data."""
+def _write_tokenizer(source: _Source, folder: Path) -> SequenceTokenizer:
+    """Write what is beside the graph; returns the bundle's tokenizer, refused if it came out other.
 
-    def __init__(
-        self,
-        model: Classifier,
-        tokenizer: SequenceTokenizer,
-        data: LabelledData,
-        threads: int | None,
-        stages: _Stages,
-    ) -> None:
-        self._model, self._tokenizer, self._threads = model, tokenizer, threads
-        self._splits = [data.split(name) for name in _JUDGED]
-        self._windows = [sequence for split in self._splits for sequence in split.sequences]
-        self._stages = stages
-
-    def measure_exact(self, graph: Path) -> _Measured:
-        """Fit on validation, refuse a graph that differs from torch, then run the test split."""
-        self._stages.begin("calibrating")
-        validation, test = self._splits
-        runner = self._runner(graph)
-        logits = runner.logits(validation.sequences)
-        diverged = "the checkpoint diverged in training, or the graph is wrong"
-        require_finite(logits, "the exported graph", diverged)
-        fitted = calibrate(logits, validation.labels)
-        self._stages.begin("verifying")
-        parity = self._parity(runner, fitted, EXACT)
-        require_parity(parity)
-        self._stages.begin("evaluating")
-        return _Measured(graph, runner, fitted, parity, (logits, runner.logits(test.sequences)))
-
-    def measure_lossy(
-        self, graph: Path, precision: str, exact: _Measured, limits: LossLimits
-    ) -> _Measured:
-        """Refuse a graph that is too far from the exact one, at the exact one's calibration.
-
-        What fp16 costs is found with its rehearsal, since a CPU does not round as CUDA does.
-        """
-        self._stages.begin("judging")
-        runner = judged = self._runner(graph)
-        if precision == "fp16":
-            rehearsal = exact.graph.with_name("rehearsal.onnx")
-            rehearse_half(exact.graph, rehearsal)
-            judged = self._runner(rehearsal)
-        logits = [judged.logits(split.sequences) for split in self._splits]
-        beyond = f"the checkpoint's values are beyond what {precision} holds"
-        require_finite(np.concatenate(logits), f"the {precision} graph", beyond)
-        parity = self._parity(runner, exact.fitted, LOSSY_PARITY)
-        loss = measure_loss(
-            JudgedRows.of(self._splits),
-            np.concatenate(exact.logits),
-            np.concatenate(logits),
-            exact.fitted,
-            provider=runner.provider,
-            graphs=(exact.graph, graph),
-            exact_parity=exact.parity,
-            limits=limits,
-        )
-        require_kept(precision, parity, loss)
-        ratio = self._speed_ratio(exact.runner, runner) if precision == "int8" else None
-        return _Measured(graph, runner, exact.fitted, parity, logits, loss, ratio)
-
-    def _runner(self, graph: Path) -> GraphRunner:
-        return GraphRunner(graph, self._tokenizer, device="cpu", threads=self._threads)
-
-    def _parity(
-        self, runner: GraphRunner, fitted: Calibration, tolerances: Tolerances
-    ) -> ParityReport:
-        return measure_parity(
-            self._model,
-            runner,
-            parity_windows(self._windows),
-            temperature=fitted.temperature,
-            threshold=fitted.threshold,
-            tolerances=tolerances,
-        )
-
-    def _speed_ratio(self, exact: GraphRunner, lossy: GraphRunner) -> float:
-        ratio = speed_ratio(exact, lossy, self._windows)
-        if ratio <= 1:
-            _LOG.warning("not faster here: int8 has %.2f times the speed of fp32", ratio)
-        return ratio
+    Compared on the windows that the graph is compared on.
+    """
+    write_companions(source.model, source.tokenizer, source.data, folder)
+    written = SequenceTokenizer.from_folder(folder)
+    require_same_tokens(source.tokenizer, written, parity_windows(source.data.sequences))
+    return written
 
 
-def _write_companions(
-    model: Classifier, tokenizer: SequenceTokenizer, data: LabelledData, folder: Path
-) -> None:
-    """Write the tokenizer's files and a `config.json` that transformers reads without genoslim."""
-    names = dict(enumerate(data.metadata.label_names))
-    config = model.config.to_dict()
-    for key in _FOREIGN_KEYS:
-        config.pop(key, None)
-    config |= {
-        "id2label": {str(label): name for label, name in names.items()},
-        "label2id": {name: label for label, name in names.items()},
-        "pad_token_id": tokenizer.pad_id,
-        "problem_type": "single_label_classification",
-    }
-    if model.family in FAMILIES:
-        model_type = FAMILIES[model.family].nearest_type
-        config |= {
-            "model_type": model_type,
-            "architectures": [f"{model_type.title()}ForSequenceClassification"],
-        }
-    write_json(folder / "config.json", config)
-    tokenizer.save(folder)
-
-
-def _model_facts(model: Classifier, record: TrainingRecord) -> dict[str, Any]:
+def _manifest(
+    source: _Source, found: Assessment, assessor: Assessor, *, precision: Precision, opset: int
+) -> BundleManifest:
+    model, record, metadata = source.model, source.record, source.data.metadata
     kept = tuple(model.config.kept_layers)
-    return {
-        "family": model.family,
-        "kept_layers": kept,
-        "base_layers": max(
-            record.base_layers or 0, len(kept) + len(record.dropped_layers), kept[-1] + 1
-        ),
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "fine_tuning": FineTuning(
+    dropped = record.dropped_layers
+    return BundleManifest(
+        family=model.family,
+        kept_layers=kept,
+        base_layers=max(record.base_layers or 0, len(kept) + len(dropped), kept[-1] + 1),
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        window_length=metadata.window_length,
+        assembly=metadata.assembly,
+        label_names=metadata.label_names,
+        threshold=found.calibration.threshold,
+        temperature=found.calibration.temperature,
+        precision=precision,
+        opset=opset,
+        metrics=assessor.metrics(found),
+        parity=found.parity,
+        loss=found.loss,
+        fine_tuning=FineTuning(
             base_model=record.base_name,
             seed=record.seed,
             seconds=record.fine_tune_seconds,
-            dropped_layers=record.dropped_layers,
+            dropped_layers=dropped,
             recipe=record.recipe,
         ),
-    }
-
-
-def _data_facts(data: LabelledData, record: TrainingRecord) -> dict[str, Any]:
-    metadata = data.metadata
-    return {
-        "window_length": metadata.window_length,
-        "assembly": metadata.assembly,
-        "label_names": metadata.label_names,
-        "data": DataRecord(
-            fingerprint=data.fingerprint,
+        licences=Licences(base_model=licence(source.checkpoint), data=_data_licence(source)),
+        data=DataRecord(
+            fingerprint=source.data.fingerprint,
             source=metadata.source,
             trained_on=record.data_fingerprint,
-            splits=data.split_counts,
+            splits=source.data.split_counts,
         ),
-    }
+        versions={
+            "genoslim": __version__,
+            "python": platform.python_version(),
+            **installed_versions(_PACKAGES),
+        },
+    )
 
 
-def _data_licence(data: LabelledData, record: TrainingRecord) -> str:
+def _data_licence(source: _Source) -> str:
     """Return the licence of the data evaluated on, and that of the training data if another."""
-    names = dict.fromkeys([data.metadata.licence, record.data_licence or data.metadata.licence])
-    return " and ".join(names)
-
-
-def _versions() -> dict[str, str]:
-    packages = installed_versions(_PACKAGES)
-    return {"genoslim": __version__, "python": platform.python_version(), **packages}
+    own = source.data.metadata.licence
+    return " and ".join(dict.fromkeys([own, source.record.data_licence or own]))

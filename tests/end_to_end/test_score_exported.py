@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from genoslim.bundle.bundle import Bundle
-from genoslim.export.exporter import export_checkpoint
+from genoslim.export.exporter import export_bundle
 from genoslim.models.checkpoint import save
 
 _TINY = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "tiny_checkpoints.py"))
@@ -31,7 +31,7 @@ def _bundle(folder: Path) -> tuple[Bundle, torch.nn.Module]:
     data.write(folder / "data.parquet")
     record = _TINY["training_record"](data)
     save(model, _TINY["tokenizer_of"]("dnabert2"), folder / "checkpoint", training=record)
-    export_checkpoint(folder / "checkpoint", folder / "data.parquet", folder / "bundle", threads=1)
+    export_bundle(folder / "checkpoint", folder / "bundle", data=folder / "data.parquet", threads=1)
     return Bundle.open(folder / "bundle"), model
 
 

@@ -22,7 +22,7 @@ from genoslim.bundle.runner import GraphRunner
 from genoslim.bundle.runtime import Runtime
 from genoslim.errors import GateError
 from genoslim.export import exporter
-from genoslim.export.exporter import export_checkpoint
+from genoslim.export.exporter import export_bundle
 from genoslim.export.trace import trace
 from genoslim.export.verify import measure_parity, parity_windows
 from genoslim.models import dnabert2, load
@@ -57,7 +57,9 @@ def pair(request, data, data_file, tmp_path_factory) -> tuple[Path, Bundle]:
     """A checkpoint of each family and its bundle."""
     folder = tmp_path_factory.mktemp("pair")
     checkpoint = write_checkpoint(request.param, data, folder)
-    return checkpoint, export_checkpoint(checkpoint, data_file, folder / "bundle", threads=1).bundle
+    return checkpoint, export_bundle(
+        checkpoint, folder / "bundle", data=data_file, threads=1
+    ).bundle
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +166,7 @@ def test_weights_in_a_file_of_their_own(data, data_file, tmp_path, monkeypatch, 
         exporter, "trace", lambda *args, **options: trace(*args, **options, external_bytes=0)
     )
     checkpoint = write_checkpoint("nt_v1", data, tmp_path)
-    bundle = export_checkpoint(checkpoint, data_file, tmp_path / "bundle", threads=1).bundle
+    bundle = export_bundle(checkpoint, tmp_path / "bundle", data=data_file, threads=1).bundle
     assert bundle.manifest.files["model.onnx.data"].size > bundle.graph.stat().st_size
     runtime = Runtime(bundle, threads=1)
     expected = torch_logits(checkpoint, runtime.tokenizer.encode(windows))

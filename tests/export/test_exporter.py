@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import doctest
 import json
 import logging
 import shutil
@@ -15,7 +16,7 @@ from genoslim.bundle.bundle import Bundle
 from genoslim.bundle.runtime import Runtime
 from genoslim.errors import GateError, GenoslimError, UsageError
 from genoslim.export import exporter
-from genoslim.export.exporter import export_checkpoint
+from genoslim.export.exporter import export_bundle
 from genoslim.files import sha256
 from genoslim.stats.calibration import fit_temperature
 from genoslim.stats.metrics import compute_metrics
@@ -139,11 +140,11 @@ def test_a_wrong_graph_is_refused_and_nothing_is_written(
         trace(model, graph, **options)
         perturb(graph, shift)
 
-    export_checkpoint(checkpoint, data_file, bundle, threads=1)
+    export_bundle(checkpoint, bundle, data=data_file, threads=1)
     before = sha256(bundle / "bundle.json")
     monkeypatch.setattr(exporter, "trace", wrong)
     with pytest.raises(GateError, match="nothing was written"):
-        export_checkpoint(checkpoint, data_file, bundle, threads=1)
+        export_bundle(checkpoint, bundle, data=data_file, threads=1)
     assert Bundle.open(bundle).digest == before
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
 
@@ -152,7 +153,7 @@ def test_a_wrong_graph_is_refused_and_nothing_is_written(
 def test_a_tokenizer_that_came_out_changed_is_refused(
     make_checkpoint, data_file, tmp_path, monkeypatch
 ):
-    write = exporter._write_companions
+    write = exporter.write_companions
 
     def wrong(model, tokenizer, data, folder):
         write(model, tokenizer, data, folder)
@@ -164,9 +165,9 @@ def test_a_tokenizer_that_came_out_changed_is_refused(
         vocabulary.update(zip(plain, [*ids[1:], ids[0]], strict=True))
         path.write_text(json.dumps(content))
 
-    monkeypatch.setattr(exporter, "_write_companions", wrong)
+    monkeypatch.setattr(exporter, "write_companions", wrong)
     with pytest.raises(GateError, match="the bundle's tokenizer differs from the checkpoint's"):
-        export_checkpoint(make_checkpoint(), data_file, tmp_path / "bundle", threads=1)
+        export_bundle(make_checkpoint(), tmp_path / "bundle", data=data_file, threads=1)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -184,7 +185,7 @@ def test_the_refusal_gives_the_figures(make_checkpoint, data_file, tmp_path, mon
         r" largest probability difference [\d.e-]+ \(allowed 0\.0001\), flipped calls \d+ of 96"
     )
     with pytest.raises(GateError, match=message):
-        export_checkpoint(make_checkpoint(), data_file, tmp_path / "bundle", threads=1)
+        export_bundle(make_checkpoint(), tmp_path / "bundle", data=data_file, threads=1)
 
 
 @pytest.mark.usefixtures("quick")
@@ -199,7 +200,7 @@ def test_data_that_does_not_fit_the_checkpoint_is_refused(
     make_checkpoint, data_file, tmp_path, record, message
 ):
     with pytest.raises(GenoslimError, match=message):
-        export_checkpoint(make_checkpoint(**record), data_file, tmp_path / "bundle")
+        export_bundle(make_checkpoint(**record), tmp_path / "bundle", data=data_file)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -209,7 +210,7 @@ def test_other_data_than_trained_on_warns_and_is_recorded(
 ):
     checkpoint = make_checkpoint(data_fingerprint="0" * 64)
     with caplog.at_level(logging.WARNING):
-        summary = export_checkpoint(checkpoint, data_file, tmp_path / "bundle", threads=1)
+        summary = export_bundle(checkpoint, tmp_path / "bundle", data=data_file, threads=1)
     assert "leakage cannot be excluded" in caplog.text
     assert summary.bundle.manifest.data.trained_on == "0" * 64
     assert not summary.bundle.manifest.data.same_as_training
@@ -219,7 +220,7 @@ def test_other_data_than_trained_on_warns_and_is_recorded(
 @pytest.mark.usefixtures("quick")
 def test_a_checkpoint_without_a_record_warns(make_checkpoint, data_file, tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
-        summary = export_checkpoint(make_checkpoint(record=False), data_file, tmp_path / "bundle")
+        summary = export_bundle(make_checkpoint(record=False), tmp_path / "bundle", data=data_file)
     assert "how this checkpoint was trained is unknown" in caplog.text
     assert summary.bundle.manifest.data.trained_on is None
     assert summary.bundle.manifest.base_layers == 3
@@ -229,7 +230,7 @@ def test_a_checkpoint_without_a_record_warns(make_checkpoint, data_file, tmp_pat
 def test_a_record_that_is_none_is_named(make_checkpoint, data_file, tmp_path):
     checkpoint = make_checkpoint(seed="seven")
     with pytest.raises(GenoslimError, match=r"genoslim\.json: seed is 'seven'; expected"):
-        export_checkpoint(checkpoint, data_file, tmp_path / "bundle")
+        export_bundle(checkpoint, tmp_path / "bundle", data=data_file)
 
 
 def test_a_random_head_is_never_exported(make_checkpoint, data_file, tmp_path):
@@ -240,7 +241,7 @@ def test_a_random_head_is_never_exported(make_checkpoint, data_file, tmp_path):
     weights = load_file(path)
     save_file({k: v for k, v in weights.items() if not k.startswith("classifier.")}, path)
     with pytest.raises(GenoslimError, match=r"not fine-tuned: it has no weights .*classifier\.\*"):
-        export_checkpoint(checkpoint, data_file, tmp_path / "bundle")
+        export_bundle(checkpoint, tmp_path / "bundle", data=data_file)
 
 
 @pytest.mark.usefixtures("quick")
@@ -254,7 +255,7 @@ def test_a_pruned_checkpoint_names_the_layers_it_kept(make_checkpoint, data_file
     model = drop_layers(load(checkpoint), [1])
     pruned = tmp_path / "pruned"
     save(model, load_tokenizer(checkpoint), pruned, training=read_training(checkpoint))
-    found = export_checkpoint(pruned, data_file, tmp_path / "bundle", threads=1).bundle.manifest
+    found = export_bundle(pruned, tmp_path / "bundle", data=data_file, threads=1).bundle.manifest
     assert (found.kept_layers, found.base_layers) == ((0, 2), 3)
     assert found.fine_tuning.dropped_layers == (1,)
     config = json.loads((tmp_path / "bundle" / "config.json").read_text())
@@ -264,9 +265,9 @@ def test_a_pruned_checkpoint_names_the_layers_it_kept(make_checkpoint, data_file
 @pytest.mark.usefixtures("quick")
 def test_only_what_can_be_made_is_promised(make_checkpoint, data_file, tmp_path):
     with pytest.raises(UsageError, match="precision is 'int4'; expected fp32, fp16, int8"):
-        export_checkpoint(make_checkpoint(), data_file, tmp_path / "bundle", precision="int4")
+        export_bundle(make_checkpoint(), tmp_path / "bundle", data=data_file, precision="int4")
     with pytest.raises(UsageError, match="opset is 23"):
-        export_checkpoint(make_checkpoint(), data_file, tmp_path / "bundle", opset=23)
+        export_bundle(make_checkpoint(), tmp_path / "bundle", data=data_file, opset=23)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -274,7 +275,7 @@ def test_only_what_can_be_made_is_promised(make_checkpoint, data_file, tmp_path)
 def test_only_a_bundle_is_ever_replaced(make_checkpoint, data_file, tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(UsageError, match=r"holds .*thesis\.tex and is no bundle"):
-        export_checkpoint(make_checkpoint(), data_file, tmp_path)
+        export_bundle(make_checkpoint(), tmp_path, data=data_file)
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
 
 
@@ -283,7 +284,7 @@ def test_what_is_beside_a_bundle_is_never_lost(exported, make_checkpoint, data_f
     (clone / ".git").mkdir()
     Bundle.open(clone)
     with pytest.raises(UsageError, match=r"clone: holds \.git, no part of a bundle"):
-        export_checkpoint(make_checkpoint(), data_file, clone)
+        export_bundle(make_checkpoint(), clone, data=data_file)
     assert (clone / ".git").is_dir()
 
 
@@ -293,7 +294,7 @@ def test_variants_with_several_rows_are_resampled_as_one(make_checkpoint, make_d
     rows = np.concatenate([np.arange(len(once)), np.flatnonzero(once.splits == "test")[:20]])
     twice = once.subset(rows)
     twice.write(tmp_path / "data.parquet")
-    summary = export_checkpoint(make_checkpoint(), tmp_path / "data.parquet", tmp_path / "bundle")
+    summary = export_bundle(make_checkpoint(), tmp_path / "bundle", data=tmp_path / "data.parquet")
     metrics = summary.bundle.manifest.metrics
     assert metrics["test"].interval.method == "bootstrap by variant"
     assert metrics["validation"].interval.method == "DeLong"
@@ -305,19 +306,19 @@ def test_the_exporter_says_nothing_and_gives_the_same_bytes(
     checkpoint = make_checkpoint()
     with caplog.at_level(logging.WARNING), warnings.catch_warnings():
         warnings.simplefilter("error")
-        first = export_checkpoint(checkpoint, data_file, tmp_path / "first", threads=1)
+        first = export_bundle(checkpoint, tmp_path / "first", data=data_file, threads=1)
     assert capfd.readouterr() == ("", "")
     assert {record.name.split(".")[0] for record in caplog.records} <= {"genoslim"}
     request.getfixturevalue("quick")  # has traced before, in another test
-    second = export_checkpoint(checkpoint, data_file, tmp_path / "second", threads=1)
+    second = export_bundle(checkpoint, tmp_path / "second", data=data_file, threads=1)
     assert first.bundle.digest == second.bundle.digest
 
 
 @pytest.mark.usefixtures("quick")
 def test_stages_are_told(make_checkpoint, data_file, tmp_path):
     stages: list[str] = []
-    export_checkpoint(
-        make_checkpoint(), data_file, tmp_path / "bundle", threads=1, progress=stages.append
+    export_bundle(
+        make_checkpoint(), tmp_path / "bundle", data=data_file, threads=1, progress=stages.append
     )
     assert stages == ["reading", "tracing", "calibrating", "verifying", "evaluating", "sealing"]
 
@@ -326,3 +327,20 @@ def test_a_copy_of_the_bundle_is_the_bundle(exported, tmp_path):
     bundle = exported[1].bundle
     copy = Bundle.open(Path(shutil.copytree(bundle.folder, tmp_path / "elsewhere")))
     assert copy.digest == bundle.digest
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_example_runs(make_checkpoint, data_file, tmp_path, monkeypatch):
+    make_checkpoint().rename(tmp_path / "my-model")
+    shutil.copy(data_file, tmp_path / "windows.parquet")
+    monkeypatch.chdir(tmp_path)
+    found = doctest.testmod(exporter)
+    assert (found.attempted, found.failed) == (3, 0)
+
+
+@pytest.mark.usefixtures("quick")
+def test_data_may_be_given_as_it_is(make_checkpoint, data, data_file, tmp_path):
+    checkpoint = make_checkpoint()
+    first = export_bundle(checkpoint, str(tmp_path / "first"), data=data, threads=1)
+    second = export_bundle(str(checkpoint), tmp_path / "second", data=str(data_file), threads=1)
+    assert first.bundle.digest == second.bundle.digest

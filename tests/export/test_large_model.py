@@ -10,7 +10,7 @@ import onnx
 import onnxruntime
 import pytest
 
-from genoslim.export.exporter import export_checkpoint
+from genoslim.export.exporter import export_bundle
 from genoslim.export.precision import convert
 from genoslim.files import sha256
 from genoslim.models.checkpoint import new_classifier, save
@@ -39,7 +39,7 @@ def test_more_than_two_gibibytes_of_weights(tmp_path):
     save(new_classifier(config, seed=0), tokenizer, tmp_path / "checkpoint", training=record)
 
     source = (tmp_path / "checkpoint", tmp_path / "data.parquet")
-    exact = export_checkpoint(*source, tmp_path / "bundle").bundle
+    exact = export_bundle(source[0], tmp_path / "bundle", data=source[1]).bundle
     weights = exact.manifest.files["model.onnx.data"]
     assert weights.size > 2**31
     assert weights.sha256 == sha256(tmp_path / "bundle" / "model.onnx.data")

@@ -23,8 +23,8 @@ from genoslim.bundle.runtime import Runtime
 from genoslim.cli import main
 from genoslim.data.dataset import LabelledData
 from genoslim.errors import GateError, UsageError
-from genoslim.export import exporter
-from genoslim.export.exporter import export_checkpoint
+from genoslim.export import assess, exporter
+from genoslim.export.exporter import export_bundle
 from genoslim.export.precision import convert
 from genoslim.export.trace import trace
 from genoslim.models.checkpoint import new_classifier, save
@@ -90,7 +90,7 @@ def wide(request, tmp_path_factory):
     """A checkpoint of each family with its data, and its float32 bundle."""
     folder = tmp_path_factory.mktemp("wide")
     source = write(wide_model(request.param), request.param, folder)
-    return source, export_checkpoint(*source, folder / "fp32", threads=1).bundle
+    return source, export_bundle(source[0], folder / "fp32", data=source[1], threads=1).bundle
 
 
 @pytest.fixture
@@ -110,7 +110,9 @@ def lossy(request, wide, tmp_path_factory):
     folder = tmp_path_factory.mktemp("lossy") / request.param
     with pytest.MonkeyPatch.context() as monkeypatch:
         copy_trace(wide[1], monkeypatch)
-        return export_checkpoint(*wide[0], folder, precision=request.param, threads=1)
+        return export_bundle(
+            wide[0][0], folder, data=wide[0][1], precision=request.param, threads=1
+        )
 
 
 def test_a_lossy_bundle_says_what_it_costs(wide, lossy):
@@ -183,7 +185,9 @@ def test_onnxruntime_alone_runs_it_at_any_level_of_optimisation(lossy):
 @pytest.mark.usefixtures("copied_trace")
 def test_the_same_checkpoint_gives_the_same_bytes(wide, lossy, tmp_path):
     precision = lossy.bundle.manifest.precision
-    again = export_checkpoint(*wide[0], tmp_path / "2", precision=precision, threads=1)
+    again = export_bundle(
+        wide[0][0], tmp_path / "2", data=wide[0][1], precision=precision, threads=1
+    )
     assert again.bundle.digest == lossy.bundle.digest
 
 
@@ -230,7 +234,7 @@ def _exact(lossy) -> dict:
 
 @pytest.mark.parametrize("wide", ["dnabert2"], indirect=True)
 def test_int8_that_is_not_faster_warns(wide, copied_trace, tmp_path, monkeypatch):
-    monkeypatch.setattr(exporter, "speed_ratio", lambda *_: 0.83)
+    monkeypatch.setattr(assess, "speed_ratio", lambda *_: 0.83)
     arguments = command(wide[0], tmp_path / "bundle")
     done = CliRunner().invoke(main, [*arguments, "--precision", "int8"])
     assert done.exit_code == 0
@@ -268,7 +272,9 @@ def test_what_a_precision_cannot_hold_is_not_written(
 @pytest.mark.usefixtures("copied_trace")
 def test_a_margin_that_the_data_cannot_prove_is_refused(wide, tmp_path):
     with pytest.raises(GateError, match=r"allowed above -1e-09"):
-        export_checkpoint(*wide[0], tmp_path / "b", precision="int8", margin=1e-9, threads=1)
+        export_bundle(
+            wide[0][0], tmp_path / "b", data=wide[0][1], precision="int8", margin=1e-9, threads=1
+        )
     assert list(tmp_path.iterdir()) == []
 
 

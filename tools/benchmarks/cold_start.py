@@ -99,7 +99,7 @@ def _export(folder: Path, layers: int, *, small: bool) -> Path:
     from full_size import CONFIGS, SMALL
 
     from genoslim.data.simulate import simulate
-    from genoslim.export.exporter import export_checkpoint
+    from genoslim.export.exporter import export_bundle
     from genoslim.models import load_tokenizer
     from genoslim.models.checkpoint import new_classifier, save
     from genoslim.models.record import TrainingRecord
@@ -111,7 +111,7 @@ def _export(folder: Path, layers: int, *, small: bool) -> Path:
     training = TrainingRecord(window_length=WINDOW, assembly="simulated")
     tokenizer = load_tokenizer("shipped:dnabert2")
     save(new_classifier(config).eval(), tokenizer, checkpoint, training=training)
-    export_checkpoint(checkpoint, folder / "data" / "dataset.parquet", bundle)
+    export_bundle(checkpoint, bundle, data=folder / "data" / "dataset.parquet")
     return bundle
 
 

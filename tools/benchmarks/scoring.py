@@ -33,7 +33,7 @@ from tokenizers.processors import TemplateProcessing
 from tokenizers.trainers import BpeTrainer
 
 from genoslim.data.simulate import simulate
-from genoslim.export.exporter import export_checkpoint
+from genoslim.export.exporter import export_bundle
 from genoslim.models.checkpoint import save
 from genoslim.models.tokenizer import SequenceTokenizer
 from genoslim.score.vcf import score_vcf
@@ -88,7 +88,7 @@ def _bundle(folder: Path, data: Path, width: int, layers: int) -> Path:
     """Export a random network with a BPE tokenizer learnt from the simulated genome."""
     tokenizer = _tokenizer(data / "genome.fa")
     save(random_classifier(width=width, layers=layers), tokenizer, folder / "checkpoint")
-    export_checkpoint(folder / "checkpoint", data / "dataset.parquet", folder / "bundle")
+    export_bundle(folder / "checkpoint", folder / "bundle", data=data / "dataset.parquet")
     return folder / "bundle"
 
 
