@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..bundle.bundle import Bundle, is_bundle
-from ..data.assembly import canonical
 from ..data.dataset import LabelledData
+from ..data.fit import require_fit
 from ..errors import GenoslimError, UsageError
 from ..models.families import CONFIG_FILE, licence, read_config
 from ..models.fingerprint import fingerprint_model
@@ -63,17 +63,12 @@ class Subject:
 
     def check_fits(self, data: LabelledData) -> None:
         """Raise GenoslimError if the model was made for another window length or assembly."""
-        metadata = data.metadata
-        if self.window_length not in (None, metadata.window_length):
-            raise GenoslimError(
-                f"{self.path}: made for windows of {self.window_length} bp, but the data set has"
-                f" windows of {metadata.window_length} bp: compare models on the data they are for"
-            )
-        if self.assembly is not None and not _same_assembly(self.assembly, metadata.assembly):
-            raise GenoslimError(
-                f"{self.path}: made for assembly {self.assembly}, but the data set is of"
-                f" {metadata.assembly}: compare models on the data they are for"
-            )
+        require_fit(
+            self.path,
+            data.metadata,
+            window_length=self.window_length,
+            assembly=self.assembly,
+        )
 
     @property
     def non_commercial(self) -> bool:
@@ -192,7 +187,3 @@ def _size(folder: Path) -> int:
 
 def _distinct(*names: str | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name in names if name))
-
-
-def _same_assembly(first: str, second: str) -> bool:
-    return first == second or (canonical(first) or first) == (canonical(second) or second)

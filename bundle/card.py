@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
+from ..data.assembly import stated
 from ..models.licences import hub_licence, is_non_commercial
 from .manifest import BundleManifest, ParityCase, ParityReport, PrecisionLoss, SplitMetrics
 
@@ -61,8 +62,8 @@ def input_of(manifest: BundleManifest) -> str:
 
 def _window(manifest: BundleManifest) -> str:
     """Return `512 bp of GRCh38`, or what is left of that where no assembly was stated."""
-    named = manifest.assembly not in ("", "unknown")
-    genome = f"of {manifest.assembly}" if named else "(assembly not stated)"
+    known = stated(manifest.assembly)
+    genome = f"of {manifest.assembly}" if known else "(assembly not stated)"
     return f"{manifest.window_length} bp {genome}"
 
 

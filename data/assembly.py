@@ -36,6 +36,19 @@ def canonical(name: str) -> str | None:
     return next((known for known, pattern in _NAMES.items() if pattern.search(name)), None)
 
 
+def same(first: str | None, second: str | None) -> bool:
+    """Say whether two names may be of one assembly: under any alias, or where one is not stated."""
+    if not stated(first) or not stated(second):
+        return True
+    one, other = str(first), str(second)
+    return one == other or (canonical(one) or one) == (canonical(other) or other)
+
+
+def stated(name: str | None) -> bool:
+    """Say whether a name says anything at all."""
+    return name not in (None, "", "unknown")
+
+
 def of_header(text: str) -> str | None:
     """Return the assembly that a VCF header names, else the one its contigs' lengths tell."""
     named = (canonical(match[1] or match[2] or "") for match in _SAYS.finditer(text))

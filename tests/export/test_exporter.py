@@ -192,8 +192,8 @@ def test_the_refusal_gives_the_figures(make_checkpoint, data_file, tmp_path, mon
 @pytest.mark.parametrize(
     ("record", "message"),
     [
-        ({"window_length": 512}, "trained on windows of 512 bp, .* windows of 60 bp"),
-        ({"assembly": "GRCh37"}, "trained on assembly GRCh37, .* GRCh38"),
+        ({"window_length": 512}, "made for windows of 512 bp, .* windows of 60 bp"),
+        ({"assembly": "GRCh37"}, "made for assembly GRCh37, .* GRCh38"),
     ],
 )
 def test_data_that_does_not_fit_the_checkpoint_is_refused(
