@@ -315,6 +315,20 @@ def estimate(model: str, data: Path, out: Path, **options: Any) -> None:
     show_default=True,
     help="Calls at 0.5, or at Youden's point of each trial's validation predictions.",
 )
+@click.option(
+    "--trainings",
+    type=click.IntRange(min=0),
+    help="Trainings that the search for slim models may take; 0: none.  [default: 2 a layer]",
+)
+@click.option("--minutes", type=click.FloatRange(min=0), help="Training time it may take.")
+@click.option(
+    "--strategy",
+    "strategies",
+    multiple=True,
+    metavar="NAME",
+    help="sleb, beam, runs, supernet, greedy, verdicts, first, last, alternate, random; may be"
+    " repeated.  [default: those that docs/method.md names]",
+)
 @_executor_options
 def prune(
     run: Path,
@@ -324,14 +338,18 @@ def prune(
     sample_sd: bool,
     f1: str,
     threshold: str,
+    trainings: int | None,
+    minutes: float | None,
+    strategies: tuple[Any, ...],
     executor: Any,
     workers: int | None,
     threads: int | None,
     device: str,
     **rules: Any,
 ) -> None:
-    """Judge the layers of a RUN; build, fine-tune and save the slim models it speaks for."""
+    """Judge the layers of a RUN; search, fine-tune and save slim models."""
     from .prune.console import prune_on_console
+    from .prune.search import SearchOptions
     from .prune.sweep import Executor
 
     prune_on_console(
@@ -339,6 +357,7 @@ def prune(
         out,
         rules={**rules, "relative": relative, "sample_sd": sample_sd},
         measuring={"f1": f1, "threshold": threshold},
+        search=SearchOptions(trainings=trainings, minutes=minutes, strategies=strategies),
         executor=Executor(kind=executor, workers=workers, threads=threads, device=device),
         data=data,
     )

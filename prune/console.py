@@ -18,6 +18,7 @@ from ..files import write_json
 from ..models import checkpoint, load, load_tokenizer, resolve
 from ..models.fingerprint import fingerprint_model
 from ..models.record import is_fine_tuned
+from .frontier_table import frontier_table
 from .importance import (
     METHODS,
     NEEDS_TRAINED_HEAD,
@@ -35,6 +36,7 @@ from .report import REPORT_FILE, conclude, write_report
 from .run_folder import RunFolder
 from .run_record import RUN_FILE
 from .runner import resolve_devices
+from .search import SearchOptions
 from .slim import Pruned, judge_run, prune
 from .sweep import (
     Executor,
@@ -89,20 +91,33 @@ def prune_on_console(
     rules: Mapping[str, Any],
     measuring: Mapping[str, Any],
     executor: Executor,
+    search: SearchOptions,
     data: Path | None = None,
 ) -> None:
-    """Judge a run, build the slim models, print their table."""
+    """Judge a run, search and build the slim models, print their tables."""
     _quieten_fresh_heads()
     given = {name: value for name, value in rules.items() if value is not None}
     chosen = Rules(**given, measuring=Measuring(**measuring))
     folder = RunFolder(run)
     with progress_bar() as progress:
-        pruned = prune(folder, out, rules=chosen, executor=executor, progress=progress, data=data)
+        pruned = prune(
+            folder,
+            out,
+            rules=chosen,
+            executor=executor,
+            search=search,
+            progress=progress,
+            data=data,
+        )
     write_report(
         out / REPORT_FILE, folder, pruned.judgement, notes=pruned.notes, models=pruned.models
     )
     print_judgement(pruned.judgement)
     click.echo()
+    if pruned.frontier is not None:
+        click.echo("the frontier, AUROC on validation, which chose (test figures below):")
+        click.echo(frontier_table(pruned.frontier))
+        click.echo()
     _print_models(pruned)
     for note in pruned.notes:
         _log.warning("note: %s", note)

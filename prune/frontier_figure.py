@@ -12,6 +12,8 @@ from .trainings import TRAININGS, Training
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+FRONTIER_PICTURE = "frontier.png"
+
 _COLOURS: dict[Training, str] = {"healed": "#1b7837", "pretrained": "#2c6fbb"}
 _FULL, _FAINT, _CHOSEN = "#333333", "#bbbbbb", "#b2402d"
 

@@ -43,6 +43,7 @@ StrategyName = Literal[
     "random",
 ]
 STRATEGIES: tuple[StrategyName, ...] = get_args(StrategyName)
+DEFAULT_STRATEGIES: tuple[StrategyName, ...] = ("sleb", "first", "random", "verdicts")
 _BEAM = 4
 """Subsets of each size that a wide beam keeps."""
 
@@ -54,13 +55,13 @@ class SearchOptions:
     It ends when every strategy has asked for all it wanted, or at the first limit: `trainings`
     (None: two for each layer of the model; 0: no search) or `minutes` of training, added up over
     workers. What the sweep has trained counts for neither, nor do the last models over all seeds.
-    `draws` subsets of each size are drawn at random. A value that makes no sense raises UsageError
-    quoting it.
+    `strategies` are asked in turns, those of `DEFAULT_STRATEGIES` if none is named. `draws` subsets
+    of each size are drawn at random. A value that makes no sense raises UsageError quoting it.
     """
 
     trainings: int | None = None
     minutes: float | None = None
-    strategies: tuple[StrategyName, ...] = ("sleb", "first", "random", "verdicts")
+    strategies: tuple[StrategyName, ...] = ()
     draws: int = 3
 
     def __post_init__(self) -> None:
@@ -125,7 +126,7 @@ class _Search:
         self.seed = trainings.best_seed
         self.teacher = trainings.teacher(self.seed)
         self.most = 2 * trainings.depth if options.trainings is None else options.trainings
-        self.rows = trainings.run.rows()
+        self.rows = trainings.rows
         self.seconds_of: dict[str, float] = {}
         self.candidates: dict[tuple[Subset, Training], Candidate] = {}
         self.probes: dict[str, LayerProbe] = {}
@@ -135,7 +136,9 @@ class _Search:
         self._take_in_what_is_known()
         if not self.most:
             return "no search was asked for"
-        strategies = [self._strategy(name) for name in self.options.strategies]
+        strategies = [
+            self._strategy(name) for name in self.options.strategies or DEFAULT_STRATEGIES
+        ]
         while batch := self._round(strategies):
             self._train(batch, "healed")
         more = any(one.propose(self._found()) is not None for one in strategies)
@@ -298,7 +301,7 @@ def candidate_of(
         found_by=tuple(found_by),
         trial=trial.spec.hash,
         seed=trial.spec.seed,
-        collapsed=trial.result.collapsed,
+        collapsed=trial.collapsed(rows),
         auroc=interval.auroc,
         low=interval.low,
         high=interval.high,

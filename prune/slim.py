@@ -8,58 +8,59 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from ..codec import plain
+from ..codec import plain, write_record
 from ..errors import GenoslimError, UsageError
-from ..files import write_json
+from ..files import atomic_path, write_json
 from ..models import load, load_tokenizer
 from ..models.checkpoint import save
 from ..models.licences import is_non_commercial
 from ..models.record import SeedRecord, TrainingRecord, read_training
+from .frontier import FRONTIER_FILE, Frontier
+from .frontier_figure import FRONTIER_PICTURE, draw
 from .measure import MEASURES, Measured, Split
 from .progress import ProgressCallback
 from .provenance import seed_record, training_record
 from .run_folder import RunFolder, TrialStore
 from .run_record import RUN_FILE
-from .sweep import (
-    Executor,
-    attempts,
-    config_of,
-    next_attempt,
-    plan,
-    run_trials,
-    setting_of,
-    spec_of,
-)
+from .search import SearchOptions, search_frontier
+from .subsets import Subset, complement
+from .sweep import Executor, attempts, next_attempt, plan
+from .trainings import Training, Trainings
 from .trial import Trial, TrialSpec
 from .verdicts import Judgement, Rules, Spread, judge_trials
 
 PRUNE_FILE = "prune.json"
+SEARCH_FOLDER = "frontier"
+"""In a run folder: what was trained and probed to find slim models."""
 PRUNE_FORMAT = 1
 
-ModelName = Literal["baseline", "unfavourable_removed", "cornerstone_only"]
+ModelName = Literal["baseline", "unfavourable_removed", "cornerstone_only", "smallest_noninferior"]
 
 
 @dataclass(frozen=True)
 class Choice:
-    """One model to build: the layers to drop, and in words why these."""
+    """One model to build: the layers to drop, in words why these, and how it is trained."""
 
     name: ModelName
     dropped: tuple[int, ...]
     reason: str
+    training: Training = "pretrained"
 
 
 @dataclass(frozen=True)
 class SlimModel:
     """One line of the table: what was built, how it did over its seeds, where the best one is.
 
-    Spreads are over the seeds that did not collapse (all, if every one did). `same_as` names the
-    model this one is identical to, with which it shares trials and checkpoint.
+    Spreads are over the seeds that did not collapse (all, if every one did). `training` says where
+    training started: a `healed` model's time comes after that of the baseline it started from.
+    `same_as` names the model this one is identical to, with which it shares trials and checkpoint.
     """
 
     name: ModelName
     reason: str
     kept: tuple[int, ...]
     dropped: tuple[int, ...]
+    training: Training
     same_as: ModelName | None
     parameters: int
     validation: dict[str, Spread]
@@ -78,10 +79,13 @@ class Pruned:
     judgement: Judgement
     models: tuple[SlimModel, ...]
     notes: tuple[str, ...]
+    frontier: Frontier | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as a JSON-ready dictionary: what `prune.json` holds."""
-        return {"format": PRUNE_FORMAT, **asdict(self)}
+        """Return it as a JSON-ready dictionary: what `prune.json` holds, without the frontier."""
+        content = asdict(replace(self, frontier=None))
+        del content["frontier"]
+        return {"format": PRUNE_FORMAT, **content}
 
 
 def judge_run(run: RunFolder, rules: Rules) -> Judgement:
@@ -155,82 +159,125 @@ def prune(
     *,
     rules: Rules,
     executor: Executor,
+    search: SearchOptions | None = None,
     progress: ProgressCallback | None = None,
     data: Path | None = None,
 ) -> Pruned:
     """Judge a run, build and fine-tune the slim models over its seeds, save the best of each.
 
-    Trials are kept in `out/trials` and go on after an interruption; the baseline is taken from
-    the run, where the sweep kept its weights. `data` replaces the run's data path if the file
-    has moved; its fingerprint must be the same.
+    Trials are kept in `out/trials`, those of the search in the run's `frontier/trials`; they go on
+    after an interruption. The baseline is taken from the run, where the sweep kept its weights.
+    `search` says how long slim models are searched (default: see `SearchOptions`; no trainings: no
+    search). `data` replaces the run's data path if the file has moved; its fingerprint must be the
+    same.
     """
     _refuse_foreign(out)
     judgement = judge_run(run, rules)
-    choices = (Choice("baseline", (), "the model as it was"), *choose(judgement))
-    store = TrialStore(out / "trials")
-    builder = _Builder(run, store, judgement)
-    (baseline,) = builder.models(choices[:1])
-    builder.save(baseline, out)  # first, so that lost weights are told before any training
-    setting = setting_of(run, trials=store.folder)
-    run_trials(
-        builder.missing(choices),
-        store=store,
-        setting=setting if data is None else replace(setting, data=data.absolute()),
-        executor=executor,
-        keeps=lambda spec: True,
-        progress=progress,
-    )
+    paper, searching = _places(run, out, executor, progress, data)
+    builder = _Builder(paper, judgement)
+    choices = [Choice("baseline", (), "the model as it was")]
+    builder.save(builder.models(choices)[0], out)  # first: lost weights are told before training
+    choices += choose(judgement)
+    builder.train(choices)
+    options = search or SearchOptions()
+    frontier = None
+    if options.trainings != 0:
+        judged: dict[str, Subset] = {
+            c.name: complement(c.dropped, paper.depth) for c in choices if c.dropped
+        }
+        frontier = search_frontier(searching, options, rules, judged=judged)
+        choices += _smallest(frontier, paper.depth)
+        builder.train(choices)
     models = builder.models(choices)
     for model in models:
         builder.save(model, out)
-    pruned = Pruned(str(run.folder.absolute()), judgement, models, _notes(run, judgement, models))
-    write_json(out / PRUNE_FILE, pruned.to_dict())
+    notes = _notes(run, judgement, models, frontier)
+    pruned = Pruned(str(run.folder.absolute()), judgement, models, notes, frontier)
+    _write(pruned, out)
     return pruned
+
+
+def _places(
+    run: RunFolder,
+    out: Path,
+    executor: Executor,
+    progress: ProgressCallback | None,
+    data: Path | None,
+) -> tuple[Trainings, Trainings]:
+    """Return the trainings of the paper's models, kept in `out`, and of the search, in the run.
+
+    Each finds the other's trials.
+    """
+    folders = (out, run.folder / SEARCH_FOLDER)
+    first, second = (
+        Trainings(run, mine, executor, progress, data, (TrialStore(other / "trials"),))
+        for mine, other in (folders, folders[::-1])
+    )
+    return first, second
+
+
+def _smallest(frontier: Frontier, depth: int) -> list[Choice]:
+    """Return the third model to build, if the search found one."""
+    found = frontier.smallest
+    if found is None:
+        return []
+    dropped = complement(found.kept, depth)
+    return [Choice("smallest_noninferior", dropped, frontier.reason, found.training)]
+
+
+def _write(pruned: Pruned, out: Path) -> None:
+    """Write `prune.json`, and the frontier as a record and a picture, or take away an old one."""
+    if pruned.frontier is None:
+        for name in (FRONTIER_FILE, FRONTIER_PICTURE):
+            (out / name).unlink(missing_ok=True)
+    else:
+        write_record(out / FRONTIER_FILE, pruned.frontier)
+        with atomic_path(out / FRONTIER_PICTURE) as temporary:
+            temporary.write_bytes(draw(pruned.frontier))
+    write_json(out / PRUNE_FILE, pruned.to_dict())
 
 
 class _Builder:
     """Knows where each model's trials are, and turns them into lines and checkpoints."""
 
-    def __init__(self, run: RunFolder, store: TrialStore, judgement: Judgement) -> None:
-        self.run = run
-        self.store = store
+    def __init__(self, trainings: Trainings, judgement: Judgement) -> None:
+        self.trainings = trainings
+        self.run = trainings.run
         self.judgement = judgement
-        self.rows = run.rows()
-        config = config_of(run)
-        self.seeds = range(config.seed, config.seed + config.seeds)
+        self.rows = self.run.rows()
 
-    def specs(self, dropped: Sequence[int]) -> list[TrialSpec]:
-        return [spec_of(self.run, dropped, seed) for seed in self.seeds]
+    def specs(self, choice: Choice) -> list[TrialSpec]:
+        """Return the trials of a model, one a seed."""
+        kept = complement(choice.dropped, self.trainings.depth)
+        return [self.trainings.spec(kept, choice.training, seed) for seed in self.trainings.seeds]
 
-    def home(self, dropped: Sequence[int]) -> TrialStore:
-        return self.store if dropped else self.run.trials
-
-    def missing(self, choices: Sequence[Choice]) -> list[TrialSpec]:
-        """Return the trials of every different model but the baseline, which the run has."""
-        different = dict.fromkeys(choice.dropped for choice in choices if choice.dropped)
-        return [spec for dropped in different for spec in self.specs(dropped)]
+    def train(self, choices: Sequence[Choice]) -> None:
+        """Train what is missing of every model but the baseline, and the weights of what is not."""
+        slim = [choice for choice in choices if choice.dropped]
+        specs = dict.fromkeys(spec for choice in slim for spec in self.specs(choice))
+        self.trainings.settle(list(specs), with_weights=True)
 
     def models(self, choices: Sequence[Choice]) -> tuple[SlimModel, ...]:
-        first: dict[tuple[int, ...], ModelName] = {}
+        """Return the line of each model; one that equals an earlier one says so."""
+        first: dict[tuple[tuple[int, ...], Training], ModelName] = {}
         found = []
         for choice in choices:
-            same = first.setdefault(choice.dropped, choice.name)
+            same = first.setdefault((choice.dropped, choice.training), choice.name)
             found.append(self._model(choice, None if same == choice.name else same))
         return tuple(found)
 
     def _model(self, choice: Choice, same_as: ModelName | None) -> SlimModel:
-        home = self.home(choice.dropped)
-        trials = [t for spec in self.specs(choice.dropped) for t in attempts(home, spec)]
+        trials = [t for spec in self.specs(choice) for t in self.trainings.attempts(spec)]
         how = self.judgement.rules.measuring
         measured = {trial.spec.seed: trial.measured(self.rows, how) for trial in trials}
         counted = [t for t in trials if not t.result.collapsed] or trials
         best = max(counted, key=lambda t: (measured[t.spec.seed].validation.auroc, -t.spec.seed))
-        layers = range(self.run.record.layers)
         return SlimModel(
             name=choice.name,
             reason=choice.reason,
-            kept=tuple(layer for layer in layers if layer not in choice.dropped),
+            kept=complement(choice.dropped, self.trainings.depth),
             dropped=choice.dropped,
+            training=choice.training,
             same_as=same_as,
             parameters=best.result.parameters,
             validation=_spreads([measured[t.spec.seed] for t in counted], "validation"),
@@ -247,19 +294,20 @@ class _Builder:
         if model.same_as is not None:
             _link(folder, model.same_as)
             return
-        spec = spec_of(self.run, model.dropped, model.best_seed)
+        spec = self._best(model)
         record = self._record(model, spec)
         if folder.is_symlink():
             folder.unlink()
         elif folder.exists() and read_training(folder) == record:
             return
-        source = self.home(model.dropped).checkpoint(spec)
-        if not source.exists():
-            raise GenoslimError(
-                f"{source} is missing: the weights of {spec.name} were not kept;"
-                f" `genoslim sweep -o {self.run.folder}` makes them again"
-            )
+        source = self.trainings.weights(spec)
         save(load(source), load_tokenizer(source), folder, training=record)
+
+    def _best(self, model: SlimModel) -> TrialSpec:
+        """Return the trial whose weights are kept, which may be a retry with another seed."""
+        choice = Choice(model.name, model.dropped, model.reason, model.training)
+        trials = [t for spec in self.specs(choice) for t in self.trainings.attempts(spec)]
+        return next(t.spec for t in trials if t.spec.seed == model.best_seed)
 
     def _record(self, model: SlimModel, spec: TrialSpec) -> TrainingRecord:
         """Return what `genoslim.json` of a checkpoint says about how it was made."""
@@ -303,7 +351,12 @@ def _link(folder: Path, target: str) -> None:
     folder.symlink_to(target, target_is_directory=True)
 
 
-def _notes(run: RunFolder, judgement: Judgement, models: Sequence[SlimModel]) -> tuple[str, ...]:
+def _notes(
+    run: RunFolder,
+    judgement: Judgement,
+    models: Sequence[SlimModel],
+    frontier: Frontier | None,
+) -> tuple[str, ...]:
     """Return what a reader must know besides the figures."""
     notes = [f"{m.name} is identical to {m.same_as}: {m.reason}" for m in models if m.same_as]
     notes += [f"{m.name}: {m.reason}" for m in models if " rule `" in m.reason and not m.same_as]
@@ -313,6 +366,8 @@ def _notes(run: RunFolder, judgement: Judgement, models: Sequence[SlimModel]) ->
             notes.append(f"{model.name}: EVERY seed collapsed: its figures are those of chance")
         elif lost:
             notes.append(f"{model.name}: seed {', '.join(lost)} collapsed and does not count")
+    if frontier is not None:
+        notes.append(f"smallest_noninferior: {frontier.reason}")
     return (*notes, *caveats(run, judgement.rules))
 
 

@@ -55,7 +55,7 @@ def _against_full(trainings: Trainings, candidate: Candidate, rules: Rules) -> S
     """Train a candidate and the full model over all seeds, and test the loss of AUROC."""
     slim = _over_seeds(trainings, candidate.kept, candidate.training)
     full = {how: _over_seeds(trainings, trainings.full, how) for how in TRAININGS}
-    rows = trainings.run.rows()
+    rows = trainings.rows
     labels = rows["validation"].labels
     reference = max(TRAININGS, key=lambda how: mean_auroc(full[how], labels))
     tested = replace(rules, rule="tested", split="validation")

@@ -14,6 +14,7 @@ from ..data.dataset import LabelledData
 from ..errors import GenoslimError
 from ..models import load_tokenizer
 from .finetune import Labelled
+from .measure import Rows, Split
 from .probe import LayerProbe
 from .progress import ProgressCallback
 from .recipe import Healing, Supernet
@@ -54,6 +55,11 @@ class Trainings:
         return tuple(range(self.depth))
 
     @cached_property
+    def rows(self) -> dict[Split, Rows]:
+        """Labels, keys and groups of the validation and test rows."""
+        return self.run.rows()
+
+    @cached_property
     def store(self) -> TrialStore:
         """Where new trials are written."""
         return TrialStore(self.folder / "trials")
@@ -80,7 +86,7 @@ class Trainings:
 
     def _sound_baseline(self, seed: int) -> Trial | None:
         tried = attempts(self.run.trials, spec_of(self.run, (), seed))
-        return tried[-1] if tried and not tried[-1].result.collapsed else None
+        return tried[-1] if tried and not tried[-1].collapsed(self.rows) else None
 
     def spec(self, kept: Subset, training: Training, seed: int) -> TrialSpec:
         """Return the trial that trains the layers `kept`, in one of the two ways."""
@@ -130,15 +136,15 @@ class Trainings:
         """Return a finished trial, of a retried one the last attempt."""
         return self.attempts(spec)[-1]
 
-    def weights(self, trial: Trial) -> Path:
+    def weights(self, spec: TrialSpec) -> Path:
         """Return the checkpoint of a trial whose weights were kept."""
         stores = (self.run.trials, *self.others, self.store)
-        places = [store.checkpoint(trial.spec) for store in stores]
+        places = [store.checkpoint(spec) for store in stores]
         found = next((place for place in places if (place / "config.json").exists()), None)
         if found is None:
             raise GenoslimError(
-                f"the weights of trial {trial.spec.hash} ({trial.spec.name}) were not kept;"
-                f" `genoslim sweep -o {self.run.folder}` makes the baseline's again"
+                f"{places[0]} is missing: the weights of {spec.name} were not kept;"
+                f" `genoslim sweep -o {self.run.folder}` makes those of the baseline again"
             )
         return found
 
@@ -148,7 +154,7 @@ class Trainings:
         Its scores are kept in `folder/probes`, so that they outlive the weights.
         """
         cache = self.folder / "probes" / f"{trial.spec.hash}.json"
-        return LayerProbe(lambda: self.weights(trial), kept, lambda: self._validation, cache)
+        return LayerProbe(lambda: self.weights(trial.spec), kept, lambda: self._validation, cache)
 
     @cached_property
     def _setting(self) -> Setting:

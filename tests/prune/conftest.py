@@ -12,12 +12,14 @@ from judgements import judged
 
 from genoslim.prune.recipe import Recipe
 from genoslim.prune.run_folder import RunFolder
+from genoslim.prune.search import SearchOptions
 from genoslim.prune.slim import Pruned, prune
 from genoslim.prune.sweep import Executor, SweepConfig, open_sweep, sweep
 from genoslim.prune.verdicts import Rules
 
 TINY = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "tiny_sweep.py"))
 QUICK = Recipe(epochs=3, learning_rate=1e-2, batch_size=16)
+NO_SEARCH = SearchOptions(trainings=0)
 INLINE = Executor(workers=1, threads=1, device="cpu")
 
 
@@ -74,5 +76,5 @@ def pruned(finished: RunFolder, tmp_path_factory: pytest.TempPathFactory) -> tup
     verdicts = judged(("unfavourable", 0.8), ("cornerstone", 0.5), ("neutral", 0.75))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("genoslim.prune.slim.judge_run", lambda run, rules: verdicts)
-        made = prune(finished, out, rules=Rules(), executor=INLINE)
+        made = prune(finished, out, rules=Rules(), executor=INLINE, search=NO_SEARCH)
     return out, made

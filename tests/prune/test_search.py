@@ -211,7 +211,7 @@ def test_a_run_whose_baseline_weights_are_gone_is_told_how_to_get_them(
     for weights in (tmp_path / "run").glob("trials/*/checkpoint"):
         shutil.rmtree(weights)
     trainings = _trainings(RunFolder(tmp_path / "run"), tmp_path / "out")
-    with pytest.raises(GenoslimError, match="makes the baseline's again"):
+    with pytest.raises(GenoslimError, match="makes those of the baseline again"):
         search_frontier(trainings, SearchOptions(trainings=4), LENIENT)
 
 

@@ -19,10 +19,12 @@ from genoslim.errors import GenoslimError, UsageError
 from genoslim.models import load
 from genoslim.models.record import read_training
 from genoslim.prune.run_folder import RunFolder
+from genoslim.prune.search import SearchOptions
 from genoslim.prune.slim import Pruned, caveats, choose, judge_run, prune
 from genoslim.prune.sweep import Executor, plan
 from genoslim.prune.verdicts import Judgement, Role, Rules
 
+NO_SEARCH = SearchOptions(trainings=0)
 INLINE = Executor(workers=1, threads=1, device="cpu")
 
 
@@ -164,7 +166,7 @@ def test_pruning_again_trains_nothing(
     verdicts = made.judgement
     with pytest.MonkeyPatch.context() as patch, caplog.at_level(logging.INFO):
         patch.setattr("genoslim.prune.slim.judge_run", lambda run, rules: verdicts)
-        again = prune(finished, out, rules=Rules(), executor=INLINE)
+        again = prune(finished, out, rules=Rules(), executor=INLINE, search=NO_SEARCH)
     assert again.models == made.models
     assert "steps" not in caplog.text
 
@@ -173,7 +175,7 @@ def test_identical_models_are_made_once_and_said(finished: RunFolder, tmp_path: 
     verdicts = judged(*[("cornerstone", 0.5)] * 3)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("genoslim.prune.slim.judge_run", lambda run, rules: verdicts)
-        made = prune(finished, tmp_path / "out", rules=Rules(), executor=INLINE)
+        made = prune(finished, tmp_path / "out", rules=Rules(), executor=INLINE, search=NO_SEARCH)
     assert [model.same_as for model in made.models] == [None, "baseline", "baseline"]
     for name in ("unfavourable_removed", "cornerstone_only"):
         assert (tmp_path / "out" / name).is_symlink()
@@ -183,7 +185,7 @@ def test_identical_models_are_made_once_and_said(finished: RunFolder, tmp_path: 
 
 
 def _prune_into(run: RunFolder, out: Path) -> None:
-    prune(run, out, rules=Rules(), executor=INLINE)
+    prune(run, out, rules=Rules(), executor=INLINE, search=NO_SEARCH)
 
 
 def test_a_run_folder_is_no_place_for_slim_models(finished: RunFolder) -> None:
@@ -232,8 +234,10 @@ def test_lost_weights_are_an_error_that_says_what_to_do(
     with pytest.MonkeyPatch.context() as patch:
         verdicts = judged(("cornerstone", 0.5), ("neutral", 0.6), ("unfavourable", 0.8))
         patch.setattr("genoslim.prune.slim.judge_run", lambda run, rules: verdicts)
-        with pytest.raises(GenoslimError, match=r"genoslim sweep -o .* makes them again"):
-            prune(run, tmp_path / "out", rules=Rules(), executor=INLINE)
+        with pytest.raises(
+            GenoslimError, match=r"genoslim sweep -o .* makes those of the baseline again"
+        ):
+            prune(run, tmp_path / "out", rules=Rules(), executor=INLINE, search=NO_SEARCH)
     assert not (tmp_path / "out" / "trials").exists()  # found out before training, not after
 
 
@@ -305,7 +309,7 @@ def test_prune_command(finished: RunFolder, tmp_path: Path) -> None:
     out = tmp_path / "out"
     code, text, errors = _invoke(
         "prune", str(finished.folder), "-o", str(out), "--workers", "1", "--device", "cpu",
-        "--absolute", "--f1", "macro",
+        "--absolute", "--f1", "macro", "--trainings", "0",
     )  # fmt: skip
     assert code == 0, errors
     assert "test split, mean \u00b1 sd over 3 seeds" in text
