@@ -23,7 +23,7 @@ from ..workers import call_in_child
 from .bundle import Bundle
 from .compare import ADVANTAGE, TOLERANCE, BackendComparison, compare_backends
 from .machine import available_threads, processor_name
-from .sessions import BACKENDS
+from .sessions import BACKENDS, ChosenBackend
 from .versions import installed_versions
 
 __all__ = ["cache_folder", "choose_backend"]
@@ -34,7 +34,7 @@ _LOG = logging.getLogger(__name__)
 
 def choose_backend(
     bundle: Bundle, backend: str = "auto", *, device: str = "auto", threads: int | None = None
-) -> str:
+) -> ChosenBackend:
     """Return the backend to run `bundle` on: `onnxruntime` or `openvino`.
 
     `auto` is the faster one, ONNX Runtime where nothing is to be compared: OpenVINO is not
@@ -62,7 +62,7 @@ def choose_backend(
     return found.faster
 
 
-def _proved(bundle: Bundle, device: str, threads: int) -> str:
+def _proved(bundle: Bundle, device: str, threads: int) -> ChosenBackend:
     """Return `openvino`, or raise what speaks against it."""
     if device in ("auto", "cpu") and "openvino" in _versions():
         found, _ = _comparison(bundle, threads)

@@ -17,7 +17,7 @@ import numpy as np
 from ..models.tokenizer import SequenceTokenizer
 from .manifest import GRAPH
 from .runner import GraphRunner, random_windows
-from .sessions import BACKENDS
+from .sessions import BACKENDS, ChosenBackend
 
 __all__ = ["ADVANTAGE", "TOLERANCE", "BackendComparison", "compare_backends"]
 
@@ -51,7 +51,7 @@ class BackendComparison:
         return self.difference <= TOLERANCE
 
     @property
-    def faster(self) -> str:
+    def faster(self) -> ChosenBackend:
         """The backend to take if both are exact."""
         return BACKENDS[self.openvino >= ADVANTAGE * self.onnxruntime]
 

@@ -136,7 +136,7 @@ class Predictor:
         Example:
             >>> from genoslim import Variant, open_bundle
             >>> predictor = open_bundle("my-bundle", threads=1)
-            >>> variants = [Variant("chr1", 500, "A", "G"), Variant("chr9", 500, "A", "G")]
+            >>> variants = [Variant("chr1", 500, "G", "A"), Variant("chr9", 500, "G", "A")]
             >>> predictor.predict_variants(variants, "genome.fa").statuses
             (<Status.OK: 'OK'>, <Status.NO_CONTIG: 'NO_CONTIG'>)
         """

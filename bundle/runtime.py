@@ -13,6 +13,7 @@ from ..models.tokenizer import SequenceTokenizer, normalise, refuse_one_string
 from .bundle import Bundle
 from .choice import choose_backend
 from .runner import GraphRunner
+from .sessions import Backend, Device
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,9 +43,9 @@ class Runtime(GraphRunner):
         self,
         bundle: Bundle,
         *,
-        device: str = "auto",
+        device: Device = "auto",
         threads: int | None = None,
-        backend: str = "auto",
+        backend: Backend = "auto",
     ) -> None:
         super().__init__(
             bundle.graph,

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BACKENDS",
     "Backend",
+    "ChosenBackend",
     "Device",
     "OnnxSession",
     "OpenVinoSession",
@@ -33,10 +34,11 @@ __all__ = [
     "open_session",
 ]
 
-BACKENDS = ("onnxruntime", "openvino")
-
-Backend = Literal["auto", "onnxruntime", "openvino"]
+ChosenBackend = Literal["onnxruntime", "openvino"]
+Backend = Literal["auto"] | ChosenBackend
 Device = Literal["auto", "cpu", "cuda", "tensorrt"]
+
+BACKENDS: tuple[ChosenBackend, ChosenBackend] = ("onnxruntime", "openvino")
 
 _INPUTS, _OUTPUT = ("input_ids", "attention_mask"), "logits"
 _TENSORRT, _CUDA, _CPU = (f"{name}ExecutionProvider" for name in ("Tensorrt", "CUDA", "CPU"))

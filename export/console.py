@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ..bundle.show import bundle_text
+from ..tables import WIDTH
 
 if TYPE_CHECKING:
     from .exporter import ExportSummary
@@ -24,4 +26,4 @@ def _speed(summary: ExportSummary) -> Iterator[str]:
 
 def _times(summary: ExportSummary) -> Iterator[str]:
     stages = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in summary.seconds.items())
-    yield f"made in {sum(summary.seconds.values()):.1f} s: {stages}"
+    yield textwrap.fill(f"made in {sum(summary.seconds.values()):.1f} s: {stages}", WIDTH)

@@ -108,7 +108,7 @@ def export_bundle(
 
     Example:
         >>> from genoslim import export_bundle
-        >>> summary = export_bundle("my-model", "my-bundle", data="windows.parquet", threads=1)
+        >>> summary = export_bundle("my-model", "my-bundle", data="data.parquet", threads=1)
         >>> summary.bundle.manifest.parity.passed
         True
     """

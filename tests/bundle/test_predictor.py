@@ -202,7 +202,7 @@ def test_the_examples_run(
 ) -> None:
     write_manifest(bundle_folder, make_manifest(window_length=96))
     bundle_folder.rename(tmp_path / "my-bundle")
-    (tmp_path / "genome.fa").write_text(f">chr1\n{'A' * 1000}\n")
+    (tmp_path / "genome.fa").write_text(f">chr1\n{'G' * 1000}\n")
     monkeypatch.chdir(tmp_path)
     assert doctest.testmod(module).attempted >= 9
     assert doctest.testmod(module).failed == 0

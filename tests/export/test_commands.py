@@ -46,6 +46,7 @@ def test_export_prints_parity_and_metrics_on_stdout_and_stages_on_stderr(export,
         "PP3",
     ):
         assert expected in done.stdout
+    assert max(map(len, done.stdout.splitlines()[1:])) <= 80
     assert "export: tracing" in done.stderr
     assert "tracing" not in done.stdout.replace("tracing 0", "")
 

@@ -332,7 +332,7 @@ def test_a_copy_of_the_bundle_is_the_bundle(exported, tmp_path):
 @pytest.mark.usefixtures("quick")
 def test_the_example_runs(make_checkpoint, data_file, tmp_path, monkeypatch):
     make_checkpoint().rename(tmp_path / "my-model")
-    shutil.copy(data_file, tmp_path / "windows.parquet")
+    shutil.copy(data_file, tmp_path / "data.parquet")
     monkeypatch.chdir(tmp_path)
     found = doctest.testmod(exporter)
     assert (found.attempted, found.failed) == (3, 0)
