@@ -10,7 +10,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Mapping
+import typing
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,8 +22,17 @@ from .files import write_json
 
 _T = TypeVar("_T")
 
-_PLACE = re.compile(r"^(?P<what>.*?)(?: - at `\$(?P<path>[^`]*)`)?$", re.S)
-_STEP = re.compile(r"\.([^.\[]+)|\[(\d+)\]")
+_STEP = re.compile(r"\.([^.\[`]+)|\[(\d+|\.\.\.)\]")
+_WORDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "str": "a text",
+    "bool": "true or false",
+    "null": "null",
+    "array": "a list",
+    "object": "an object",
+}
+_NAMES = {int: "int", float: "float", str: "str", bool: "bool", list: "array", dict: "object"}
 
 
 def decode(kind: type[_T], content: object, where: str, *, exact: bool = False) -> _T:
@@ -37,7 +47,7 @@ def decode(kind: type[_T], content: object, where: str, *, exact: bool = False) 
         if exact:
             _refuse_unknown(record, content, "")
     except msgspec.ValidationError as error:
-        raise GenoslimError(f"{where}: {_explained(str(error), content)}") from None
+        raise GenoslimError(f"{where}: {_explained(str(error), content, kind)}") from None
     except GenoslimError as error:
         raise type(error)(f"{where}: {error}") from None
     return record
@@ -59,9 +69,17 @@ def plain(record: object) -> dict[str, Any]:
 
     Raises ValueError for a NaN or an infinity, which JSON has no word for.
     """
-    text = json.dumps(msgspec.to_builtins(record), allow_nan=False)
-    values: dict[str, Any] = json.loads(text)
-    return values
+    values = msgspec.to_builtins(record, enc_hook=_plain_scalar)
+    content: dict[str, Any] = json.loads(json.dumps(values, allow_nan=False))
+    return content
+
+
+def _plain_scalar(value: object) -> object:
+    """Return the plain number or string that one of a subclass is (as NumPy's float64 is)."""
+    for kind in (str, float, int):
+        if isinstance(value, kind):
+            return kind(value)
+    raise NotImplementedError
 
 
 def write_record(path: Path, record: object) -> None:
@@ -87,30 +105,74 @@ def _refuse_unknown(record: object, content: Any, place: str) -> None:
             _refuse_unknown(item, held, f"{place[:-1]}[{index}].")
 
 
-def _explained(message: str, content: object) -> str:
+def _explained(message: str, content: object, kind: object) -> str:
     """Return msgspec's complaint in our words: field, value found, what was expected."""
-    match = _PLACE.match(message)
-    what, path = (match["what"], match["path"] or "") if match else (message, "")
-    field = path.removeprefix(".")
-    expected = re.match(r"Expected `(.+?)`, got `.+`$", what)
-    if expected:
-        found = _value_at(content, path)
-        return f"{field or 'the record'} is {_shown(found)}; expected {expected[1]}"
-    missing = re.match(r"Object missing required field `(.+)`$", what)
-    if missing:
-        return f"{f'{field}.' if field else ''}{missing[1]} is missing"
-    return f"{field}: {what}" if field else what
+    head, _, at = message.rpartition(" - at ")
+    what, at = (head, at) if head else (message, "")
+    steps = [name or index for name, index in _STEP.findall(at)]
+    places = list(_places(content, steps))
+    if groups := _groups(r"Object missing required field `(.+)`", what):
+        (name,) = groups
+        place, _ = _first(places, lambda value: isinstance(value, Mapping) and name not in value)
+        return f"{place}.{name} is missing".removeprefix(".")
+    if groups := _groups(r"Invalid enum value (.+)", what):
+        (shown,) = groups
+        place, _ = _first(places, lambda value: repr(value) == shown)
+        known = f"expected one of {', '.join(_choices(kind, steps))}"
+        return f"{place} {'has the name' if at.startswith('`key`') else 'is'} {shown}; {known}"
+    if groups := _groups(r"Expected `array` of length (\d+), got (\d+)", what):
+        length, given = groups
+        place, value = _first(
+            places, lambda value: isinstance(value, list) and len(value) == int(given)
+        )
+        return f"{place} is {_shown(value)}; expected a list of {length}"
+    if groups := _groups(r"Expected `(.+)`, got `(.+)`", what):
+        names, given = groups
+        place, value = _first(places, lambda value: _NAMES.get(type(value), "null") == given)
+        words = " or ".join(_WORDS.get(name, name) for name in names.split(" | "))
+        return f"{place or 'the record'} is {_shown(value)}; expected {words}"
+    return f"{places[0][0]}: {what}"
 
 
-def _value_at(content: object, path: str) -> object:
-    """Follow `.name[0].other` into parsed JSON; what cannot be followed is returned so far."""
-    value: Any = content
-    for name, index in _STEP.findall(path):
-        try:
-            value = value[name] if name else value[int(index)]
-        except (KeyError, IndexError, TypeError):
-            break
-    return value
+def _groups(pattern: str, text: str) -> tuple[str, ...]:
+    """Return the groups of a pattern that fits a whole text; empty if it does not."""
+    match = re.fullmatch(pattern, text)
+    return match.groups() if match else ()
+
+
+def _places(value: Any, steps: Sequence[str], place: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield each place in parsed JSON, in words, with its value, that fits a path.
+
+    A step is a field's name, an index, or `...` for any name of a mapping: msgspec does not tell
+    which one it was.
+    """
+    if not steps:
+        yield place.removeprefix("."), value
+        return
+    step, rest = steps[0], steps[1:]
+    if isinstance(value, Mapping):
+        for name in value if step == "..." else {step} & value.keys():
+            yield from _places(value[name], rest, f"{place}.{name}")
+    elif isinstance(value, list) and int(step) < len(value):
+        yield from _places(value[int(step)], rest, f"{place}[{step}]")
+
+
+def _first(places: Sequence[tuple[str, Any]], wrong: Callable[[Any], bool]) -> tuple[str, Any]:
+    """Return the first place whose value is wrong: the one that msgspec complained of."""
+    return next((one for one in places if wrong(one[1])), places[0])
+
+
+def _choices(kind: Any, steps: Sequence[str]) -> list[str]:
+    """Return what the Literal at a path of a type allows: as a value, or as names of a mapping."""
+    arguments = typing.get_args(kind)
+    if type(None) in arguments:
+        return _choices(next(part for part in arguments if part is not type(None)), steps)
+    if steps and dataclasses.is_dataclass(kind):
+        return _choices(typing.get_type_hints(kind)[steps[0]], steps[1:])
+    if typing.get_origin(kind) is typing.Literal:
+        return list(map(str, arguments))
+    of_a_mapping = steps[:1] == ["..."]
+    return _choices(arguments[1 if of_a_mapping else 0], steps[1:])
 
 
 def _shown(value: object) -> str:
