@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -26,7 +26,10 @@ Edges = Literal["pad", "drop"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelledVariant:
-    """One row of a source: a variant, its label and split, and where it was read (`place`)."""
+    """One row of a source: a variant, its label and split, and where it was read (`place`).
+
+    `subgroups` names the subgroup of the row in each way to part the rows.
+    """
 
     variant: Variant
     label: int
@@ -34,6 +37,7 @@ class LabelledVariant:
     group: str = ""
     tissue: str | None = None
     distance_to_tss: int | None = None
+    subgroups: Mapping[str, str] = field(default_factory=dict)
     place: str = ""
 
 
@@ -91,6 +95,7 @@ def _columns(
 ) -> LabelledData:
     tissues = [row.tissue for row in rows if row.tissue is not None]
     distances = [row.distance_to_tss for row in rows if row.distance_to_tss is not None]
+    ways = list(dict.fromkeys(name for row in rows for name in row.subgroups))
     return LabelledData(
         sequences=sequences,
         labels=np.array([row.label for row in rows], dtype=np.int8),
@@ -100,6 +105,10 @@ def _columns(
         metadata=metadata,
         tissues=np.array(tissues, dtype=np.str_) if tissues else None,
         distances_to_tss=np.array(distances, dtype=np.int64) if distances else None,
+        subgroups={
+            way: np.array([row.subgroups.get(way, "") for row in rows], dtype=np.str_)
+            for way in ways
+        },
     )
 
 

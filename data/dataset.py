@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -49,6 +49,8 @@ _REQUIRED: dict[str, pa.DataType] = {
     "group": pa.string(),
 }
 _OPTIONAL: dict[str, pa.DataType] = {"tissue": pa.string(), "distance_to_tss": pa.int64()}
+SUBGROUP_PREFIX = "subgroup_"
+"""What the column of a subgrouping is called, in files and in tables: `subgroup_kind`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,6 +119,7 @@ class LabelledData:
     metadata: DataMetadata
     tissues: Strings | None = None
     distances_to_tss: npt.NDArray[np.int64] | None = None
+    subgroups: Mapping[str, Strings] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, column in self._columns().items():
@@ -143,6 +146,7 @@ class LabelledData:
             metadata=self.metadata,
             tissues=None if self.tissues is None else self.tissues[rows],
             distances_to_tss=None if self.distances_to_tss is None else self.distances_to_tss[rows],
+            subgroups={name: column[rows] for name, column in self.subgroups.items()},
         )
 
     def split(self, name: SplitName) -> LabelledData:
@@ -197,13 +201,14 @@ class LabelledData:
 
     def write(self, path: Path) -> None:
         """Write one Parquet file, whole or not at all; the same data gives the same bytes."""
-        types = _REQUIRED | _OPTIONAL
         columns = self._columns()
         schema = pa.schema(
-            [pa.field(name, types[name], nullable=False) for name in columns],
+            [pa.field(name, _column_type(name), nullable=False) for name in columns],
             metadata={_METADATA_KEY: _canonical(self._header()).encode()},
         )
-        arrays = [pa.array(list(column), type=types[name]) for name, column in columns.items()]
+        arrays = [
+            pa.array(list(column), type=_column_type(name)) for name, column in columns.items()
+        ]
         with atomic_path(Path(path)) as temporary:
             table = pa.Table.from_arrays(arrays, schema=schema)
             pq.write_table(table, temporary, compression="zstd")
@@ -243,6 +248,11 @@ class LabelledData:
             metadata=decode(DataMetadata, header["metadata"], place, exact=True),
             tissues=None if tissues is None else np.array(tissues, dtype=np.str_),
             distances_to_tss=None if distances is None else np.array(distances, dtype=np.int64),
+            subgroups={
+                name.removeprefix(SUBGROUP_PREFIX): np.array(column, dtype=np.str_)
+                for name, column in columns.items()
+                if name.startswith(SUBGROUP_PREFIX)
+            },
         )
         if data.fingerprint != header["fingerprint"]:
             raise GenoslimError(
@@ -271,6 +281,7 @@ class LabelledData:
             "group": self.groups,
             "tissue": self.tissues,
             "distance_to_tss": self.distances_to_tss,
+            **{SUBGROUP_PREFIX + name: column for name, column in self.subgroups.items()},
         }
         return {name: column for name, column in columns.items() if column is not None}
 
@@ -338,17 +349,25 @@ def _checked_header(table: pa.Table) -> dict[str, Any]:
     return header
 
 
+def _column_type(name: str) -> pa.DataType | None:
+    """Return the type of a column, None for one that the format does not have."""
+    if name.startswith(SUBGROUP_PREFIX) and name != SUBGROUP_PREFIX:
+        return pa.string()
+    return (_REQUIRED | _OPTIONAL).get(name)
+
+
 def _check_columns(table: pa.Table) -> None:
-    known = _REQUIRED | _OPTIONAL
     for name in _REQUIRED:
         if name not in table.column_names:
             raise GenoslimError(f"no column {name!r}; found {', '.join(table.column_names)}")
     for column in table.schema:
-        if column.name not in known:
-            raise GenoslimError(f"unknown column {column.name!r}; expected {', '.join(known)}")
-        if column.type != known[column.name]:
+        expected = _column_type(column.name)
+        if expected is None:
+            known = ", ".join([*_REQUIRED, *_OPTIONAL, f"{SUBGROUP_PREFIX}..."])
+            raise GenoslimError(f"unknown column {column.name!r}; expected {known}")
+        if column.type != expected:
             raise GenoslimError(
-                f"column {column.name!r} is of type {column.type}; expected {known[column.name]}"
+                f"column {column.name!r} is of type {column.type}; expected {expected}"
             )
         if table.column(column.name).null_count:
             raise GenoslimError(f"column {column.name!r} has missing values; expected none")

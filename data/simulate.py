@@ -1,11 +1,13 @@
 """A simulated genome with planted regulatory motifs, and variants that break or keep them.
 
-The motifs are invented. An *anchor* motif works only with a *partner* motif a few bases away. A
-variant is functional (label 1) if it breaks an anchor that has its partner. Not functional
-(label 0) are variants that swap one permitted base of an anchor for the other, that fall beside
-an intact anchor, or that break a lone anchor. A share of labels is flipped, as measurements err.
-The label can be told from the alternate sequence alone, and neither from the alternate base, nor
-from base composition, nor from the place in the window.
+The motifs are invented. An *anchor* motif works only with a *partner* motif a few bases away, two
+of the four anchors with a partner downstream, the other two with one upstream. A variant is
+functional (label 1) if it breaks an anchor that works. Not functional (label 0) are variants that
+break an anchor whose partner is on its other side, too far away or not there, which takes the
+context to tell, that swap one permitted base of an anchor for the other, or that fall beside an
+intact anchor. A share of labels is flipped, as measurements err. The label can be told from the
+alternate sequence alone, and neither from the alternate base, nor from base composition, nor from
+the place in the window.
 
 Random numbers are drawn with `Generator(PCG64(seed)).random` alone and used in plain arithmetic,
 so the same seed gives the same files on any platform. docs/data.md tells the design and what
@@ -14,10 +16,10 @@ simple baselines reach on it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +28,7 @@ from numpy.random import PCG64, Generator
 from ..errors import UsageError
 from ..files import write_text
 from .assemble import LabelledVariant, assemble
-from .dataset import LabelledData
+from .dataset import SUBGROUP_PREFIX, LabelledData
 from .genome import Genome
 from .metadata import DataMetadata
 from .variant import Variant
@@ -78,11 +80,35 @@ _WEAK = frozenset({0, 1, 10, 11})
 _WEAK_CONSENSUS = 0.95
 _CORE_SITES = (5, 6)  # where variants break an anchor; one of the two permits two bases
 _BESIDE_SITES = (-2, -1, 0, 1, 10, 11, 12, 13)  # where variants leave an anchor intact
-_GAPS = (3, 4, 5, 6, 7, 8)  # bases between anchor and partner
-_FUNCTIONAL, _LONE, _BESIDE = 0.5, 0.1, 0.2  # shares: of all; of the rest; of the rest
+_DOWNSTREAM = frozenset({"ANC1", "ANC2"})  # anchors that work with a partner after them
+_NEAR = (3, 4, 5, 6, 7, 8)  # bases between an anchor and a partner that works
+_FAR = (16, 17, 18, 19, 20, 21, 22)  # too many, yet all of the partner is in a window of 96
+_LONE = 0.1  # share of lone anchors in sequences for pretraining
 _SEGMENT = 96  # bases a planted element in sequences for pretraining
 _MARGIN = 48
 _LINE = 60
+
+Partner = Literal["working", "reversed", "distant", "either", "none"]
+"""Where an anchor has its partner: near on its own side, near on the other, far away on either,
+near on either, nowhere."""
+
+# Kinds of variant and the share of each. The first four break an anchor, and where its partner is
+# decides the label; the others leave it intact, with its partner drawn as often at each place.
+KINDS = {
+    "broken": 0.50,
+    "reversed": 0.12,
+    "distant": 0.10,
+    "lone": 0.08,
+    "swapped": 0.14,
+    "beside": 0.06,
+}
+_PARTNER_OF: dict[str, Partner] = {
+    "broken": "working",
+    "reversed": "reversed",
+    "distant": "distant",
+    "lone": "none",
+}
+_BREAKING = {kind: KINDS[kind] for kind in _PARTNER_OF}
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +181,8 @@ def simulated_sequences(n: int, length: int, seed: int) -> list[str]:
         bases = bytearray(row.tobytes())
         for segment in range(segments):
             start = _MARGIN + segment * size + int(generator.random() * max(1, size - _MOTIF))
-            _plant_element(bases, start, lone=generator.random() < _LONE, generator=generator)
+            partner: Partner = "none" if generator.random() < _LONE else "either"
+            _plant_element(bases, start, _pick(tuple(ANCHORS), generator), partner, generator)
         sequences.append(bases[_MARGIN : _MARGIN + length].decode())
     return sequences
 
@@ -221,15 +248,15 @@ def _plant_variant(bases: bytearray, centre: int, generator: Generator) -> _Site
 
     `bases` gets the reference; the variant is described by the site returned.
     """
-    kind = _draw_kind(generator)
+    kind = _draw(KINDS, generator)
     name = _pick(tuple(ANCHORS), generator)
     pattern = ANCHORS[name]
     site = _draw_site(kind, pattern, generator)
-    lone = kind == "lone"
-    _plant_element(bases, centre - site, lone=lone, generator=generator, anchor=name)
+    context = kind if kind in _BREAKING else _draw(_BREAKING, generator)
+    _plant_element(bases, centre - site, name, _PARTNER_OF[context], generator)
     reference = chr(bases[centre])
     permitted = _IUPAC[pattern[site]] if site in _CORE_SITES else "ACGT"
-    if kind in {"broken", "lone"}:
+    if kind in _BREAKING:
         alternates = [base for base in "ACGT" if base not in permitted]
     else:
         alternates = [base for base in permitted if base != reference]
@@ -237,13 +264,11 @@ def _plant_variant(bases: bytearray, centre: int, generator: Generator) -> _Site
     return _Site(centre, reference, alternate, kind == "broken", name, kind)
 
 
-def _draw_kind(generator: Generator) -> str:
-    functional, other = generator.random(), generator.random()
-    if functional < _FUNCTIONAL:
-        return "broken"
-    if other < _LONE:
-        return "lone"
-    return "beside" if other < _LONE + _BESIDE else "swapped"
+def _draw(shares: Mapping[str, float], generator: Generator) -> str:
+    """Draw a name, each as often as its part of the sum of `shares`."""
+    edges = np.cumsum(list(shares.values()))
+    place = generator.random() * edges[-1]
+    return list(shares)[int(np.searchsorted(edges, place, side="right"))]
 
 
 def _draw_site(kind: str, pattern: str, generator: Generator) -> int:
@@ -255,22 +280,19 @@ def _draw_site(kind: str, pattern: str, generator: Generator) -> int:
 
 
 def _plant_element(
-    bases: bytearray,
-    start: int,
-    *,
-    lone: bool,
-    generator: Generator,
-    anchor: str | None = None,
+    bases: bytearray, start: int, anchor: str, partner: Partner, generator: Generator
 ) -> None:
-    """Write an anchor at `start` and, unless `lone`, a partner on either side of it."""
-    name = _pick(tuple(ANCHORS), generator) if anchor is None else anchor
-    bases[start : start + _MOTIF] = _instance(ANCHORS[name], generator)
-    if lone:
+    """Write an anchor at `start` and its partner where `partner` says."""
+    bases[start : start + _MOTIF] = _instance(ANCHORS[anchor], generator)
+    if partner == "none":
         return
-    partner = _instance(PARTNERS[_pick(tuple(PARTNERS), generator)], generator)
-    gap = _pick(_GAPS, generator)
-    place = start + _MOTIF + gap if generator.random() < 0.5 else start - _MOTIF - gap
-    bases[place : place + _MOTIF] = partner
+    motif = _instance(PARTNERS[_pick(tuple(PARTNERS), generator)], generator)
+    gap = _pick(_FAR if partner == "distant" else _NEAR, generator)
+    downstream = generator.random() < 0.5
+    if partner in {"working", "reversed"}:
+        downstream = (anchor in _DOWNSTREAM) == (partner == "working")
+    place = start + _MOTIF + gap if downstream else start - _MOTIF - gap
+    bases[place : place + _MOTIF] = motif
 
 
 def _instance(pattern: str, generator: Generator) -> bytes:
@@ -299,7 +321,10 @@ def _metadata(variants: int, window: int, seed: int) -> DataMetadata:
 
 def _labelled(record: _Record) -> LabelledVariant:
     return LabelledVariant(
-        variant=record.variant, label=record.label, split=record.split, group=record.site.anchor
+        variant=record.variant,
+        label=record.label,
+        split=record.split,
+        subgroups={"kind": record.site.kind, "anchor": record.site.anchor},
     )
 
 
@@ -312,12 +337,12 @@ def _fasta(contigs: dict[str, str]) -> str:
 
 
 def _table(records: list[_Record]) -> str:
-    header = ["contig", "position", "reference", "alternate", "label", "split", "group", "kind"]
-    lines = ["\t".join(header)]
+    header = ["contig", "position", "reference", "alternate", "label", "split"]
+    lines = ["\t".join([*header, *(SUBGROUP_PREFIX + way for way in ("kind", "anchor"))])]
     for r in records:
         v = r.variant
         row = [v.contig, v.position, v.reference, v.alternate]
-        row += [r.label, r.split, r.site.anchor, r.site.kind]
+        row += [r.label, r.split, r.site.kind, r.site.anchor]
         lines.append("\t".join(map(str, row)))
     return "\n".join(lines) + "\n"
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import GenoslimError, UsageError
 from .assemble import Edges, LabelledVariant, assemble
-from .dataset import SPLITS, LabelledData
+from .dataset import SPLITS, SUBGROUP_PREFIX, LabelledData
 from .genome import Genome
 from .metadata import DataMetadata
 from .splits import check_leakage, split_by_chromosome, split_by_variant
@@ -80,10 +80,10 @@ def build_variants(
     """Return the labelled windows of a VCF or a table (told by content), with a FASTA.
 
     A table has the columns contig, position (1-based), reference, alternate, label, and where
-    wanted split, group, tissue, distance_to_tss; others are passed over. A VCF has the label of
-    each alternate allele in the INFO key `label_info` (one value, or one an allele), and SPLIT
-    and GROUP where wanted. Alleles that are no sequence (`<DEL>`, `*`, breakends) and alleles
-    without a label are left out and counted.
+    wanted split, group, tissue, distance_to_tss and `subgroup_*`; others are passed over. A VCF
+    has the label of each alternate allele in the INFO key `label_info` (one value, or one an
+    allele), and SPLIT and GROUP where wanted. Alleles that are no sequence (`<DEL>`, `*`,
+    breakends) and alleles without a label are left out and counted.
 
     Raises GenoslimError for a bad input, UsageError for a rule that does not fit, Leakage if
     splits share a variant or, with `check_windows`, overlapping windows.
@@ -130,6 +130,11 @@ def _from_table(row: Row) -> LabelledVariant:
         group=row.cells.get("group", ""),
         tissue=row.cells.get("tissue"),
         distance_to_tss=row.integer("distance_to_tss") if has_distance else None,
+        subgroups={
+            name.removeprefix(SUBGROUP_PREFIX): value
+            for name, value in row.cells.items()
+            if name.startswith(SUBGROUP_PREFIX)
+        },
         place=row.place,
     )
 

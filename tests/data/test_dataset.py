@@ -54,6 +54,24 @@ def test_round_trip_keeps_everything(tmp_path: Path) -> None:
     assert list(back.variants)[2] == Variant("chr1", 101, "A", "C")
 
 
+def test_subgroups_are_columns_of_the_file_and_follow_the_rows(tmp_path: Path) -> None:
+    kinds, sides = np.array(["lone", "broken"] * 6), np.array(["left", ""] * 6)
+    data = make(subgroups={"kind": kinds, "side": sides})
+    data.write(tmp_path / "d.parquet")
+    assert pq.read_table(tmp_path / "d.parquet").column_names[-2:] == [
+        "subgroup_kind",
+        "subgroup_side",
+    ]
+    back = LabelledData.read(tmp_path / "d.parquet").subset(np.array([1, 2]))
+    assert {way: column.tolist() for way, column in back.subgroups.items()} == {
+        "kind": ["broken", "lone"],
+        "side": ["", "left"],
+    }
+    assert data.fingerprint != make().fingerprint
+    with pytest.raises(GenoslimError, match="column subgroup_kind: 2 rows beside 12"):
+        make(subgroups={"kind": kinds[:2]})
+
+
 def test_same_data_same_bytes(tmp_path: Path) -> None:
     make().write(tmp_path / "a.parquet")
     make().write(tmp_path / "b.parquet")

@@ -1,0 +1,87 @@
+"""What simple linear models reach on a data set: the floors that a deep model has to beat.
+
+A label that can be told from the bases around the variant alone, or from which 6-mers a window
+holds, needs no model that reads their order and their distances.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import GenoslimError
+from .dataset import LabelledData
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+Scores = npt.NDArray[np.float64]
+Features = npt.NDArray[np.float64]
+
+CENTRAL_BASES = 24
+KMER = 6
+
+
+@dataclass(frozen=True, eq=False)
+class Shortcut:
+    """One linear model: what it reads, and the log-odds (float64[n]) it gives every row."""
+
+    name: str
+    scores: Scores
+
+    def __repr__(self) -> str:
+        return f"Shortcut({self.name!r}, {len(self.scores)} rows)"
+
+
+def fit_shortcuts(data: LabelledData) -> tuple[Shortcut, ...]:
+    """Fit logistic regressions (L2, C = 1) to the train split of `data` and score every row.
+
+    They read the 24 bases around the variant, one-hot, and the counts of the window's 6-mers.
+    Needs scikit-learn. Raises GenoslimError if the train split has a single class.
+    """
+    central = central_bases(data.sequences, CENTRAL_BASES)
+    counts = kmer_counts(data.sequences, KMER)
+    return (
+        Shortcut(f"{CENTRAL_BASES} bases around the variant", _log_odds(data, central)),
+        Shortcut(f"counts of {KMER}-mers", _log_odds(data, counts)),
+    )
+
+
+def central_bases(sequences: list[str], width: int) -> Features:
+    """Return the `width` bases around index L // 2 of each sequence, one-hot float64[n, 4 * width].
+
+    N, and what lies outside a sequence shorter than `width`, is all zeros.
+    """
+    half = width // 2
+    padded = (("N" * half + sequence + "N" * width) for sequence in sequences)
+    middles = "".join(
+        window[len(sequence) // 2 : len(sequence) // 2 + width]
+        for sequence, window in zip(sequences, padded, strict=True)
+    )
+    letters = np.frombuffer(middles.encode(), dtype=np.uint8).reshape(len(sequences), width)
+    bases = np.frombuffer(b"ACGT", dtype=np.uint8)
+    one_hot: Features = (letters[:, :, None] == bases).astype(np.float64)
+    return one_hot.reshape(len(sequences), 4 * width)
+
+
+def kmer_counts(sequences: list[str], k: int) -> csr_matrix:
+    """Return how often each k-mer that is there occurs in each sequence: sparse [n, k-mers]."""
+    from sklearn.feature_extraction.text import CountVectorizer
+
+    vectorizer = CountVectorizer(analyzer="char", ngram_range=(k, k), lowercase=False)
+    counts: csr_matrix = vectorizer.fit_transform(sequences)
+    return counts
+
+
+def _log_odds(data: LabelledData, features: Features | csr_matrix) -> Scores:
+    from sklearn.linear_model import LogisticRegression
+
+    train = data.splits == "train"
+    if len(set(data.labels[train].tolist())) < 2:
+        raise GenoslimError("the train split has a single class; a shortcut is fitted to both")
+    model = LogisticRegression(max_iter=3000).fit(features[train], data.labels[train])
+    scores: Scores = model.decision_function(features)
+    return scores
