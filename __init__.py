@@ -11,6 +11,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .bench.benchmark import benchmark as benchmark
+    from .bench.result import BenchResult as BenchResult
     from .bundle.bundle import Bundle as Bundle
     from .bundle.predictor import Predictions as Predictions
     from .bundle.predictor import Predictor as Predictor
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _PLACES: dict[str, str] = {
+    "BenchResult": ".bench.result",
     "Bundle": ".bundle.bundle",
     "ExportSummary": ".export.exporter",
     "Predictions": ".bundle.predictor",
@@ -32,6 +35,7 @@ _PLACES: dict[str, str] = {
     "Status": ".data.status",
     "Tally": ".score.tally",
     "Variant": ".data.variant",
+    "benchmark": ".bench.benchmark",
     "export_bundle": ".export.exporter",
     "open_bundle": ".bundle.predictor",
     "score_vcf": ".score.vcf",

@@ -547,19 +547,43 @@ def score(
 @click.option("--seconds", type=float, help="Time for the timings of a model.  [default: 20]")
 @click.option("--quick", is_flag=True, help="Fewer rounds and 3 seconds a model: a first look.")
 @click.option("--prevalence", type=float, metavar="P", help="Share of positives, for PPV and NPV.")
-def bench(models: tuple[Path, ...], data: Path, output: Path, **options: Any) -> None:
+def bench(
+    models: tuple[Path, ...],
+    data: Path,
+    output: Path,
+    baseline: Path | None,
+    margin: float,
+    max_p95_ms: float | None,
+    device: Device,
+    backend: Backend,
+    threads: int | None,
+    seconds: float | None,
+    quick: bool,
+    prevalence: float | None,
+) -> None:
     """Measure speed, memory and AUROC of models, and say which one to deploy.
 
     A CHECKPOINT runs on torch, a BUNDLE on ONNX Runtime or OpenVINO. Exit code 3 says that no model
     but the baseline is non-inferior within the limits; the results are written all the same.
     """
-    from .bench.benchmark import run_bench
+    from .bench.benchmark import benchmark
     from .bench.table import summary_table
 
-    def tell(message: str) -> None:
-        click.echo(f"bench: {message}", err=True)
-
-    result = run_bench(models, data, output, progress=tell, **options)
+    result = benchmark(
+        models,
+        data,
+        output=output,
+        baseline=baseline,
+        margin=margin,
+        max_p95_ms=max_p95_ms,
+        device=device,
+        backend=backend,
+        threads=threads,
+        seconds=seconds,
+        quick=quick,
+        prevalence=prevalence,
+        progress=lambda step: click.echo(f"bench: {step}", err=True),
+    )
     click.echo(summary_table(result))
     click.echo(f"{result.decision.summary}; see {output / 'report.html'}")
     if not result.decision.passed:

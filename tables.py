@@ -7,6 +7,7 @@ import re
 import shutil
 import sys
 from collections.abc import Sequence
+from typing import Literal
 
 WIDTH = 80
 """Of text that goes to a file or a pipe."""
@@ -17,8 +18,9 @@ _NUMBER = re.compile(r"[-+]?[\d.,]+(?: ?[%\u00b1x]| ?[kMG]?B| m?s)?")
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]], *, width: int | None = None) -> str:
     """Return rows under their heads as text without a line end at its end.
 
-    Columns that hold nothing but numbers are aligned right. A table wider than `width` (default:
-    the terminal's, or 80) folds its longest cells; nothing is cut off. No heads: rows alone.
+    Columns that hold nothing but numbers are aligned right and fold last. A table wider than
+    `width` (default: the terminal's, or 80) folds its longest cells; nothing is cut off. No heads:
+    rows alone.
     """
     from rich import box
     from rich.console import Console
@@ -29,12 +31,13 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]], *, width: int | N
         show_header=any(heads),
         show_edge=False,
         pad_edge=False,
-        padding=(0, 1),
+        padding=(0, 1, 0, 0) if any(heads) else (0, 1),
     )
     for place, head in enumerate(heads):
         column = [row[place] for row in rows if row[place]]
         numeric = bool(column) and all(_NUMBER.fullmatch(cell.strip()) for cell in column)
-        made.add_column(head, justify="right" if numeric else "left", overflow="fold")
+        justify: Literal["left", "right"] = "right" if numeric else "left"
+        made.add_column(head, justify=justify, overflow="fold", no_wrap=numeric)
     for row in rows:
         made.add_row(*(_literal(cell) for cell in row))
     target = io.StringIO()

@@ -19,7 +19,7 @@ from ..bundle.machine import available_threads
 from ..bundle.runner import GraphRunner
 from ..errors import GenoslimError, UsageError, needs_extra
 from ..models.tokenizer import SequenceTokenizer
-from .subjects import Backend, Subject
+from .subjects import Engine, Subject
 
 Ids = NDArray[np.int64]
 Logits = NDArray[np.float32]
@@ -46,7 +46,7 @@ def with_backend(subject: Subject, backend: str, *, device: str, threads: int | 
     if subject.bundle is None:
         return subject
     chosen = choose_backend(subject.bundle, backend, device=device, threads=threads)
-    return replace(subject, backend=cast(Backend, chosen))
+    return replace(subject, backend=cast(Engine, chosen))
 
 
 def open_runner(subject: Subject, *, device: str = "auto", threads: int | None = None) -> Runner:

@@ -3,76 +3,122 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..data.dataset import LabelledData
+from ..bundle.sessions import Backend, Device
+from ..data.dataset import LabelledData, SplitName
 from ..data.splits import Leakage, check_leakage
-from ..errors import GenoslimError
-from ..files import atomic_folder, refuse_foreign
+from ..errors import GenoslimError, UsageError
+from ..files import atomic_folder, refuse_foreign, refuse_unwritable
 from ..stats.noninferiority import DEFAULT_MARGIN
-from .backends import with_backend
+from .backends import Logits, with_backend
 from .decision import Candidate, Decision, decide
 from .environment import describe_environment
 from .measure import Measurement, measure
 from .meter import Meter
 from .process import ModelProcess
-from .quality import Scores, calibrated, compare, judge, recurring
+from .quality import Scores, assess, calibrated, compare, recurring
 from .report import OUTPUTS, PREDICTIONS, RESULT, require_packages, write_report
-from .result import BenchResult, DataFacts, ModelResult, Settings
+from .result import (
+    QUICK_ROUNDS,
+    QUICK_SECONDS,
+    ROUNDS,
+    SECONDS,
+    BenchResult,
+    DataFacts,
+    ModelResult,
+    Settings,
+)
 from .subjects import Subject, open_subjects
 from .workload import write_workload
 
-SPLITS = ("validation", "test")
+SPLITS: tuple[SplitName, ...] = ("validation", "test")
+
+SplitLogits = dict[SplitName, Logits]
+"""Logits [n, 2] of one model, by split."""
 
 
-QUICK = {"seconds": 3.0, "rounds": 3}
-"""The settings of a quick look."""
-
-
-def run_bench(
-    models: Sequence[Path],
-    data: Path,
-    out: Path,
+def benchmark(
+    models: Sequence[str | Path],
+    data: str | Path,
     *,
-    baseline: Path | None = None,
+    output: str | Path,
+    baseline: str | Path | None = None,
     margin: float = DEFAULT_MARGIN,
     max_p95_ms: float | None = None,
-    device: str = "auto",
-    backend: str = "auto",
+    device: Device = "auto",
+    backend: Backend = "auto",
     threads: int | None = None,
     seconds: float | None = None,
     quick: bool = False,
     prevalence: float | None = None,
-    progress: Callable[[str], None] = lambda _: None,
+    progress: Callable[[str], None] | None = None,
 ) -> BenchResult:
-    """Benchmark `models` on the labelled windows of `data` and write the folder `out`.
+    """Measure speed, memory and quality of models, and say which one to deploy.
 
-    `baseline` is the first model by default; one that is not among `models` is added. `out` is
-    written whole or not at all: a former benchmark there is replaced, anything else refused. The
-    result's `decision.passed` says whether the gate passed; that is left for the caller to act on.
+    Each model runs in a process of its own; docs/benchmarking.md says how time and quality are
+    measured. That the gate did not pass is no error: `decision.passed` says it.
 
-    Raises UsageError for bad options; GenoslimError for what is no model, no data or does not fit
-    together (window length, assembly, no test rows); GateError for a bundle that was changed.
+    Args:
+        models: Bundles (run by ONNX Runtime or OpenVINO) and fine-tuned checkpoints (by torch).
+        data: Labelled windows (Parquet), of the length and assembly that the models are for.
+            Validation calibrates checkpoints, test gives the quality.
+        output: The folder to write: `report.html`, `bench.json`, `bench.tsv`, a picture and the
+            logits. It appears whole or not at all, in place of a former benchmark.
+        baseline: What to compare with, among `models` or not; by default the first of them.
+        margin: The AUROC that a model may lose and still count as non-inferior; to be fixed before
+            any figure is seen.
+        max_p95_ms: Limit in milliseconds on the 95th percentile of latency, from one variant to its
+            logits.
+        device: Where to compute; `auto` is CUDA where that loads, else the CPU.
+        backend: What runs bundles; `auto` is the faster exact one here.
+        threads: Of each model; by default as many as the process may use.
+        seconds: For the timings of one model; by default 20.
+        quick: A first look: fewer rounds, and by default 3 seconds.
+        prevalence: The share of positives in use, for PPV and NPV; without it there are none.
+        progress: Called with each step in words.
+
+    Returns:
+        Every figure of every model, and the decision. The first of its `models` is the baseline.
+
+    Raises:
+        UsageError: options that do not exist or do not go together, a model named twice.
+        GateError: a bundle is damaged.
+        GenoslimError: what is no model or no data, or does not fit together; too few rows of a
+            class in validation or test; a model's process died.
+
+    Example:
+        >>> from genoslim import benchmark
+        >>> found = benchmark(["my-bundle"], "data.parquet", output="bench", quick=True)
+        >>> found.baseline.subject.name
+        'my-bundle'
+        >>> found.baseline.speed_up
+        1.0
     """
-    chosen: dict[str, Any] = dict(QUICK) if quick else {}
+    if isinstance(models, str | Path):
+        raise UsageError(f"models is one path, {models}; expected a list of them")
+    output, data, tell = Path(output), Path(data), progress or (lambda _: None)
+    if seconds is None:
+        seconds = QUICK_SECONDS if quick else SECONDS
     settings = Settings(
         margin=margin,
         max_p95_ms=max_p95_ms,
         device=device,
         backend=backend,
         threads=threads,
+        seconds=seconds,
+        rounds=QUICK_ROUNDS if quick else ROUNDS,
         prevalence=prevalence,
-        **(chosen | ({"seconds": seconds} if seconds is not None else {})),
     )
     require_packages()
-    refuse_foreign(out, "benchmark", marker=RESULT, parts=OUTPUTS)
-    subjects = open_subjects(_baseline_first(models, baseline))
+    refuse_foreign(output, "benchmark", marker=RESULT, parts=OUTPUTS)
+    refuse_unwritable(output)
+    subjects = open_subjects(_baseline_first(list(map(Path, models)), baseline))
     labelled = LabelledData.read(data)
     for subject in subjects:
         subject.check_fits(labelled)
@@ -82,15 +128,15 @@ def run_bench(
     ]
     environment = describe_environment()
     facts = _facts(data, labelled, splits["test"])
-    measured, logits = _run(subjects, splits, settings, progress)
-    progress("comparing")
+    measured, logits = _measured(subjects, splits, settings, tell)
+    tell("comparing")
     scores = [
         calibrated(subject, splits["validation"], found)
         for subject, found in zip(subjects, logits, strict=True)
     ]
     results = _results(subjects, measured, scores, splits["test"], labelled.fingerprint, settings)
     result = BenchResult(
-        folder=out,
+        folder=output,
         settings=settings,
         environment=environment,
         data=facts,
@@ -101,12 +147,12 @@ def run_bench(
     return result
 
 
-def _run(
+def _measured(
     subjects: Sequence[Subject],
-    splits: dict[str, LabelledData],
+    splits: Mapping[SplitName, LabelledData],
     settings: Settings,
     progress: Callable[[str], None],
-) -> tuple[list[Measurement], list[dict[str, NDArray[np.float32]]]]:
+) -> tuple[list[Measurement], list[SplitLogits]]:
     """Time every model, then score both splits with it; each in its own process throughout."""
     with tempfile.TemporaryDirectory(prefix="genoslim-bench-") as name, ExitStack() as stack:
         folder = Path(name)
@@ -152,7 +198,7 @@ def _results(
             ModelResult(
                 subject=subject,
                 measurement=measurement,
-                quality=judge(test, own, prevalence=settings.prevalence),
+                quality=assess(test, own, prevalence=settings.prevalence),
                 comparison=None if first else compare(test, scores[0], own, margin=settings.margin),
                 speed_up=measurement.speed_up(measured[0]).median,
                 warnings=tuple(_warnings(subject, measurement, measured[0], fingerprint)),
@@ -208,9 +254,7 @@ def _decide(results: Sequence[ModelResult], settings: Settings) -> Decision:
     return decide(candidates, margin=settings.margin, max_p95_ms=settings.max_p95_ms)
 
 
-def _write(
-    result: BenchResult, logits: Sequence[dict[str, NDArray[np.float32]]], test: LabelledData
-) -> None:
+def _write(result: BenchResult, logits: Sequence[SplitLogits], test: LabelledData) -> None:
     """Write every output into one folder that appears whole."""
     with atomic_folder(result.folder) as folder:
         arrays: dict[str, Any] = {
@@ -245,7 +289,7 @@ def _facts(path: Path, data: LabelledData, test: LabelledData) -> DataFacts:
     )
 
 
-def _split(data: LabelledData, name: Any, path: Path) -> LabelledData:
+def _split(data: LabelledData, name: SplitName, path: Path) -> LabelledData:
     try:
         rows = data.split(name)
     except GenoslimError as error:
@@ -259,8 +303,8 @@ def _split(data: LabelledData, name: Any, path: Path) -> LabelledData:
     return rows
 
 
-def _baseline_first(models: Sequence[Path], baseline: Path | None) -> list[Path]:
+def _baseline_first(models: list[Path], baseline: str | Path | None) -> list[Path]:
     if baseline is None:
-        return list(models)
-    others = [path for path in models if path.resolve() != baseline.resolve()]
-    return [baseline, *others]
+        return models
+    first = Path(baseline)
+    return [first, *(path for path in models if path.resolve() != first.resolve())]

@@ -131,7 +131,7 @@ def _summary(best: Candidate | None, passed: bool, margin: float, max_p95_ms: fl
         )
     if not passed:
         return (
-            f"keep the baseline {best.name}: no other model is shown to be non-inferior"
+            f"keep {best.name}: no other model is shown to be non-inferior to it"
             f" at a margin of {margin:g}{limit}"
         )
     return f"deploy {best.name}: the fastest model non-inferior at a margin of {margin:g}{limit}"

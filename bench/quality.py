@@ -6,13 +6,14 @@ threshold come from the validation split: a bundle brings its own, a checkpoint'
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..bundle.runtime import to_probabilities
-from ..data.dataset import LabelledData
+from ..data.dataset import LabelledData, SplitName
 from ..errors import GenoslimError
 from ..export.evaluate import Calibration, calibrate
 from ..stats.calibration import (
@@ -103,7 +104,7 @@ class Comparison:
 
 
 def calibrated(
-    subject: Subject, validation: LabelledData, logits: dict[str, NDArray[np.float32]]
+    subject: Subject, validation: LabelledData, logits: Mapping[SplitName, NDArray[np.float32]]
 ) -> Scores:
     """Turn the logits (of `validation` and `test`, float32 [n, 2]) of one model into scores."""
     for split, values in logits.items():
@@ -130,7 +131,7 @@ def calibrated(
     )
 
 
-def judge(test: LabelledData, scores: Scores, *, prevalence: float | None = None) -> Quality:
+def assess(test: LabelledData, scores: Scores, *, prevalence: float | None = None) -> Quality:
     """Return the figures of one model on the test split."""
     labels, values = test.labels, scores.probabilities
     metrics = compute_metrics(labels, values, threshold=scores.fitted.threshold)

@@ -20,6 +20,9 @@ from .subjects import Subject
 FORMAT = "genoslim.bench"
 FORMAT_VERSION = 1
 
+SECONDS, ROUNDS = 20.0, 5
+QUICK_SECONDS, QUICK_ROUNDS = 3.0, 3
+
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
@@ -30,8 +33,8 @@ class Settings:
     device: str = "auto"
     backend: str = "auto"
     threads: int | None = None
-    seconds: float = 20.0
-    rounds: int = 5
+    seconds: float = SECONDS
+    rounds: int = ROUNDS
     prevalence: float | None = None
 
     def __post_init__(self) -> None:
@@ -75,7 +78,16 @@ class DataFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelResult:
-    """All that was found out about one model. `comparison` is None for the baseline."""
+    """All that was found out about one model.
+
+    Attributes:
+        subject: The model as it lies on disk.
+        measurement: Raw times in seconds and memory in bytes.
+        quality: Figures on the test split.
+        comparison: Against the baseline on the same rows; None for the baseline itself.
+        speed_up: Of batch-1 latency against the baseline, median over rounds.
+        warnings: What a reader of the figures should know.
+    """
 
     subject: Subject
     measurement: Measurement
@@ -85,9 +97,18 @@ class ModelResult:
     warnings: tuple[str, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class BenchResult:
-    """One benchmark, as written to the output folder; the first of `models` is the baseline."""
+    """One benchmark, as written to the output folder.
+
+    Attributes:
+        folder: Where it was written.
+        settings: What was asked for.
+        environment: The machine and the versions.
+        data: The data set, and how independent its test split is.
+        models: What was found out about each model; the first is the baseline.
+        decision: Which model to deploy, whether the gate passed, and why.
+    """
 
     folder: Path
     settings: Settings
@@ -95,6 +116,9 @@ class BenchResult:
     data: DataFacts
     models: tuple[ModelResult, ...]
     decision: Decision
+
+    def __repr__(self) -> str:
+        return f"<BenchResult in {self.folder}: {self.decision.summary}>"
 
     @property
     def baseline(self) -> ModelResult:

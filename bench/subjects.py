@@ -21,7 +21,8 @@ from ..models.licences import is_non_commercial
 from ..models.record import known_training
 from ..models.weight_files import require_trained_head, tensor_shapes
 
-Backend = Literal["torch", "onnxruntime", "openvino"]
+Engine = Literal["torch", "onnxruntime", "openvino"]
+"""What runs a model."""
 
 WEIGHTS = "model.safetensors"
 
@@ -39,7 +40,7 @@ class Subject:
 
     name: str
     path: Path
-    backend: Backend
+    backend: Engine
     digest: str
     size: int
     parameters: int

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ..tables import table
 from .measure import BATCHES
 from .result import BenchResult, ModelResult
 
-Table = tuple[list[str], list[list[str]]]
+Rows = tuple[list[str], list[list[str]]]
 """Header and rows."""
 
 Value = str | int | float | bool | None
@@ -121,12 +122,12 @@ def _against_baseline(model: ModelResult) -> dict[str, Value]:
     return {name: None if found is None else get(found) for name, get in names.items()}
 
 
-def speed_table(result: BenchResult) -> Table:
+def speed_table(result: BenchResult) -> Rows:
     """Return latency, throughput, memory and cost for people: a column a model."""
     return _beside(result, [_speed_figures(model, result) for model in result.models])
 
 
-def quality_table(result: BenchResult) -> Table:
+def quality_table(result: BenchResult) -> Rows:
     """Return quality on test, and against the baseline, for people: a column a model."""
     return _beside(
         result,
@@ -137,7 +138,7 @@ def quality_table(result: BenchResult) -> Table:
     )
 
 
-def _beside(result: BenchResult, columns: Sequence[dict[str, str]]) -> Table:
+def _beside(result: BenchResult, columns: Sequence[dict[str, str]]) -> Rows:
     """Return header and rows: each figure's name, then its value for each model."""
     header = ["", *(model.subject.name for model in result.models)]
     return header, [[name, *(column.get(name, "-") for column in columns)] for name in columns[-1]]
@@ -149,7 +150,7 @@ def _speed_figures(model: ModelResult, result: BenchResult) -> dict[str, str]:
     ratio = measured.speed_up(result.baseline.measurement)
     span = f"({ratio.low:.2f} to {ratio.high:.2f})"
     seconds = subject.fine_tune_seconds
-    missing = f"{whole.p99_missing} runs missing"
+    missing = f"needs {whole.p99_missing:,} more runs"
     return {
         "runs on": f"{subject.backend} ({measured.provider.removesuffix('ExecutionProvider')})",
         "layers": str(subject.layers),
@@ -202,7 +203,7 @@ def _comparison_figures(model: ModelResult) -> dict[str, str]:
         "difference, 95 % interval": f"{found.low:+.4f} to {found.high:+.4f}",
         "p of no difference": f"{found.p_value:.2g}",
         "one-sided 95 % lower bound": f"{found.noninferiority.lower_bound:+.4f}",
-        "non-inferior": "yes" if found.noninferiority.passed else "not shown",
+        "non-inferior": _yes(found.noninferiority.passed),
         **({} if macro is None else {"difference of the groups' mean AUROC": f"{macro:+.4f}"}),
         "calls flipped against the baseline": str(found.flipped),
     }
@@ -219,35 +220,26 @@ def _use_figures(model: ModelResult) -> dict[str, str]:
 
 
 def summary_table(result: BenchResult) -> str:
-    """Return the few figures that fit a terminal, aligned."""
-    header = ["model", "p50 ms", "p95 ms", "runs", "speed-up", "variants/s", "peak MB", "AUROC",
-              "difference", "non-inferior"]  # fmt: skip
-    rows = [_summary_row(model) for model in result.models]
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    return "\n".join(_aligned(row, widths) for row in [header, *rows])
+    """Return the figures that fit a terminal, aligned; the first model is the baseline."""
+    heads = ["model", "p50 ms", "p95 ms", "speed-up", "variants/s", "AUROC", "non-inferior"]
+    return table(heads, [_summary_row(model) for model in result.models])
 
 
 def _summary_row(model: ModelResult) -> list[str]:
-    measured, quality, found = model.measurement, model.quality, model.comparison
-    interval = f"{quality.interval.low:.4f}-{quality.interval.high:.4f}"
+    measured, found = model.measurement, model.comparison
     return [
         model.subject.name,
         _ms(measured.latency.p50),
         _ms(measured.latency.p95),
-        str(measured.latency.n),
         f"{model.speed_up:.2f}x",
         _rate(measured.end_to_end),
-        f"{measured.memory.peak / _MEGA:.0f}",
-        f"{quality.metrics.auroc:.4f} ({interval})",
-        "baseline" if found is None else f"{found.difference:+.4f}",
-        "-" if found is None else ("yes" if found.noninferiority.passed else "not shown"),
+        f"{model.quality.metrics.auroc:.4f}",
+        "baseline" if found is None else _yes(found.noninferiority.passed),
     ]
 
 
-def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:
-    cells = [row[0].ljust(widths[0])]
-    cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
-    return "  ".join(cells).rstrip()
+def _yes(noninferior: bool) -> str:
+    return "yes" if noninferior else "not shown"
 
 
 def _cell(value: Value) -> str:

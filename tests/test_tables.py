@@ -21,6 +21,14 @@ def test_a_long_cell_folds_within_80_columns_and_nothing_is_lost() -> None:
     assert [word for word in text.split() if word.startswith("word")] == words
 
 
+def test_numbers_stay_whole_where_words_can_fold() -> None:
+    heads = ["model", *(f"figure {i}" for i in range(6))]
+    text = table(heads, [["a_long_name_of_a_model" * 2, *["1,234.5"] * 6]])
+    assert all(len(line) <= WIDTH for line in text.splitlines())
+    assert text.split().count("1,234.5") == 6
+    assert text.splitlines()[0].split() == " ".join(heads).split()
+
+
 def test_a_cell_is_text_and_no_markup() -> None:
     assert "[bold]x[/]" in table(HEADS, [["[bold]x[/]", "1", ""]])
 

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genoslim.bench.benchmark import _warnings, run_bench
+from genoslim.bench.benchmark import _warnings, benchmark
 from genoslim.bench.figure import spread
 from genoslim.bench.result import BenchResult
 from genoslim.bench.table import summary_table, values
@@ -34,10 +34,10 @@ def result(
     data_file: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> BenchResult:
-    return run_bench(
+    return benchmark(
         [checkpoint, bundle],
         data_file,
-        tmp_path_factory.mktemp("bench") / "out",
+        output=tmp_path_factory.mktemp("bench") / "out",
         device="cpu",
         backend="onnxruntime",
         threads=1,
@@ -111,7 +111,25 @@ def test_the_table_has_one_row_a_model(result: BenchResult) -> None:
     assert rows[0]["p99_ms"] == ""
     assert int(rows[0]["p99_runs_missing"]) == 1000 - int(rows[0]["runs"])
     assert list(rows[0]) == list(values(result.models[0], result))
-    assert summary_table(result).count("\n") == 2
+    lines = summary_table(result).splitlines()
+    assert [line.split()[0] for line in lines[2:]] == ["full", "slim"]
+    named = replace(result.models[1].subject, name="a/long/name/" * 9)
+    wide = replace(result, models=(result.models[0], replace(result.models[1], subject=named)))
+    assert max(map(len, summary_table(wide).splitlines())) <= 80
+
+
+def test_a_result_is_shown_in_one_line(result: BenchResult) -> None:
+    assert repr(result) == f"<BenchResult in {result.folder}: {result.decision.summary}>"
+
+
+def test_one_path_is_no_list_of_models(bundle: Path, data_file: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="models is one path"):
+        benchmark(bundle, data_file, output=tmp_path / "out")  # type: ignore[arg-type]
+
+
+def test_an_output_that_cannot_be_written_is_found_first(data_file: Path, tmp_path: Path) -> None:
+    with pytest.raises(GenoslimError, match="/proc/out: cannot be written"):
+        benchmark([tmp_path / "no-model"], data_file, output="/proc/out")
 
 
 class _Page(HTMLParser):
@@ -119,9 +137,15 @@ class _Page(HTMLParser):
         super().__init__()
         self.sources: list[str] = []
         self.open: list[str] = []
+        self.boxes: list[str] = []
+        self.tables: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.sources += [value or "" for key, value in attrs if key in ("src", "href")]
+        if tag == "div":
+            self.boxes.append(dict(attrs).get("class") or "")
+        if tag == "table":
+            self.tables.append(self.boxes[-1])
         if tag not in ("meta", "img", "br"):
             self.open.append(tag)
 
@@ -134,6 +158,10 @@ def test_the_report_needs_no_other_file_and_escapes(result: BenchResult) -> None
     page = _Page()
     page.feed(text)
     assert page.open == []
+    assert page.tables == ["wide"] * 4
+    assert ".wide { overflow-x: auto; }" in text
+    assert "nowrap" not in text
+    assert "@media print" in text
     assert page.sources
     assert all(source.startswith("data:image/png;base64,") for source in page.sources)
     assert "random &lt;windows&gt;" in text
@@ -147,7 +175,7 @@ def test_the_report_needs_no_other_file_and_escapes(result: BenchResult) -> None
         "Uncertainty",
         "Versions and hashes",
         result.data.fingerprint,
-        "runs missing",
+        "more runs",
     ):
         assert words in text
     prose = re.sub(r"base64,[^\"]*", "", text)
@@ -161,13 +189,13 @@ def test_a_second_run_replaces_the_first_and_nothing_else(
     out.mkdir()
     (out / "mine.txt").write_text("precious")
     with pytest.raises(UsageError, match=r"and is no benchmark \(no bench.json\)"):
-        run_bench([bundle], data_file, out, quick=True)
+        benchmark([bundle], data_file, output=out, quick=True)
     (out / "bench.json").write_text("{}")
     with pytest.raises(UsageError, match=r"holds mine.txt, no part of a benchmark"):
-        run_bench([bundle], data_file, out, quick=True)
+        benchmark([bundle], data_file, output=out, quick=True)
     assert (out / "mine.txt").read_text() == "precious"
     (out / "mine.txt").unlink()
-    found = run_bench([bundle], data_file, out, quick=True, seconds=0.01, threads=1)
+    found = benchmark([bundle], data_file, output=out, quick=True, seconds=0.01, threads=1)
     assert {path.name for path in out.iterdir()} == FILES
     assert (found.decision.deploy, found.decision.passed) == (None, False)
 
@@ -177,7 +205,7 @@ def test_a_package_of_the_report_is_missed_before_anything_is_timed(
 ) -> None:
     monkeypatch.setattr("genoslim.bench.report.find_spec", lambda _: None)
     with pytest.raises(GenoslimError, match="the report needs matplotlib"):
-        run_bench([bundle], data_file, tmp_path / "out", progress=pytest.fail)
+        benchmark([bundle], data_file, output=tmp_path / "out", progress=pytest.fail)
 
 
 def test_a_failed_run_leaves_the_former_one(
@@ -187,7 +215,7 @@ def test_a_failed_run_leaves_the_former_one(
     out.mkdir()
     (out / "bench.json").write_text("former")
     with pytest.raises(GenoslimError, match="windows of 61 bp"):
-        run_bench([bundle, make_bundle("long", window_length=61)], data_file, out)
+        benchmark([bundle, make_bundle("long", window_length=61)], data_file, output=out)
     assert (out / "bench.json").read_text() == "former"
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
@@ -207,7 +235,7 @@ def test_bad_options_are_usage_errors(
     options: dict[str, float], message: str, bundle: Path, data_file: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(UsageError, match=message):
-        run_bench([bundle], data_file, tmp_path / "out", **options)  # type: ignore[arg-type]
+        benchmark([bundle], data_file, output=tmp_path / "out", **options)  # type: ignore[arg-type]
 
 
 def test_data_without_test_rows_or_with_one_class_is_refused(
@@ -216,10 +244,10 @@ def test_data_without_test_rows_or_with_one_class_is_refused(
     path = tmp_path / "data.parquet"
     make_data(sizes={"train": 8, "validation": 8}).write(path)
     with pytest.raises(GenoslimError, match=r"data\.parquet: no row in split 'test'"):
-        run_bench([bundle], path, tmp_path / "out")
+        benchmark([bundle], path, output=tmp_path / "out")
     make_data(sizes={"train": 8, "validation": 8, "test": 2}).write(path)
     with pytest.raises(GenoslimError, match=r"split test has . positive and . negative rows"):
-        run_bench([bundle], path, tmp_path / "out")
+        benchmark([bundle], path, output=tmp_path / "out")
 
 
 def test_the_command_ends_with_3_when_the_gate_says_no(
@@ -234,7 +262,7 @@ def test_the_command_ends_with_3_when_the_gate_says_no(
     assert done.exit_code == 3
     assert {path.name for path in (tmp_path / "out").iterdir()} == FILES
     assert done.stdout.splitlines()[0].split()[:3] == ["model", "p50", "ms"]
-    assert done.stdout.splitlines()[1].startswith("full")
+    assert done.stdout.splitlines()[2].startswith("full")
     assert "genoslim: deploy none" in done.stderr
     record = json.loads((tmp_path / "out" / "bench.json").read_text())
     assert record["decision"]["deploy"] is None

@@ -51,7 +51,7 @@ def test_an_inferior_model_is_not_chosen_however_fast() -> None:
 def test_without_any_other_model_the_baseline_stays_and_the_gate_says_no() -> None:
     found = decide([FULL, candidate("poor", noninferior=False)], margin=0.01)
     assert (found.deploy, found.passed) == ("full", False)
-    assert found.summary.startswith("keep the baseline full: no other model")
+    assert found.summary.startswith("keep full: no other model is shown to be non-inferior to it")
 
 
 def test_a_slower_model_that_passes_lets_the_baseline_be_chosen() -> None:

@@ -12,9 +12,9 @@ from genoslim.bench.quality import (
     BOOTSTRAP,
     DELONG,
     Scores,
+    assess,
     calibrated,
     compare,
-    judge,
     recurring,
 )
 from genoslim.bench.subjects import Subject
@@ -81,7 +81,7 @@ def test_broken_logits_are_named(data: LabelledData) -> None:
 
 def test_figures_are_those_of_the_statistics(data: LabelledData, held_out: LabelledData) -> None:
     scores = scores_for(data, 0.8)
-    found = judge(held_out, scores, prevalence=0.02)
+    found = assess(held_out, scores, prevalence=0.02)
     expected = auroc_interval(held_out.labels, scores.probabilities)
     assert (found.interval.low, found.interval.high) == (expected.low, expected.high)
     assert found.interval.method == DELONG
@@ -97,7 +97,7 @@ def test_figures_are_those_of_the_statistics(data: LabelledData, held_out: Label
 def test_without_a_prevalence_nothing_is_said_about_it(
     data: LabelledData, held_out: LabelledData
 ) -> None:
-    assert judge(held_out, scores_for(data, 0.8)).predictive is None
+    assert assess(held_out, scores_for(data, 0.8)).predictive is None
 
 
 def test_a_model_against_itself_is_no_different(data: LabelledData, held_out: LabelledData) -> None:
@@ -136,5 +136,5 @@ def test_recurring_variants_are_drawn_together(make_data: Callable[..., Any]) ->
     assert found.method == BOOTSTRAP
     assert found.high - found.low > found.delong.high - found.delong.low
     assert found.macro_difference is None
-    assert judge(rows, full).interval.method == BOOTSTRAP
-    assert judge(rows, full).by_group is None
+    assert assess(rows, full).interval.method == BOOTSTRAP
+    assert assess(rows, full).by_group is None
