@@ -31,7 +31,6 @@ from .importance import (
 )
 from .measure import MEASURES, Measuring
 from .progress import progress_bar
-from .recipe import Recipe
 from .report import REPORT_FILE, conclude, write_report
 from .run_folder import RunFolder
 from .run_record import RUN_FILE
@@ -240,8 +239,7 @@ def _config(
     if "epochs" in given and given.keys() & {"patience", "max_epochs"}:
         raise UsageError("sweep: --epochs is a fixed number; it excludes --patience, --max-epochs")
     counts: dict[str, Any] = {name: value for name, value in seeds.items() if value is not None}
-    merged = Recipe.from_dict({**base.recipe.to_dict(), **given})
-    return replace(base, recipe=merged, **counts)
+    return replace(base, recipe=replace(base.recipe, **given), **counts)
 
 
 def _print_plan(run: RunFolder) -> None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, get_args
+from dataclasses import dataclass
+from typing import Literal, get_args
 
-from ..errors import GenoslimError, UsageError
+from ..errors import UsageError
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
@@ -109,18 +108,6 @@ class Recipe:
         if step < warmup:
             return self.learning_rate * (step + 1) / (warmup + 1)
         return self.learning_rate * max(total - step, 0) / (total - warmup)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields as a JSON-ready dictionary."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
-        """Read what `to_dict` wrote; an unknown field raises GenoslimError naming it."""
-        known = {field.name for field in fields(cls)}
-        if unknown := sorted(set(values) - known):
-            raise GenoslimError(f"recipe: unknown field {', '.join(unknown)}; known: {known}")
-        return cls(**values)
 
 
 def _check_distillation(of: str, temperature: float, share: float) -> None:

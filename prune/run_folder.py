@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from ..codec import plain
+from ..codec import decode, plain, write_record
 from ..errors import GenoslimError
-from ..files import atomic_path, sha256, write_json
+from ..files import atomic_path, read_json, sha256, write_json
 from .measure import SPLITS, Rows, Split
 from .run_record import RUN_FILE, RunIdentity, RunRecord, read_run, write_run
 from .trial import Predictions, Trial, TrialResult, TrialSpec
@@ -52,17 +52,18 @@ class TrialStore:
     def read(self, spec: TrialSpec) -> Trial | None:
         """Return a finished trial, or None when it is not there or not whole (then logged)."""
         folder = self.path(spec)
-        if not (folder / "result.json").exists():
+        path = folder / "result.json"
+        if not path.exists():
             return None
         try:
-            result = TrialResult.from_dict(_read_json(folder / "result.json"))
+            result = decode(TrialResult, read_json(path), path.name)
             if result.hash != spec.hash:
                 raise ValueError(f"it is the result of trial {result.hash}")
             if sha256(folder / "predictions.npz") != result.predictions_sha256:
                 raise ValueError("the SHA-256 of predictions.npz differs from the recorded one")
             with np.load(folder / "predictions.npz", allow_pickle=False) as arrays:
                 predictions = Predictions(arrays["validation_logits"], arrays["test_logits"])
-        except (OSError, ValueError, KeyError, TypeError, GenoslimError, zipfile.BadZipFile) as why:
+        except (OSError, ValueError, KeyError, GenoslimError, zipfile.BadZipFile) as why:
             _log.warning(
                 "trial %s (%s) is not whole and will run again: %s", spec.hash, folder, why
             )
@@ -81,7 +82,7 @@ class TrialStore:
         (self.path(spec) / "result.json").unlink(missing_ok=True)
         for left in self.path(spec).glob(".tmp-*"):
             shutil.rmtree(left) if left.is_dir() else left.unlink()
-        write_json(self.path(spec) / "spec.json", spec.to_dict())
+        write_json(self.path(spec) / "spec.json", spec.content)
 
     def write_result(self, spec: TrialSpec, result: TrialResult, predictions: Predictions) -> None:
         """Write the predictions, then the result: from here on the trial is done."""
@@ -96,7 +97,7 @@ class TrialStore:
                 test_probabilities=probabilities["test"],
             )
         whole = replace(result, predictions_sha256=sha256(path))
-        write_json(self.path(spec) / "result.json", whole.to_dict())
+        write_record(self.path(spec) / "result.json", whole)
 
     @contextmanager
     def claim(self, spec: TrialSpec) -> Iterator[bool]:
@@ -201,10 +202,3 @@ def _differences(found: Any, wanted: Any, name: str = "") -> Iterator[str]:
 def _short(value: Any) -> str:
     text = json.dumps(value)
     return text if len(text) <= 40 else text[:16] + '..."'
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    value = json.loads(path.read_text(encoding="utf-8"))
-    if not isinstance(value, dict):
-        raise ValueError(f"{path} holds a {type(value).__name__}, not an object")
-    return value

@@ -6,11 +6,12 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from ..codec import plain
 from ..errors import GenoslimError
 from ..stats.clustered import pooled_aurocs
 from ..stats.metrics import Metrics
@@ -54,9 +55,14 @@ class TrialSpec:
             raise GenoslimError(f"trial: dropped layers {self.dropped} must be sorted and unique")
 
     @property
+    def content(self) -> dict[str, Any]:
+        """What `spec.json` holds: parts that a trial has not, such as healing, are left out."""
+        return {name: value for name, value in plain(self).items() if value is not None}
+
+    @property
     def hash(self) -> str:
-        """The first 16 hexadecimal digits of the SHA-256 of the content."""
-        content = self.to_dict()
+        """The first 16 hexadecimal digits of the SHA-256 of the content but for `model`."""
+        content = self.content
         del content["model"]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -71,28 +77,7 @@ class TrialSpec:
     def again(self, attempt: int) -> TrialSpec:
         """Return the same trial with the seed of retry `attempt` (0 is the trial itself)."""
         seed = self.seed + _RETRY_STEP * attempt
-        return TrialSpec(**{**self.__dict__, "seed": seed})
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the content as a JSON-ready dictionary."""
-        content = {**asdict(self), "dropped": list(self.dropped)}
-        return {name: value for name, value in content.items() if value is not None}
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> TrialSpec:
-        """Read what `to_dict` wrote."""
-        recipe = Recipe.from_dict(values["recipe"])
-        healing = Healing(**values["healing"]) if "healing" in values else None
-        supernet = Supernet(**values["supernet"]) if "supernet" in values else None
-        return cls(
-            **{
-                **values,
-                "dropped": tuple(values["dropped"]),
-                "recipe": recipe,
-                "healing": healing,
-                "supernet": supernet,
-            }
-        )
+        return replace(self, seed=seed)
 
 
 @dataclass(frozen=True)
@@ -136,22 +121,6 @@ class TrialResult:
     threads: int
     precision: str
     predictions_sha256: str = ""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields as a JSON-ready dictionary."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> TrialResult:
-        """Read what `to_dict` wrote; raises KeyError or TypeError if it is something else."""
-        return cls(
-            **{
-                **values,
-                "validation": Metrics.from_dict(values["validation"]),
-                "test": Metrics.from_dict(values["test"]),
-                "history": tuple(tuple(row) for row in values["history"]),
-            }
-        )
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal
+from dataclasses import asdict, dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -44,19 +43,6 @@ class Metrics:
     def specificity(self) -> float:
         """The share of negatives that are called negative."""
         return self.tn / (self.tn + self.fp)
-
-    def to_dict(self) -> dict[str, float | int]:
-        """Return the fields as plain numbers for JSON."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Metrics:
-        """Rebuild from `to_dict`; names a missing field, ignores further ones."""
-        names = [field.name for field in fields(cls)]
-        missing = [name for name in names if name not in values]
-        if missing:
-            raise GenoslimError(f"metrics lack {', '.join(missing)}; found {', '.join(values)}")
-        return cls(**{name: values[name] for name in names})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from genoslim.cli import main
+from genoslim.codec import plain
 from genoslim.prune.recipe import Recipe
 
 
@@ -62,7 +63,7 @@ def test_every_error_is_one_line_on_stderr(
 
 def test_help_states_the_defaults_of_the_recipe() -> None:
     text = " ".join(CliRunner().invoke(main, ["sweep", "--help"]).stdout.split())
-    for name, value in Recipe().to_dict().items():
+    for name, value in plain(Recipe()).items():
         if value is not None:
             after = text.partition(f"--{name.replace('_', '-')} ")[2]
             shown = after.partition("[default: ")[2].partition("]")[0]

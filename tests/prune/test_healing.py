@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from genoslim.codec import decode
 from genoslim.data.dataset import LabelledData
 from genoslim.errors import GenoslimError, UsageError
 from genoslim.models import load, load_tokenizer
@@ -125,7 +126,7 @@ def test_without_healing_the_hash_is_what_it_was() -> None:
     assert healed.name == "without layer 2, healed, seed 0"
     assert supernet.name == "baseline, supernet, seed 0"
     for one in (spec, healed, supernet):
-        assert TrialSpec.from_dict(one.to_dict()) == one
+        assert decode(TrialSpec, one.content, "spec.json", exact=True) == one
     with pytest.raises(GenoslimError, match="a supernet has all layers"):
         replace(healed, supernet=Supernet(teacher="t"))
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from genoslim.codec import decode, plain
 from genoslim.errors import GenoslimError, UsageError
 from genoslim.prune.recipe import Recipe
 
@@ -32,12 +33,12 @@ def test_refuses_what_makes_no_sense_and_quotes_it(field: str, value: Any) -> No
 
 def test_dictionary_round_trip() -> None:
     recipe = Recipe(epochs=5, evaluate_every=200, precision="bf16")
-    assert Recipe.from_dict(recipe.to_dict()) == recipe
+    assert decode(Recipe, plain(recipe), "recipe") == recipe
 
 
 def test_unknown_field_is_named() -> None:
     with pytest.raises(GenoslimError, match="unknown field momentum"):
-        Recipe.from_dict({"momentum": 0.9})
+        decode(Recipe, {"momentum": 0.9}, "recipe", exact=True)
 
 
 def test_rate_rises_then_falls_to_zero() -> None:

@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from genoslim.codec import decode
 from genoslim.errors import GenoslimError
+from genoslim.files import read_json
 from genoslim.prune.run_folder import RunFolder, TrialStore
 from genoslim.prune.sweep import SweepConfig, open_sweep, plan
 from genoslim.prune.trial import TrialSpec
@@ -85,7 +87,7 @@ def test_beginning_takes_leftovers_away(copy: RunFolder) -> None:
     (folder / ".tmp-checkpoint-x").mkdir()
     copy.trials.begin(spec)
     assert {path.name for path in folder.iterdir()} == {"spec.json", "predictions.npz", "claim"}
-    assert TrialSpec.from_dict(json.loads((folder / "spec.json").read_text())) == spec
+    assert decode(TrialSpec, read_json(folder / "spec.json"), "spec.json", exact=True) == spec
 
 
 def test_a_claim_keeps_other_processes_out_until_it_is_given_back(

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from genoslim.codec import decode
 from genoslim.errors import GenoslimError
 from genoslim.prune.measure import Rows
 from genoslim.prune.recipe import Recipe
@@ -35,7 +36,7 @@ def test_hash_is_of_the_content_and_not_of_the_place() -> None:
 
 
 def test_round_trip() -> None:
-    assert TrialSpec.from_dict(SPEC.to_dict()) == SPEC
+    assert decode(TrialSpec, SPEC.content, "spec.json", exact=True) == SPEC
 
 
 def test_dropped_layers_are_sorted_and_unique() -> None:

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as reference
 
+from genoslim.codec import decode, plain
 from genoslim.errors import GenoslimError, UsageError
 from genoslim.stats.metrics import Metrics, compute_metrics, macro_auroc
 from genoslim.stats.ranks import auroc, auroc_of_ranks, dense_ranks
@@ -62,17 +65,17 @@ def test_swapping_the_classes_mirrors_the_auroc(rows: list[tuple[int, float]]) -
 
 def test_round_trip_through_a_dict() -> None:
     metrics = compute_metrics([0, 1, 1], [0.2, 0.4, 0.9])
-    assert Metrics.from_dict(metrics.to_dict() | {"further": 1}) == metrics
-    with pytest.raises(GenoslimError, match="metrics lack auroc, tn"):
-        Metrics.from_dict({k: v for k, v in metrics.to_dict().items() if k not in ("auroc", "tn")})
+    assert decode(Metrics, plain(metrics) | {"further": 1}, "f") == metrics
+    with pytest.raises(GenoslimError, match="f: auroc is missing"):
+        decode(Metrics, {k: v for k, v in plain(metrics).items() if k != "auroc"}, "f")
 
 
 def test_inconsistent_metrics_are_refused() -> None:
-    values = compute_metrics([0, 1], [0.2, 0.4]).to_dict()
+    metrics = compute_metrics([0, 1], [0.2, 0.4])
     with pytest.raises(GenoslimError, match="do not add up to n = 3"):
-        Metrics.from_dict(values | {"n": 3})
+        replace(metrics, n=3)
     with pytest.raises(GenoslimError, match=r"auroc must lie in \[0, 1\], found nan"):
-        Metrics.from_dict(values | {"auroc": float("nan")})
+        replace(metrics, auroc=float("nan"))
 
 
 @pytest.mark.parametrize(
