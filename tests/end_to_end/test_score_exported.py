@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from genoslim import Variant, open_bundle
 from genoslim.bundle.bundle import Bundle
 from genoslim.export.exporter import export_bundle
 from genoslim.models.checkpoint import save
@@ -77,3 +78,8 @@ def test_scores_of_an_exported_model_are_those_of_torch(tmp_path: Path) -> None:
     assert [row[6] for row in rows] == [
         names[float(row[5]) >= bundle.manifest.threshold] for row in rows
     ]
+    variants = [Variant(row[0], int(row[1]), row[3], row[4]) for row in rows]
+    found = open_bundle(bundle.folder, threads=1).predict_variants(variants, tmp_path / "ref.fa")
+    np.testing.assert_allclose(found.probabilities, [float(row[5]) for row in rows], atol=1e-6)
+    assert [status.value for status in found.statuses] == [row[7] for row in rows]
+    assert [found.label_names[call] for call in found.calls] == [row[6] for row in rows]
