@@ -42,7 +42,21 @@ _PLACES: dict[str, str] = {
 }
 """Where each public name lives. Imported when it is asked for (PEP 562)."""
 
-__all__ = ["__version__", *_PLACES]
+__all__ = (
+    "BenchResult",
+    "Bundle",
+    "ExportSummary",
+    "Predictions",
+    "Predictor",
+    "Status",
+    "Tally",
+    "Variant",
+    "__version__",
+    "benchmark",
+    "export_bundle",
+    "open_bundle",
+    "score_vcf",
+)
 
 
 def __getattr__(name: str) -> Any:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["bundles"]  # tests/fixtures/bundles.py, by `pythonpath` in pyproject.toml
+pytest_plugins = ["bundles", "examples"]  # in tests/fixtures, by `pythonpath` in pyproject.toml
 
 _DEFAULT = Path(__file__).resolve().parents[2] / "shared" / "data"
 
