@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+from ..codec import decode
 from ..errors import GateError, GenoslimError
 from ..files import sha256, write_json
 from .manifest import (
@@ -20,8 +21,9 @@ from .manifest import (
     REQUIRED_FILES,
     BundleManifest,
     FileRecord,
-    check_format,
+    check_version,
     seal,
+    sealed,
 )
 
 __all__ = ["Bundle", "BundleManifest", "is_bundle", "write_manifest"]
@@ -82,7 +84,7 @@ def write_manifest(folder: Path, manifest: BundleManifest) -> Bundle:
         for path in sorted(folder.iterdir())
         if path.name != MANIFEST
     }
-    write_json(folder / MANIFEST, dataclasses.replace(manifest, files=files).to_dict())
+    write_json(folder / MANIFEST, sealed(dataclasses.replace(manifest, files=files)))
     return Bundle.open(folder)
 
 
@@ -90,12 +92,12 @@ def _read_manifest(path: Path) -> BundleManifest:
     """Read `bundle.json`: its version first, then its seal, then every field."""
     content = _read_object(path)
     try:
-        check_format(content.get("format_version"))
-        if content.get("seal") != seal(content):
-            raise GateError("changed since it was written: its seal does not fit its content")
-        return BundleManifest.from_dict(content)
+        check_version(content.get("format_version"))
     except GenoslimError as error:
-        raise type(error)(f"{path}: {error}") from None
+        raise GenoslimError(f"{path}: {error}") from None
+    if content.get("seal") != seal(content):
+        raise GateError(f"{path}: changed since it was written: its seal does not fit its content")
+    return decode(BundleManifest, content, str(path))
 
 
 def _read_object(path: Path) -> dict[str, Any]:

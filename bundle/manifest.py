@@ -8,18 +8,16 @@ raises the major version, and readers refuse a major version they do not know.
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import math
 import re
-import types
-import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath, PureWindowsPath
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, get_args
 
+from ..codec import plain
 from ..errors import GenoslimError
 
 FORMAT_MAJOR, FORMAT_MINOR = 1, 1
@@ -30,8 +28,6 @@ GRAPH = "model.onnx"
 REQUIRED_FILES = (GRAPH, "config.json", "tokenizer.json", "tokenizer_config.json", "README.md")
 Precision = Literal["fp32", "fp16", "int8"]
 INPUT = "alternate sequence"
-
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -300,16 +296,11 @@ class BundleManifest:
         for name in self.files:
             _require(is_plain_name(name), "file name", name, "a plain name without folders")
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON types, sealed: `seal` is the SHA-256 of the rest (see `seal`)."""
-        content: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self), allow_nan=False))
-        return content | {"seal": seal(content)}
 
-    @classmethod
-    def from_dict(cls, content: Mapping[str, Any]) -> BundleManifest:
-        """Build a manifest of a known format version; GenoslimError names a field that is wrong."""
-        check_format(content.get("format_version"))
-        return _decode_record(cls, content, "")
+def sealed(manifest: BundleManifest) -> dict[str, Any]:
+    """Return what `bundle.json` holds: the manifest in plain JSON types, and their `seal`."""
+    content = plain(manifest)
+    return content | {"seal": seal(content)}
 
 
 def seal(content: Mapping[str, Any]) -> str:
@@ -319,7 +310,7 @@ def seal(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
-def check_format(version: object) -> None:
+def check_version(version: object) -> None:
     """Refuse a format version whose major number this reader does not know."""
     match = re.fullmatch(r"(\d{1,6})\.(\d{1,6})", version) if isinstance(version, str) else None
     _require(match, "format_version", version, f"MAJOR.MINOR such as {FORMAT_VERSION}")
@@ -343,40 +334,7 @@ def _require(condition: object, name: str, found: object, expected: str) -> None
         raise GenoslimError(f"{name} is {found!r}; expected {expected}")
 
 
-def _largest(values: typing.Iterable[float]) -> float:
+def _largest(values: Iterable[float]) -> float:
     """Return the maximum, or NaN if any value is NaN (which `max` may lose)."""
     found = list(values)
     return math.nan if any(map(math.isnan, found)) else max(found)
-
-
-def _decode(hint: Any, value: Any, where: str) -> Any:
-    """Turn parsed JSON into the type that `hint` names, or say where it does not fit."""
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if dataclasses.is_dataclass(hint):
-        return _decode_record(typing.cast("type[Any]", hint), value, where)
-    if origin is types.UnionType:
-        return None if value is None else _decode(arguments[0], value, where)
-    if origin is tuple and isinstance(value, list):
-        return tuple(_decode(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(value))
-    if origin is Mapping and isinstance(value, dict):
-        return {key: _decode(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
-    if hint is Any or (hint in (int, str) and type(value) is hint):
-        return value
-    if hint is float and type(value) in (int, float):
-        return float(value)
-    names = {int: "a whole number", float: "a number", str: "a text", tuple: "a list"}
-    raise GenoslimError(f"{where} is {value!r}; expected {names.get(origin or hint, 'an object')}")
-
-
-def _decode_record(cls: type[_T], value: Any, where: str) -> _T:
-    """Build a dataclass from an object: unknown keys are left, missing ones need a default."""
-    _require(isinstance(value, Mapping), where or "the manifest", value, "an object")
-    hints = typing.get_type_hints(cls)
-    found: dict[str, Any] = {}
-    for item in dataclasses.fields(typing.cast("Any", cls)):
-        path = f"{where}.{item.name}".lstrip(".")
-        if item.name in value:
-            found[item.name] = _decode(hints[item.name], value[item.name], path)
-        elif item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING:
-            raise GenoslimError(f"{path} is missing")
-    return cls(**found)

@@ -24,6 +24,7 @@ from ..bundle.manifest import (
     Licences,
     LossLimits,
     Precision,
+    sealed,
 )
 from ..bundle.versions import installed_versions
 from ..data.dataset import LabelledData
@@ -66,7 +67,7 @@ class ExportSummary:
             "digest": self.bundle.digest,
             "seconds": dict(self.seconds),
             "speed_ratio": self.speed_ratio,
-            "manifest": self.bundle.manifest.to_dict(),
+            "manifest": sealed(self.bundle.manifest),
         }
 
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import math
 
 import pytest
@@ -11,9 +10,12 @@ from genoslim.bundle.manifest import (
     LossLimits,
     ParityCase,
     ParityReport,
+    check_version,
     is_plain_name,
     seal,
+    sealed,
 )
+from genoslim.codec import decode
 from genoslim.errors import GenoslimError
 
 
@@ -36,25 +38,25 @@ def report(*differences: float, flipped: int = 0) -> ParityReport:
 
 def test_what_is_written_is_read_back(make_manifest):
     manifest = make_manifest()
-    content = json.loads(json.dumps(manifest.to_dict()))
-    assert BundleManifest.from_dict(content) == manifest
+    content = sealed(manifest)
+    assert decode(BundleManifest, content, "bundle.json") == manifest
     assert content["seal"] == seal(content)
     assert content["format_version"] == "1.1"
 
 
 def test_a_newer_minor_version_opens_and_its_new_fields_are_left(make_manifest):
     manifest = make_manifest()
-    content = manifest.to_dict() | {"format_version": "1.7", "novelty": {"a": 1}}
+    content = sealed(manifest) | {"format_version": "1.7", "novelty": {"a": 1}}
     content["licences"] |= {"tokenizer": "MIT"}
-    found = BundleManifest.from_dict(content)
+    found = decode(BundleManifest, content, "bundle.json")
     assert found.format_version == "1.7"
     assert found.licences == manifest.licences
 
 
 def test_a_bundle_of_format_1_0_opens(make_manifest):
-    content = make_manifest().to_dict() | {"format_version": "1.0"}
+    content = sealed(make_manifest()) | {"format_version": "1.0"}
     del content["loss"], content["parity"]["batch_difference"]
-    found = BundleManifest.from_dict(content)
+    found = decode(BundleManifest, content, "bundle.json")
     assert found.format_version == "1.0"
     assert found.loss is None
     assert found.parity.batch_difference is None
@@ -62,8 +64,8 @@ def test_a_bundle_of_format_1_0_opens(make_manifest):
 
 def test_a_loss_is_read_back_and_judged_by_its_own_limits(make_manifest, make_loss):
     manifest = make_manifest(precision="int8", loss=make_loss())
-    content = json.loads(json.dumps(manifest.to_dict()))
-    assert BundleManifest.from_dict(content) == manifest
+    content = sealed(manifest)
+    assert decode(BundleManifest, content, "bundle.json") == manifest
     assert make_loss().kept
     assert make_loss(flipped=10).kept
     assert make_loss(limits=LossLimits(margin=0.05), auroc_interval=interval(-0.04)).kept
@@ -87,9 +89,9 @@ def interval(low: float) -> Interval:
 
 
 def test_fields_with_a_default_may_be_absent(make_manifest):
-    content = make_manifest().to_dict()
+    content = sealed(make_manifest())
     del content["metrics"]["test"]["macro_auroc"], content["data"]["splits"]
-    assert BundleManifest.from_dict(content).metrics["test"].macro_auroc is None
+    assert decode(BundleManifest, content, "bundle.json").metrics["test"].macro_auroc is None
 
 
 @pytest.mark.parametrize(
@@ -102,9 +104,9 @@ def test_fields_with_a_default_may_be_absent(make_manifest):
         (None, "expected MAJOR.MINOR"),
     ],
 )
-def test_other_versions_are_refused(make_manifest, version, message):
+def test_other_versions_are_refused(version, message):
     with pytest.raises(GenoslimError, match=message):
-        BundleManifest.from_dict(make_manifest().to_dict() | {"format_version": version})
+        check_version(version)
 
 
 @pytest.mark.parametrize(
@@ -144,20 +146,20 @@ def test_values_that_make_no_sense_are_refused(make_manifest, changes, message):
     ],
 )
 def test_a_field_of_the_wrong_type_is_named(make_manifest, path, value, message):
-    content = make_manifest().to_dict()
+    content = sealed(make_manifest())
     place = content
     for key in path[:-1]:
         place = place[key]
     place[path[-1]] = value
     with pytest.raises(GenoslimError, match=message):
-        BundleManifest.from_dict(content)
+        decode(BundleManifest, content, "bundle.json")
 
 
 def test_a_missing_field_is_named(make_manifest):
-    content = make_manifest().to_dict()
+    content = sealed(make_manifest())
     del content["licences"]["data"]
     with pytest.raises(GenoslimError, match=r"licences\.data is missing"):
-        BundleManifest.from_dict(content)
+        decode(BundleManifest, content, "bundle.json")
 
 
 @pytest.mark.parametrize(
@@ -166,10 +168,10 @@ def test_a_missing_field_is_named(make_manifest):
 )
 def test_file_names_cannot_leave_the_folder(make_manifest, name):
     assert not is_plain_name(name)
-    content = make_manifest().to_dict()
+    content = sealed(make_manifest())
     content["files"] = {name: {"sha256": "0" * 64, "size": 0}}
     with pytest.raises(GenoslimError, match="a plain name without folders"):
-        BundleManifest.from_dict(content)
+        decode(BundleManifest, content, "bundle.json")
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "model.onnx.data", "README.md", "a b"])
