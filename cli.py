@@ -322,6 +322,13 @@ def estimate(model: str, data: Path, out: Path, **options: Any) -> None:
 )
 @click.option("--minutes", type=click.FloatRange(min=0), help="Training time it may take.")
 @click.option(
+    "--start",
+    type=click.Choice(["supernet", "baseline"]),
+    default="supernet",
+    show_default=True,
+    help="What healed models start from: the best baseline trained on as a supernet, or itself.",
+)
+@click.option(
     "--strategy",
     "strategies",
     multiple=True,
@@ -341,6 +348,7 @@ def prune(
     trainings: int | None,
     minutes: float | None,
     strategies: tuple[Any, ...],
+    start: Any,
     executor: Any,
     workers: int | None,
     threads: int | None,
@@ -357,7 +365,9 @@ def prune(
         out,
         rules={**rules, "relative": relative, "sample_sd": sample_sd},
         measuring={"f1": f1, "threshold": threshold},
-        search=SearchOptions(trainings=trainings, minutes=minutes, strategies=strategies),
+        search=SearchOptions(
+            trainings=trainings, minutes=minutes, strategies=strategies, start=start
+        ),
         executor=Executor(kind=executor, workers=workers, threads=threads, device=device),
         data=data,
     )

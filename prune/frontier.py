@@ -13,7 +13,6 @@ from ..codec import decode
 from ..errors import GenoslimError
 from ..files import read_json
 from .trainings import Training
-from .verdicts import BaselineComparison
 
 FRONTIER_FILE = "frontier.json"
 FRONTIER_FORMAT = 1
@@ -50,24 +49,31 @@ class Candidate:
 class Smallest:
     """The smallest model that is not inferior to the full one at the margin, on validation.
 
-    `reference` says how the full model was trained that it was held against, over `seeds`: the
-    better on validation of the baseline and the full model healed from itself.
+    `reference` says how the full model was trained that it was held against, a single trained
+    model: the better on validation of the two in `Frontier.full`. `difference` is the mean AUROC
+    over `seeds` less that model's, with the 95 % interval `low` to `high`; `p_inferior` is the
+    one-sided p-value of a loss of the margin or more. See `smallest.difference_from_full`.
     """
 
     kept: tuple[int, ...]
     training: Training
     seeds: tuple[int, ...]
     reference: Training
-    comparison: BaselineComparison
+    difference: float
+    standard_error: float
+    degrees_of_freedom: float
+    low: float
+    high: float
+    p_inferior: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class Frontier:
     """What a search found: the full models, every candidate, and how the search went.
 
-    `full` has the full model fine-tuned and, if it was trained, healed from itself. `reason` says
-    why `smallest` is the one, or why there is none. `trainings` and `seconds` are those that the
-    search asked for, `passes` and `probe_seconds` its probes' passes over the validation rows.
+    `full` has the full model fine-tuned and, if there was a search, healed as the others. `reason`
+    says why `smallest` is the one, or why there is none. `trainings` and `seconds` are those that
+    the search asked for, `passes` and `probe_seconds` its probes' passes over the validation rows.
     """
 
     format: int

@@ -13,7 +13,6 @@ import math
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import groupby
 from typing import Literal, get_args
 
@@ -26,7 +25,7 @@ from .run_folder import CHECKPOINT
 from .smallest import smallest_noninferior
 from .strategies import Greedy, Listed, Probe, Strategy, beam, best_runs, ladder
 from .subsets import Subset, alternate, by_turns, children, draws, first, last
-from .trainings import TRAININGS, Training, Trainings
+from .trainings import TRAININGS, Start, Training, Trainings
 from .trial import Trial
 from .verdicts import Rules
 
@@ -43,7 +42,9 @@ StrategyName = Literal[
     "random",
 ]
 STRATEGIES: tuple[StrategyName, ...] = get_args(StrategyName)
-DEFAULT_STRATEGIES: tuple[StrategyName, ...] = ("sleb", "first", "random", "verdicts")
+DEFAULT_STRATEGIES: tuple[StrategyName, ...] = ("supernet", "first", "random", "verdicts")
+_FEWEST = 4
+"""Trainings that a search needs: a supernet, the control, one subset in both ways."""
 _BEAM = 4
 """Subsets of each size that a wide beam keeps."""
 
@@ -55,13 +56,15 @@ class SearchOptions:
     It ends when every strategy has asked for all it wanted, or at the first limit: `trainings`
     (None: two for each layer of the model; 0: no search) or `minutes` of training, added up over
     workers. What the sweep has trained counts for neither, nor do the last models over all seeds.
-    `strategies` are asked in turns, those of `DEFAULT_STRATEGIES` if none is named. `draws` subsets
-    of each size are drawn at random. A value that makes no sense raises UsageError quoting it.
+    `strategies` are asked in turns, those of `DEFAULT_STRATEGIES` if none is named. `start` is what
+    healed models start from. `draws` subsets of each size are drawn at random. A value that makes
+    no sense raises UsageError quoting it.
     """
 
     trainings: int | None = None
     minutes: float | None = None
     strategies: tuple[StrategyName, ...] = ()
+    start: Start = "supernet"
     draws: int = 3
 
     def __post_init__(self) -> None:
@@ -72,6 +75,8 @@ class SearchOptions:
             value = getattr(self, name)
             if value is not None and value < 0:
                 raise UsageError(f"search: {name} is {value}, must be at least 0")
+        if self.start not in get_args(Start):
+            raise UsageError(f"search: start is {self.start!r}, must be supernet or baseline")
         if self.draws < 1:
             raise UsageError(f"search: draws is {self.draws}, must be at least 1")
 
@@ -91,16 +96,15 @@ def search_frontier(
     """
     search = _Search(trainings, options, judged or {})
     ended = search.run()
-    smallest, reason = smallest_noninferior(
-        trainings, search.best_by_size(), search.baseline, rules
-    )
+    full = search.full()
+    smallest, reason = smallest_noninferior(trainings, search.best_by_size(), full, rules)
     frontier = Frontier(
         format=FRONTIER_FORMAT,
         run=str(trainings.run.folder.absolute()),
         seed=search.seed,
         margin=rules.margin,
         validation_rows=len(search.rows["validation"].labels),
-        full=search.full(),
+        full=full,
         candidates=search.ranked(),
         smallest=smallest,
         reason=reason,
@@ -123,8 +127,7 @@ class _Search:
         self.trainings = trainings
         self.judged = {name: kept for name, kept in judged.items() if kept != trainings.full}
         self.options = options
-        self.seed = trainings.best_seed
-        self.teacher = trainings.teacher(self.seed)
+        self.seed = trainings.teacher_seed
         self.most = 2 * trainings.depth if options.trainings is None else options.trainings
         self.rows = trainings.rows
         self.seconds_of: dict[str, float] = {}
@@ -134,8 +137,11 @@ class _Search:
     def run(self) -> str:
         """Train what the strategies ask for; return in words why the search ended."""
         self._take_in_what_is_known()
-        if not self.most:
-            return "no search was asked for"
+        if self.most < _FEWEST:
+            return f"fewer than {_FEWEST} trainings: nothing was searched"
+        if self.trainings.start == "supernet":
+            self._trained_supernet()
+        self._train({self.trainings.full: ["control"]}, "healed")
         strategies = [
             self._strategy(name) for name in self.options.strategies or DEFAULT_STRATEGIES
         ]
@@ -146,19 +152,9 @@ class _Search:
         self._train({one.kept: one.found_by for one in best}, "pretrained")
         return "the budget was spent" if more else "the strategies had no more to ask"
 
-    @cached_property
-    def baseline(self) -> Candidate:
-        """The full model as the sweep fine-tuned it, with the seed of the search."""
-        return candidate_of(self.teacher, self.trainings.full, "pretrained", ("sweep",), self.rows)
-
     def full(self) -> tuple[Candidate, ...]:
-        """Return the full model fine-tuned, and healed from itself if that was trained."""
-        kept = self.trainings.full
-        spec = self.trainings.spec(kept, "healed", self.seed)
-        if self.trainings.home(spec) is None:
-            return (self.baseline,)
-        control = self.trainings.find(spec)
-        return self.baseline, candidate_of(control, kept, "healed", ("control",), self.rows)
+        """Return the full model as the sweep fine-tuned it, and healed from what all healed are."""
+        return tuple(one for one in self.candidates.values() if one.kept == self.trainings.full)
 
     @property
     def seconds(self) -> float:
@@ -166,13 +162,9 @@ class _Search:
         return sum(self.seconds_of.values())
 
     def ranked(self) -> tuple[Candidate, ...]:
-        """Return the candidates, from few layers to many, the best of a size first."""
-        return tuple(
-            sorted(
-                self.candidates.values(),
-                key=lambda one: (one.layers, bool(one.collapsed), -one.auroc, one.trial),
-            )
-        )
+        """Return the slim candidates, from few layers to many, the best of a size first."""
+        slim = (one for one in self.candidates.values() if one.kept != self.trainings.full)
+        return tuple(sorted(slim, key=_rank))
 
     def best_by_size(self) -> list[Candidate]:
         """Return the best sound candidate of each size, from few layers to many."""
@@ -181,7 +173,11 @@ class _Search:
 
     def _take_in_what_is_known(self) -> None:
         """Count what was trained for the verdicts as candidates: it costs nothing here."""
-        known = [*(("sweep", kept) for kept in children(self.trainings.full)), *self.judged.items()]
+        full = self.trainings.full
+        self.candidates[full, "pretrained"] = candidate_of(
+            self.trainings.teacher, full, "pretrained", ["sweep"], self.rows
+        )
+        known = [*(("sweep", kept) for kept in children(full)), *self.judged.items()]
         for name, kept in known:
             if self.trainings.home(self.trainings.spec(kept, "pretrained", self.seed)):
                 self._add(kept, "pretrained", [name])
@@ -209,21 +205,19 @@ class _Search:
         return self.seconds + reserved < 60 * self.options.minutes
 
     def _found(self) -> dict[Subset, float]:
-        """Return the scores that strategies see: of the full model and of all healed ones."""
-        return {self.trainings.full: self.baseline.auroc} | {
-            one.kept: -math.inf if one.collapsed else one.auroc for one in self._healed()
-        }
+        """Return the scores that strategies see: of all that was healed, the full model first."""
+        healed = (one for one in self.candidates.values() if one.training == "healed")
+        return {one.kept: -math.inf if one.collapsed else one.auroc for one in healed}
 
     def _healed(self) -> list[Candidate]:
-        return [one for one in self.candidates.values() if one.training == "healed"]
+        return [one for one in self.ranked() if one.training == "healed"]
 
     def _sizes(self) -> list[int]:
         return sorted({one.layers for one in self._healed()})
 
     def _best(self, size: int) -> Candidate:
         """Return the best healed candidate of a size."""
-        healed = (one for one in self.ranked() if one.training == "healed")
-        return next(one for one in healed if one.layers == size)
+        return next(one for one in self._healed() if one.layers == size)
 
     def _train(self, batch: Mapping[Subset, Sequence[str]], training: Training) -> None:
         specs = [self.trainings.spec(kept, training, self.seed) for kept in batch]
@@ -256,33 +250,39 @@ class _Search:
         if name == "runs":
             path = best_runs(depth, self._frozen())
         elif name == "supernet":
-            path = beam(depth, self._supernet(), width=_BEAM)
+            path = beam(depth, self._supernet())
         else:
             path = beam(depth, self._frozen(), width=_BEAM if name == "beam" else 1)
         return Listed(name, tuple(path[size] for size in sizes))
 
     def _frozen(self) -> Probe:
         """Return the probe on the fine-tuned full model."""
-        return self._probing(self.teacher, self.trainings.full)
+        return self._probing(self.trainings.teacher, self.trainings.full)
 
     def _supernet(self) -> Probe:
-        """Return the probe on the supernet, which is trained first and counts as a training."""
-        spec = self.trainings.supernet(self.seed)
+        """Return the probe on the supernet, which is trained first."""
+        return self._probing(self._trained_supernet(), self.trainings.full)
+
+    def _trained_supernet(self) -> Trial:
+        """Train the supernet, which counts as a training."""
+        spec = self.trainings.supernet
         self.trainings.settle([spec])
         trial = self.trainings.find(spec)
         self.seconds_of[spec.hash] = trial.result.fine_tune_seconds
-        return self._probing(trial, self.trainings.full)
+        return trial
 
     def _probe_of(self, kept: Subset) -> Probe:
         """Return the probe on the model that was healed with these layers."""
-        if kept == self.trainings.full:
-            return self._frozen()
         return self._probing(
             self.trainings.find(self.trainings.spec(kept, "healed", self.seed)), kept
         )
 
     def _probing(self, trial: Trial, kept: Subset) -> LayerProbe:
         return self.probes.setdefault(trial.spec.hash, self.trainings.probe(trial, kept))
+
+
+def _rank(one: Candidate) -> tuple[int, bool, float, str, str]:
+    return one.layers, bool(one.collapsed), -one.auroc, one.training, one.trial
 
 
 def candidate_of(

@@ -25,7 +25,7 @@ from .run_record import RUN_FILE
 from .search import SearchOptions, search_frontier
 from .subsets import Subset, complement
 from .sweep import Executor, attempts, next_attempt, plan
-from .trainings import Training, Trainings
+from .trainings import Start, Training, Trainings
 from .trial import Trial, TrialSpec
 from .verdicts import Judgement, Rules, Spread, judge_trials
 
@@ -173,13 +173,13 @@ def prune(
     """
     _refuse_foreign(out)
     judgement = judge_run(run, rules)
-    paper, searching = _places(run, out, executor, progress, data)
+    options = search or SearchOptions()
+    paper, searching = _places(run, out, executor, progress, data, options.start)
     builder = _Builder(paper, judgement)
     choices = [Choice("baseline", (), "the model as it was")]
     builder.save(builder.models(choices)[0], out)  # first: lost weights are told before training
     choices += choose(judgement)
     builder.train(choices)
-    options = search or SearchOptions()
     frontier = None
     if options.trainings != 0:
         judged: dict[str, Subset] = {
@@ -203,6 +203,7 @@ def _places(
     executor: Executor,
     progress: ProgressCallback | None,
     data: Path | None,
+    start: Start,
 ) -> tuple[Trainings, Trainings]:
     """Return the trainings of the paper's models, kept in `out`, and of the search, in the run.
 
@@ -210,7 +211,15 @@ def _places(
     """
     folders = (out, run.folder / SEARCH_FOLDER)
     first, second = (
-        Trainings(run, mine, executor, progress, data, (TrialStore(other / "trials"),))
+        Trainings(
+            run,
+            mine,
+            executor,
+            start=start,
+            progress=progress,
+            data=data,
+            others=(TrialStore(other / "trials"),),
+        )
         for mine, other in (folders, folders[::-1])
     )
     return first, second

@@ -2,83 +2,112 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from ..errors import GenoslimError
-from ..stats.ranks import auroc
+from ..stats.clustered import pooled_aurocs
+from ..stats.student import t_below, t_quantile
 from .frontier import Candidate, Smallest
-from .subsets import Subset
-from .trainings import TRAININGS, Training, Trainings
-from .trial import Trial
-from .verdicts import Rules, judge_trials
+from .measure import Rows
+from .trainings import Trainings
+from .verdicts import Rules
 
 CONFIRMED = 3
 """Sizes that are trained over all seeds at most, before it is said that none was found."""
 
 
 def smallest_noninferior(
-    trainings: Trainings, best: Sequence[Candidate], baseline: Candidate, rules: Rules
+    trainings: Trainings, best: Sequence[Candidate], full: Sequence[Candidate], rules: Rules
 ) -> tuple[Smallest | None, str]:
     """Train the best of the smallest sizes over the run's seeds until one is not inferior.
 
-    `best` are the best candidates of each size, from few layers to many. A size whose best lies
-    further than the margin below the full model of the same seed is passed over. The full model is
-    the better on validation of the baseline and of the full model healed from itself, which has
-    had as many epochs as a healed candidate. Returns what was chosen, and in words why, or what
-    came nearest.
+    `best` are the best candidates of each size, from few layers to many, `full` the full model in
+    either training, of which the better on validation is the reference. A size whose best lies
+    further than the margin below that is passed over. Returns what was chosen, and in words why,
+    or what came nearest.
     """
-    near = [one for one in best if one.auroc >= baseline.auroc - rules.margin]
+    reference = max(full, key=lambda one: one.auroc)
+    near = [one for one in best if one.auroc >= reference.auroc - rules.margin]
     reason = f"no model found comes within {rules.margin:g} of the full one's AUROC"
     for candidate in near[:CONFIRMED]:
-        found = _against_full(trainings, candidate, rules)
-        test = found.comparison
+        found = _against(reference, candidate, trainings, rules.margin)
+        layers = " ".join(map(str, found.kept))
         what = (
-            f"{candidate.layers} layers ({' '.join(map(str, candidate.kept))}), {found.training}:"
-            f" AUROC {test.difference:+.4f} against the full model"
+            f"{len(found.kept)} layers ({layers}), {found.training}: AUROC {found.difference:+.4f}"
+            " against the full model"
         )
-        if test.p_inferior <= rules.alpha:
-            return (
-                found,
-                f"{what}; a loss of {rules.margin:g} is ruled out (p {test.p_inferior:.2g})",
-            )
+        if found.p_inferior <= rules.alpha:
+            told = f"{what}; a loss of {rules.margin:g} is ruled out (p {found.p_inferior:.2g})"
+            return found, told
         reason = (
             f"no model could be shown to lose less than {rules.margin:g}; the largest tried,"
-            f" {what}, 95 % interval {test.low:+.4f} to {test.high:+.4f}"
+            f" {what}, 95 % interval {found.low:+.4f} to {found.high:+.4f}"
         )
     return None, reason
 
 
-def _against_full(trainings: Trainings, candidate: Candidate, rules: Rules) -> Smallest:
-    """Train a candidate and the full model over all seeds, and test the loss of AUROC."""
-    slim = _over_seeds(trainings, candidate.kept, candidate.training)
-    full = {how: _over_seeds(trainings, trainings.full, how) for how in TRAININGS}
-    rows = trainings.rows
-    labels = rows["validation"].labels
-    reference = max(TRAININGS, key=lambda how: mean_auroc(full[how], labels))
-    tested = replace(rules, rule="tested", split="validation")
-    (verdict,) = judge_trials(full[reference], {0: slim}, rows, tested).verdicts
-    if verdict.evidence.comparison is None:
-        raise GenoslimError(f"{trainings.run.folder}: {verdict.evidence.reason}")
+def _against(
+    reference: Candidate, candidate: Candidate, trainings: Trainings, margin: float
+) -> Smallest:
+    """Train a candidate over all seeds, and test its loss of AUROC."""
+    specs = [trainings.spec(candidate.kept, candidate.training, seed) for seed in trainings.seeds]
+    trainings.settle(specs)
+    slim = [trainings.find(spec) for spec in specs]
+    full = trainings.full_model(reference.training)
+    rows = trainings.rows["validation"]
+    found = difference_from_full(
+        rows,
+        full.predictions.probabilities()["validation"],
+        [trial.predictions.probabilities()["validation"] for trial in slim],
+    )
+    reach = t_quantile(0.975, found.freedom) * found.error
     return Smallest(
         kept=candidate.kept,
         training=candidate.training,
-        seeds=verdict.evidence.seeds,
-        reference=reference,
-        comparison=verdict.evidence.comparison,
+        seeds=tuple(trial.spec.seed for trial in slim),
+        reference=reference.training,
+        difference=found.value,
+        standard_error=found.error,
+        degrees_of_freedom=found.freedom,
+        low=found.value - reach,
+        high=found.value + reach,
+        p_inferior=found.p_not_above(-margin),
     )
 
 
-def _over_seeds(trainings: Trainings, kept: Subset, training: Training) -> list[list[Trial]]:
-    """Return the attempts of each seed of the run, trained where they are missing."""
-    specs = [trainings.spec(kept, training, seed) for seed in trainings.seeds]
-    trainings.settle(specs)
-    return [trainings.attempts(spec) for spec in specs]
+@dataclass(frozen=True)
+class Difference:
+    """A difference of AUROC with its standard error, known to some degrees of freedom."""
+
+    value: float
+    error: float
+    freedom: float
+
+    def p_not_above(self, bound: float) -> float:
+        """Return the one-sided p-value of "the difference is not above `bound`"."""
+        if self.error == 0:
+            return 0.0 if self.value > bound else 1.0
+        return t_below((bound - self.value) / self.error, self.freedom)
 
 
-def mean_auroc(attempts: Sequence[Sequence[Trial]], labels: np.ndarray) -> float:
-    """Return the mean AUROC on validation of the last attempt at each seed."""
-    last = [tried[-1].predictions.probabilities()["validation"] for tried in attempts]
-    return float(np.mean([auroc(labels, probabilities) for probabilities in last]))
+def difference_from_full(rows: Rows, full: np.ndarray, slim: Sequence[np.ndarray]) -> Difference:
+    """Compare a model over its seeds with one full model, on the same rows.
+
+    `full` and each of `slim` are probabilities float[n]. The difference is the mean AUROC of `slim`
+    less that of `full`. Its variance has two parts: that of the sample, from the covariance of all
+    the AUROCs (by variant, where rows recur), and that of the seeds, s2 / m for m of them. The full
+    model is taken as it is: it would be deployed itself. Degrees of freedom are Satterthwaite's
+    (1946, Biometrics Bulletin 2:110). A single seed has no variance of its own.
+    """
+    found = pooled_aurocs(rows.labels, np.column_stack([full, *slim]), rows.keys)
+    weights = np.array([-1.0, *[1 / len(slim)] * len(slim)])
+    sample = max(float(weights @ found.covariance @ weights), 0.0)
+    seeds = float(np.var(found.values[1:], ddof=1)) / len(slim) if len(slim) > 1 else 0.0
+    parts = ((sample, found.freedom), (seeds, len(slim) - 1))
+    spread = sum(part**2 / freedom for part, freedom in parts if part)
+    variance = sample + seeds
+    freedom = variance**2 / spread if spread else float(found.freedom)
+    return Difference(float(weights @ found.values), math.sqrt(variance), freedom)

@@ -25,21 +25,27 @@ from .sweep import Executor, attempts, next_attempt, plan, run_trials, setting_o
 from .trial import Trial, TrialSpec
 
 Training = Literal["pretrained", "healed"]
-"""From the pretrained weights with a fresh head, or from the fine-tuned model by its logits."""
+"""From the pretrained weights with a fresh head, or from a fine-tuned full model by its logits."""
 TRAININGS: tuple[Training, Training] = ("healed", "pretrained")
+Start = Literal["supernet", "baseline"]
+"""What healed models start from: the best baseline trained on as a supernet, or that baseline."""
 
 
 @dataclass
 class Trainings:
     """Trains subsets of the layers of a run's model, each once, and finds what was trained.
 
-    New trials are written to `folder/trials`; those of the run and of `others` are found where they
-    are. `data` replaces the run's data path if the file has moved.
+    Healed models start from one fine-tuned full model, whatever their seed: the baseline of `seed`
+    (None: the best on validation), as it is or trained on as a supernet. New trials are written to
+    `folder/trials`; those of the run and of `others` are found where they are. `data` replaces the
+    run's data path if the file has moved.
     """
 
     run: RunFolder
     folder: Path
     executor: Executor
+    start: Start = "supernet"
+    seed: int | None = None
     progress: ProgressCallback | None = None
     data: Path | None = None
     others: tuple[TrialStore, ...] = ()
@@ -70,36 +76,63 @@ class Trainings:
         return tuple(spec.seed for spec in plan(self.run) if not spec.dropped)
 
     @cached_property
-    def best_seed(self) -> int:
-        """The seed whose baseline is the best on validation of those that did not collapse.
+    def teacher_seed(self) -> int:
+        """The seed of the fine-tuned full model that is the teacher."""
+        return self._best_seed() if self.seed is None else self.seed
 
-        Raises GenoslimError if no seed of the baseline learnt anything.
+    @cached_property
+    def teacher(self) -> Trial:
+        """The fine-tuned full model that all else starts from.
+
+        Raises GenoslimError if it is not done, learnt nothing, or did not keep its weights.
         """
-        sound = [seed for seed in self.seeds if self._sound_baseline(seed)]
+        found = self._baseline(self.teacher_seed)
+        if found is None:
+            raise GenoslimError(
+                f"{self.run.folder}: no baseline of seed {self.teacher_seed} is done and sound"
+            )
+        self.weights(found.spec)
+        return found
+
+    def _best_seed(self) -> int:
+        found = {seed: self._baseline(seed) for seed in self.seeds}
+        sound = {seed: trial for seed, trial in found.items() if trial}
         if not sound:
             raise GenoslimError(f"{self.run.folder}: no seed of the baseline is done and sound")
-        return max(sound, key=lambda seed: self.teacher(seed).result.validation.auroc)
+        return max(sound, key=lambda seed: sound[seed].result.validation.auroc)
 
-    def teacher(self, seed: int) -> Trial:
-        """Return the fine-tuned full model of a seed; of the best seed where it collapsed."""
-        return self._sound_baseline(seed) or self.teacher(self.best_seed)
-
-    def _sound_baseline(self, seed: int) -> Trial | None:
+    def _baseline(self, seed: int) -> Trial | None:
+        """Return the last attempt at a seed's baseline if it is sound."""
         tried = attempts(self.run.trials, spec_of(self.run, (), seed))
         return tried[-1] if tried and not tried[-1].collapsed(self.rows) else None
+
+    @cached_property
+    def supernet(self) -> TrialSpec:
+        """The trial that trains the teacher on as a supernet."""
+        smallest = max(1, self.depth // 4)
+        how = Supernet(teacher=self.teacher.spec.hash, smallest=smallest)
+        return replace(spec_of(self.run, (), self.teacher_seed), supernet=how)
+
+    @cached_property
+    def source(self) -> Trial:
+        """What healed models start from; a supernet is trained now if it is not there."""
+        if self.start == "baseline":
+            return self.teacher
+        self.settle([self.supernet])
+        return self.find(self.supernet)
 
     def spec(self, kept: Subset, training: Training, seed: int) -> TrialSpec:
         """Return the trial that trains the layers `kept`, in one of the two ways."""
         plain = spec_of(self.run, complement(kept, self.depth), seed)
         if training == "pretrained":
             return plain
-        return replace(plain, healing=Healing(teacher=self.teacher(seed).spec.hash))
+        return replace(plain, healing=Healing(teacher=self.source.spec.hash))
 
-    def supernet(self, seed: int) -> TrialSpec:
-        """Return the supernet's trial that goes on from the fine-tuned full model of a seed."""
-        smallest = max(1, self.depth // 4)
-        how = Supernet(teacher=self.teacher(seed).spec.hash, smallest=smallest)
-        return replace(spec_of(self.run, (), seed), supernet=how)
+    def full_model(self, training: Training) -> Trial:
+        """Return the full model: the teacher, or the source healed without losing a layer."""
+        if training == "pretrained":
+            return self.teacher
+        return self.find(self.spec(self.full, training, self.teacher_seed))
 
     def home(self, spec: TrialSpec, *, with_weights: bool = False) -> TrialStore | None:
         """Return the store that has a trial, retries of a collapsed one included."""

@@ -10,7 +10,6 @@ from genoslim.prune.frontier import FRONTIER_FORMAT, Candidate, Frontier, Smalle
 from genoslim.prune.frontier_figure import draw
 from genoslim.prune.frontier_table import frontier_table, random_mean
 from genoslim.prune.trainings import Training
-from genoslim.prune.verdicts import BaselineComparison
 
 
 def _candidate(
@@ -57,16 +56,12 @@ FRONTIER = Frontier(
         training="healed",
         seeds=(0, 1, 2),
         reference="healed",
-        comparison=BaselineComparison(
-            difference=0.01,
-            standard_error=0.004,
-            degrees_of_freedom=20.0,
-            low=0.002,
-            high=0.018,
-            p_different=0.02,
-            p_inferior=0.0001,
-            method="DeLong",
-        ),
+        difference=0.01,
+        standard_error=0.004,
+        degrees_of_freedom=20.0,
+        low=0.002,
+        high=0.018,
+        p_inferior=0.0001,
     ),
     reason="because",
     ended="the budget was spent",

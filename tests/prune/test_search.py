@@ -70,13 +70,13 @@ def test_the_layer_that_works_is_all_that_is_kept(searched: tuple[Trainings, Fro
     _, frontier = searched
     assert frontier.smallest is not None
     assert frontier.smallest.kept == (CARRIER,)
-    assert frontier.smallest.comparison.p_inferior <= 0.05
+    assert frontier.smallest.p_inferior <= 0.05
     assert frontier.smallest.seeds == (0, 1, 2)
     assert "1 layers (2)" in frontier.reason
     found = frontier.best(1)
     assert found is not None
     assert found.kept == (CARRIER,)
-    assert {"sleb", "beam"} <= set(found.found_by)
+    assert {"sleb", "beam", "supernet"} <= set(found.found_by)
     assert frontier.ended == "the strategies had no more to ask"
 
 
@@ -146,7 +146,7 @@ def test_resumed_is_uninterrupted(
     assert _timeless(resumed) == _timeless(frontier)
 
 
-@pytest.mark.parametrize(("most", "spent"), [(0, 0), (1, 0), (2, 2), (7, 6)])
+@pytest.mark.parametrize(("most", "spent"), [(3, 0), (4, 4), (9, 8)])
 def test_the_budget_holds_and_pays_for_both_trainings(
     run: RunFolder, tmp_path: Path, most: int, spent: int
 ) -> None:
@@ -156,14 +156,15 @@ def test_the_budget_holds_and_pays_for_both_trainings(
     searched = [one for one in frontier.candidates if one.found_by != ("sweep",)]
     healed = {one.layers for one in searched if one.training == "healed"}
     assert {one.layers for one in searched if one.training == "pretrained"} >= healed - {3}
-    assert frontier.ended == ("the budget was spent" if most else "no search was asked for")
+    names = "the budget was spent", "fewer than 4 trainings: nothing was searched"
+    assert frontier.ended == names[most < 4]
 
 
 def test_minutes_end_a_search(run: RunFolder, tmp_path: Path) -> None:
     frontier = search_frontier(
         _trainings(run, tmp_path), SearchOptions(minutes=0.0), Rules(margin=0.001)
     )
-    assert frontier.trainings == 0
+    assert frontier.trainings == 2  # the supernet and the control come first
     assert {one.found_by for one in frontier.candidates} == {("sweep",)}
 
 
@@ -171,29 +172,44 @@ def test_judged_subsets_are_candidates_and_can_be_healed(run: RunFolder, tmp_pat
     trainings = _trainings(run, tmp_path / "first")
     kept = (1, CARRIER)
     trainings.settle([trainings.spec(kept, "pretrained", seed) for seed in trainings.seeds])
-    here = _trainings(run, tmp_path / "second", others=(trainings.store,))
-    options = SearchOptions(trainings=1, strategies=("verdicts",))
+    here = _trainings(run, tmp_path / "second", others=(trainings.store,), start="baseline")
+    options = SearchOptions(trainings=2, strategies=("verdicts",))
     frontier = search_frontier(here, options, LENIENT, judged={"unfavourable_removed": kept})
     assert [one.training for one in frontier.candidates if one.kept == kept] == ["pretrained"]
-    options = replace(options, trainings=2)
+    options = replace(options, trainings=5)
     frontier = search_frontier(here, options, LENIENT, judged={"unfavourable_removed": kept})
     found = {one.training: one for one in frontier.candidates if one.kept == kept}
     assert found["healed"].found_by == ("verdicts",)
     assert found["pretrained"].found_by == ("unfavourable_removed", "verdicts")
-    assert frontier.trainings == 1
+    assert frontier.trainings == 2  # the control, and one to heal
 
 
 def test_none_is_chosen_where_none_keeps_up(run: RunFolder, tmp_path: Path) -> None:
     trainings = _trainings(run, tmp_path)
-    baseline = search_frontier(trainings, SearchOptions(trainings=0), LENIENT).full[0]
+    full = search_frontier(trainings, SearchOptions(trainings=0), LENIENT).full
+    assert [one.training for one in full] == ["pretrained"]
     without = trainings.spec((0, 1, 3), "pretrained", 0)
     lost = candidate_of(trainings.find(without), (0, 1, 3), "pretrained", ["x"], run.rows())
-    found = smallest_noninferior(trainings, [lost], baseline, Rules(margin=0.01))
+    found = smallest_noninferior(trainings, [lost], full, Rules(margin=0.01))
     assert found == (None, "no model found comes within 0.01 of the full one's AUROC")
-    unlike = replace(lost, auroc=baseline.auroc)
-    chosen, reason = smallest_noninferior(trainings, [unlike], baseline, Rules(margin=0.01))
+    unlike = replace(lost, auroc=full[0].auroc)
+    chosen, reason = smallest_noninferior(trainings, [unlike], full, Rules(margin=0.01))
     assert chosen is None
     assert reason.startswith("no model could be shown to lose less than 0.01; the largest tried, 3")
+
+
+def test_healed_models_start_from_what_was_asked_for(run: RunFolder, tmp_path: Path) -> None:
+    one, other = (
+        _trainings(run, tmp_path, start=start, seed=1) for start in ("baseline", "supernet")
+    )
+    assert one.source == one.teacher
+    assert one.teacher.spec.seed == 1
+    assert other.source.spec.supernet is not None
+    assert other.source.spec.supernet.teacher == one.teacher.spec.hash
+    for trainings in (one, other):
+        healing = trainings.spec((CARRIER,), "healed", 2).healing
+        assert healing is not None
+        assert healing.teacher == trainings.source.spec.hash
 
 
 def test_record_round_trip(searched: tuple[Trainings, Frontier], tmp_path: Path) -> None:
@@ -222,6 +238,7 @@ def test_a_run_whose_baseline_weights_are_gone_is_told_how_to_get_them(
         ({"trainings": -1}, "trainings is -1"),
         ({"minutes": -0.5}, "minutes is -0.5"),
         ({"draws": 0}, "draws is 0"),
+        ({"start": "scratch"}, "start is 'scratch', must be supernet or baseline"),
     ],
 )
 def test_senseless_options_are_refused(options: dict[str, object], message: str) -> None:

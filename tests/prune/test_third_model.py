@@ -24,7 +24,7 @@ from genoslim.prune.verdicts import Rules
 
 INLINE = Executor(workers=1, threads=1, device="cpu")
 RULES = Rules(margin=0.3)
-SEARCH = SearchOptions(trainings=4, strategies=("sleb",))
+SEARCH = SearchOptions(trainings=6, strategies=("sleb",))
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +88,7 @@ def test_the_command_prints_the_frontier_and_trains_nothing_twice(
 
     monkeypatch.setattr("genoslim.prune.runner.fine_tune_tokens", refuse)
     arguments = ["prune", str(folder / "run"), "-o", str(folder / "out"), "--margin", "0.3"]
-    arguments += ["--trainings", "4", "--strategy", "sleb", "--workers", "1", "--device", "cpu"]
+    arguments += ["--trainings", "6", "--strategy", "sleb", "--workers", "1", "--device", "cpu"]
     result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 0, result.stderr
     assert "the frontier, AUROC on validation, which chose" in result.stdout
