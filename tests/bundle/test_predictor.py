@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 import logging
 import random
 import subprocess
@@ -13,7 +12,6 @@ import numpy as np
 import pytest
 
 import genoslim
-from genoslim.bundle import predictor as module
 from genoslim.bundle.bundle import Bundle, write_manifest
 from genoslim.bundle.predictor import Predictor, open_bundle
 from genoslim.bundle.runtime import Runtime, to_probabilities
@@ -195,14 +193,3 @@ def test_predicting_needs_no_torch(bundle_folder: Path, fasta: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "N_WINDOW\n"
-
-
-def test_the_examples_run(
-    bundle_folder: Path, make_manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write_manifest(bundle_folder, make_manifest(window_length=96))
-    bundle_folder.rename(tmp_path / "my-bundle")
-    (tmp_path / "genome.fa").write_text(f">chr1\n{'G' * 1000}\n")
-    monkeypatch.chdir(tmp_path)
-    assert doctest.testmod(module).attempted >= 9
-    assert doctest.testmod(module).failed == 0

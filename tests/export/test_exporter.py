@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import doctest
 import json
 import logging
 import shutil
@@ -327,15 +326,6 @@ def test_a_copy_of_the_bundle_is_the_bundle(exported, tmp_path):
     bundle = exported[1].bundle
     copy = Bundle.open(Path(shutil.copytree(bundle.folder, tmp_path / "elsewhere")))
     assert copy.digest == bundle.digest
-
-
-@pytest.mark.usefixtures("quick")
-def test_the_example_runs(make_checkpoint, data_file, tmp_path, monkeypatch):
-    make_checkpoint().rename(tmp_path / "my-model")
-    shutil.copy(data_file, tmp_path / "data.parquet")
-    monkeypatch.chdir(tmp_path)
-    found = doctest.testmod(exporter)
-    assert (found.attempted, found.failed) == (3, 0)
 
 
 @pytest.mark.usefixtures("quick")
