@@ -74,12 +74,14 @@ def plain(record: object) -> dict[str, Any]:
     return content
 
 
-def _plain_scalar(value: object) -> object:
-    """Return the plain number or string that one of a subclass is (as NumPy's float64 is)."""
+def _plain_scalar(value: object) -> str | float | int:
+    """Return the plain number or string that one of a subclass (NumPy's float64) or a path is."""
     for kind in (str, float, int):
         if isinstance(value, kind):
             return kind(value)
-    raise NotImplementedError
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} has no place in a record")
 
 
 def write_record(path: Path, record: object) -> None:

@@ -6,7 +6,7 @@ import logging
 import os
 import platform
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -66,10 +66,6 @@ class Environment:
     versions: dict[str, str]
     providers_listed: tuple[str, ...]
     providers: tuple[str, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields for JSON."""
-        return asdict(self)
 
 
 def describe_environment() -> Environment:

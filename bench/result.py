@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from .. import __version__
+from ..codec import plain
 from ..errors import UsageError
 from ..models.licences import is_non_commercial
 from ..stats.noninferiority import DEFAULT_MARGIN
@@ -132,12 +133,12 @@ def to_record(result: BenchResult) -> dict[str, Any]:
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "genoslim": __version__,
-        "settings": asdict(result.settings),
-        "environment": result.environment.to_dict(),
-        "data": asdict(result.data),
+        "settings": plain(result.settings),
+        "environment": plain(result.environment),
+        "data": plain(result.data),
         "baseline": result.baseline.subject.name,
         "models": [_model_record(model, result.baseline) for model in result.models],
-        "decision": asdict(result.decision),
+        "decision": plain(result.decision),
     }
 
 
@@ -147,18 +148,18 @@ def _model_record(model: ModelResult, baseline: ModelResult) -> dict[str, Any]:
     return {
         "subject": model.subject.to_dict(),
         "summary": {
-            "latency": asdict(measured.latency),
-            "latency_model": asdict(measured.latency_model),
+            "latency": plain(measured.latency),
+            "latency_model": plain(measured.latency_model),
             "throughput": {
                 str(batch): measured.throughput(batch) for batch in measured.rounds[0].batches
             },
             "end_to_end": measured.end_to_end,
-            "speed_up": asdict(measured.speed_up(baseline.measurement)),
-            "speed_up_end_to_end": asdict(measured.speed_up_end_to_end(baseline.measurement)),
+            "speed_up": plain(measured.speed_up(baseline.measurement)),
+            "speed_up_end_to_end": plain(measured.speed_up_end_to_end(baseline.measurement)),
         },
-        "measurement": asdict(measured),
-        "quality": asdict(model.quality),
-        "comparison": asdict(model.comparison) if model.comparison else None,
+        "measurement": plain(measured),
+        "quality": plain(model.quality),
+        "comparison": plain(model.comparison) if model.comparison else None,
         "warnings": list(model.warnings),
     }
 

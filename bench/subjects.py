@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from ..bundle.bundle import Bundle, is_bundle
+from ..codec import plain
 from ..data.dataset import LabelledData
 from ..data.fit import require_fit
 from ..errors import GenoslimError, UsageError
@@ -58,7 +59,7 @@ class Subject:
 
     def to_dict(self) -> dict[str, Any]:
         """Return what a record keeps of it, for JSON."""
-        kept = asdict(replace(self, bundle=None)) | {"path": str(self.path)}
+        kept = plain(replace(self, bundle=None))
         del kept["bundle"]
         return kept | {"non_commercial": self.non_commercial}
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal, get_args
 
@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ..codec import plain
 from ..data.dataset import LabelledData
 from ..errors import UsageError
 from ..models.classifier import Classifier
@@ -273,9 +274,9 @@ def to_dict(
     if judgement is not None:
         found["sweep"] = {"auroc_lost_without": importance_in(judgement)}
     for one in estimates:
-        entry = {**asdict(one), "least_important_first": list(one.order)}
+        entry = {**plain(one), "least_important_first": list(one.order)}
         if judgement is not None:
-            entry["agreement"] = asdict(agreement(one.scores, importance_in(judgement)))
+            entry["agreement"] = plain(agreement(one.scores, importance_in(judgement)))
         found["methods"][one.method] = entry
     return found
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -29,10 +29,6 @@ class Measuring:
 
     f1: Literal["binary", "macro"] = "binary"
     threshold: Literal["fixed", "youden"] = "fixed"
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields as a JSON-ready dictionary."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)

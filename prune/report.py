@@ -10,8 +10,8 @@ from typing import Any
 
 import jinja2
 
-from ..codec import plain
-from ..files import write_json, write_text
+from ..codec import plain, write_record
+from ..files import write_text
 from .measure import MEASURES, SPLITS
 from .progress import duration
 from .run_folder import RunFolder
@@ -48,7 +48,7 @@ class Chart:
 def conclude(run: RunFolder, rules: Rules) -> Judgement:
     """Judge a finished sweep and leave `layers.json` and `report.html` in its folder."""
     judgement = judge_run(run, rules)
-    write_json(run.folder / LAYERS_FILE, judgement.to_dict())
+    write_record(run.folder / LAYERS_FILE, judgement)
     write_report(run.folder / REPORT_FILE, run, judgement, notes=caveats(run, rules))
     return judgement
 
@@ -128,7 +128,7 @@ def _facts(run: RunFolder, judgement: Judgement) -> list[tuple[str, str]]:
     identity = run.record.identity
     seeds = f"{identity.seeds} baseline, {identity.layer_seeds} a layer, {identity.seed} up"
     return [
-        ("rules", _words(judgement.rules.to_dict())),
+        ("rules", _words(plain(judgement.rules))),
         ("recipe", _words(plain(identity.recipe))),
         ("seeds", seeds),
         ("model SHA-256", identity.model_fingerprint),

@@ -14,16 +14,16 @@ from pathlib import Path
 import click
 
 from ..codec import plain
-from ..errors import GateError, GenoslimError, install_hint
+from ..errors import GateError, install_hint
 from ..models import load
 from ..models.families import family_name, licence, read_config
 from ..models.record import TrainingRecord, read_training
 from .measure import MEASURES
+from .prune_record import read_pruned
 from .run_folder import RunFolder
 from .tables import print_judgement, print_table
 from .verdicts import Rules
 
-PRUNE_FILE = "prune.json"
 _FACTS = ("base_model", "dropped_layers", "seed", "window_length", "assembly", "data_licence")
 
 _log = logging.getLogger(__name__)
@@ -53,26 +53,20 @@ def show_run(folder: Path) -> None:
 
 def show_pruned(folder: Path) -> None:
     """Print what `prune` left in a folder."""
-    try:
-        content = json.loads((folder / PRUNE_FILE).read_text(encoding="utf-8"))
-        rows = [
-            [
-                model["name"],
-                " ".join(map(str, model["kept"])),
-                f"{model['test']['auroc']['mean']:.4f}",
-                f"{model['fine_tune_seconds']['mean']:.1f} s",
-                _state(folder / model["name"]),
-            ]
-            for model in content["models"]
+    record = read_pruned(folder)
+    rows = [
+        [
+            model.name,
+            " ".join(map(str, model.kept)),
+            f"{model.test['auroc'].mean:.4f}",
+            f"{model.fine_tune_seconds.mean:.1f} s",
+            _state(folder / model.name),
         ]
-        run, notes = content["run"], content["notes"]
-    except (ValueError, KeyError, TypeError) as why:
-        raise GenoslimError(
-            f"{folder / PRUNE_FILE}: not what `genoslim prune` writes: {why!r}"
-        ) from why
-    click.echo(f"slim models of the run {run}")
+        for model in record.models
+    ]
+    click.echo(f"slim models of the run {record.run}")
     print_table(["model", "layers kept", "test AUROC", "fine-tuning", "checkpoint"], rows)
-    for note in notes:
+    for note in record.notes:
         click.echo(f"note: {note}")
     if missing := [row[0] for row in rows if row[-1] == "MISSING"]:
         raise GateError(

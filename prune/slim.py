@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from ..codec import plain, write_record
 from ..errors import GenoslimError, UsageError
@@ -20,6 +20,7 @@ from .frontier_figure import FRONTIER_PICTURE, draw
 from .measure import MEASURES, Measured, Split
 from .progress import ProgressCallback
 from .provenance import seed_record, training_record
+from .prune_record import PRUNE_FILE, PRUNE_FORMAT
 from .run_folder import RunFolder, TrialStore
 from .run_record import RUN_FILE
 from .search import SearchOptions, search_frontier
@@ -29,10 +30,8 @@ from .trainings import Start, Training, Trainings
 from .trial import Trial, TrialSpec
 from .verdicts import Judgement, Rules, Spread, judge_trials
 
-PRUNE_FILE = "prune.json"
 SEARCH_FOLDER = "frontier"
 """In a run folder: what was trained and probed to find slim models."""
-PRUNE_FORMAT = 1
 
 ModelName = Literal["baseline", "unfavourable_removed", "cornerstone_only", "smallest_noninferior"]
 
@@ -80,12 +79,6 @@ class Pruned:
     models: tuple[SlimModel, ...]
     notes: tuple[str, ...]
     frontier: Frontier | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return it as a JSON-ready dictionary: what `prune.json` holds, without the frontier."""
-        content = asdict(replace(self, frontier=None))
-        del content["frontier"]
-        return {"format": PRUNE_FORMAT, **content}
 
 
 def judge_run(run: RunFolder, rules: Rules) -> Judgement:
@@ -243,7 +236,9 @@ def _write(pruned: Pruned, out: Path) -> None:
         write_record(out / FRONTIER_FILE, pruned.frontier)
         with atomic_path(out / FRONTIER_PICTURE) as temporary:
             temporary.write_bytes(draw(pruned.frontier))
-    write_json(out / PRUNE_FILE, pruned.to_dict())
+    content = plain(pruned)
+    del content["frontier"]
+    write_json(out / PRUNE_FILE, {"format": PRUNE_FORMAT, **content})
 
 
 class _Builder:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 
@@ -67,10 +67,6 @@ class Rules:
         """Return the value at or below which a metric counts as `drop` worse than `mean`."""
         limit = mean * (1 - self.drop) if self.relative else mean - self.drop
         return limit + _ROUNDING
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields as a JSON-ready dictionary."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -156,10 +152,6 @@ class LayerVerdict:
     role: Role
     evidence: Evidence
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the verdict as a JSON-ready dictionary."""
-        return asdict(self)
-
 
 @dataclass(frozen=True)
 class Judgement:
@@ -180,10 +172,6 @@ class Judgement:
     def layers(self, role: Role) -> tuple[int, ...]:
         """Return the layers of one role."""
         return tuple(verdict.layer for verdict in self.verdicts if verdict.role == role)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the judgement as a JSON-ready dictionary: what `layers.json` holds."""
-        return asdict(self)
 
 
 def judge_trials(

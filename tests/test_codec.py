@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pytest
 
 from genoslim.codec import check_format, decode, plain, write_record
@@ -35,6 +36,11 @@ class Outer:
     flag: bool = False
 
 
+@dataclass(frozen=True)
+class Somewhere:
+    path: Path
+
+
 RECORD = Outer(name="a", parts=(Inner(size=1), Inner(size=2)), share=0.5, more={"x": 3})
 
 
@@ -42,6 +48,16 @@ def test_a_record_written_and_read_is_the_same(tmp_path: Path) -> None:
     write_record(tmp_path / "r.json", RECORD)
     assert decode(Outer, json.loads((tmp_path / "r.json").read_text()), "r.json") == RECORD
     assert plain(RECORD)["parts"] == [{"size": 1}, {"size": 2}]
+
+
+def test_numbers_of_numpy_and_paths_become_plain_and_nothing_else_does() -> None:
+    record = Outer(name="a", parts=(), share=np.float64(0.25), more={"x": np.int64(3)})
+    with pytest.raises(TypeError, match="int64 has no place in a record"):
+        plain(record)
+    assert type(plain(replace(record, more={}))["share"]) is float
+    assert plain(Somewhere(path=Path("a/b"))) == {"path": "a/b"}
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        plain(replace(record, more={}, share=float("nan")))
 
 
 def test_a_whole_number_is_a_number_and_what_is_new_is_left_out() -> None:

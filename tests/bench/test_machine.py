@@ -6,6 +6,7 @@ import pytest
 
 from genoslim.bench.environment import describe_environment, processor_features
 from genoslim.bench.memory import memory_use, parse_status
+from genoslim.codec import plain
 
 CPUINFO = "processor\t: 0\nmodel name\t: Some CPU @ 2 GHz\nflags\t\t: fpu avx2 fma sse\n"
 STATUS = "Name:\tx\nVmPeak:\t  9999 kB\nVmHWM:\t   2048 kB\nVmRSS:\t   1024 kB\n"
@@ -18,7 +19,7 @@ def test_the_environment_is_described() -> None:
     assert "torch" in found.versions
     assert "CPUExecutionProvider" in found.providers
     assert set(found.providers) <= set(found.providers_listed)
-    assert found.to_dict()["genoslim"] == found.genoslim
+    assert plain(found)["genoslim"] == found.genoslim
 
 
 def test_the_processor_is_read_from_the_kernel() -> None:

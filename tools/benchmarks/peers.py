@@ -162,7 +162,7 @@ def _write(
 ) -> None:
     content = {
         "options": {key: value for key, value in vars(options).items() if key != "json"},
-        "environment": describe_environment().to_dict(),
+        "environment": dataclasses.asdict(describe_environment()),
         "versions": installed_versions(_PACKAGES),
         "cells": [dataclasses.asdict(cell) for cell in cells],
         "products": {
