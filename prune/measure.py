@@ -14,6 +14,15 @@ from ..stats.thresholds import youden_threshold
 MEASURES = ("accuracy", "auroc", "f1", "true_positive_rate")
 """The four metrics of the method, by their names in `Metrics`."""
 
+TITLES = {
+    "accuracy": "accuracy",
+    "auroc": "AUROC",
+    "f1": "F1",
+    "true_positive_rate": "TP rate",
+    "macro_auroc": "macro AUROC",
+}
+"""What tables and pages call the metrics."""
+
 Split = Literal["validation", "test"]
 SPLITS: tuple[Split, Split] = ("validation", "test")
 

@@ -86,6 +86,9 @@ class Spread:
         sd = float(array.std(ddof=int(sample))) if len(array) > 1 else None
         return cls(float(array.mean()), sd, tuple(map(float, values)))
 
+    def __str__(self) -> str:
+        return f"{self.mean:.4f}" + ("" if self.sd is None else f" \u00b1 {self.sd:.4f}")
+
 
 @dataclass(frozen=True, kw_only=True)
 class BaselineComparison:

@@ -10,13 +10,15 @@ import pytest
 
 from genoslim.codec import write_record
 from genoslim.errors import GenoslimError, UsageError
+from genoslim.prune.execution import Executor
 from genoslim.prune.frontier import Frontier
+from genoslim.prune.plan import SweepConfig, open_sweep
 from genoslim.prune.progress import TrialProgress
 from genoslim.prune.recipe import Recipe
 from genoslim.prune.run_folder import RunFolder
 from genoslim.prune.search import STRATEGIES, SearchOptions, candidate_of, search_frontier
 from genoslim.prune.smallest import smallest_noninferior
-from genoslim.prune.sweep import Executor, SweepConfig, open_sweep, sweep
+from genoslim.prune.sweep import sweep
 from genoslim.prune.trainings import Trainings
 from genoslim.prune.verdicts import Rules
 
