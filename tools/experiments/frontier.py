@@ -26,11 +26,12 @@ import numpy as np
 
 from genoslim.data.simulate import simulate
 from genoslim.files import write_json
+from genoslim.prune.execution import Executor, run_trials
+from genoslim.prune.plan import SweepConfig, open_sweep, plan, setting_of
 from genoslim.prune.recipe import Recipe
 from genoslim.prune.run_folder import RunFolder
 from genoslim.prune.strategies import beam
 from genoslim.prune.subsets import draws, first
-from genoslim.prune.sweep import Executor, SweepConfig, open_sweep, plan, run_trials, setting_of
 from genoslim.prune.trainings import Trainings
 from genoslim.prune.trial import Trial, TrialSpec
 from genoslim.stats.clustered import pooled_aurocs
