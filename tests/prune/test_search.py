@@ -220,6 +220,9 @@ def test_record_round_trip(searched: tuple[Trainings, Frontier], tmp_path: Path)
     assert Frontier.read(path) == searched[1]
     with pytest.raises(GenoslimError, match="there is no such file"):
         Frontier.read(tmp_path / "other.json")
+    write_record(path, replace(searched[1], format=9))
+    with pytest.raises(GenoslimError, match=r"frontier\.json: format is 9; this genoslim reads 1"):
+        Frontier.read(path)
 
 
 def test_a_run_whose_baseline_weights_are_gone_is_told_how_to_get_them(
