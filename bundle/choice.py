@@ -11,15 +11,14 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from platformdirs import user_cache_path
 
-from ..codec import decode, plain, write_record
 from ..errors import GateError, GenoslimError, UsageError
-from ..files import read_json
+from ..files import write_json
 from ..workers import call_in_child
 from .bundle import Bundle
 from .compare import ADVANTAGE, TOLERANCE, BackendComparison, compare_backends
@@ -31,18 +30,6 @@ __all__ = ["cache_folder", "choose_backend"]
 
 _FORMAT = 1
 _LOG = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Record:
-    """What is remembered: the comparison, and the conditions that it holds for."""
-
-    format: int = _FORMAT
-    bundle: str
-    processor: str
-    threads: int
-    versions: Mapping[str, str]
-    found: BackendComparison | None = None
 
 
 def choose_backend(
@@ -97,17 +84,18 @@ def _comparable(bundle: Bundle, device: str) -> bool:
 
 def _comparison(bundle: Bundle, threads: int) -> tuple[BackendComparison, str]:
     """Return what is remembered of this bundle and machine, else measure it; and say which."""
-    sought = _Record(
-        bundle=bundle.digest,
-        processor=processor_name(),
-        threads=threads,
-        versions=_versions(),
-    )
-    path = _record_path(sought)
-    if path is not None and (found := _remembered(path, sought)):
+    conditions = {
+        "format": _FORMAT,
+        "bundle": bundle.digest,
+        "processor": processor_name(),
+        "threads": threads,
+        "versions": _versions(),
+    }
+    path = _record_path(conditions)
+    if path is not None and (found := _remembered(path, conditions)):
         return found, f"remembered in {path}"
     found = _measured(bundle, threads)
-    _remember(path, replace(sought, found=found))
+    _remember(path, {**conditions, "found": asdict(found)})
     return found, f"measured on this machine, threads: {threads}"
 
 
@@ -139,29 +127,30 @@ def cache_folder() -> Path:
     return found
 
 
-def _record_path(sought: _Record) -> Path | None:
+def _record_path(conditions: dict[str, Any]) -> Path | None:
     """Return a name of its own for each bundle and machine: a home may be shared by many."""
-    key = hashlib.sha256(json.dumps(plain(sought), sort_keys=True).encode()).hexdigest()
+    key = hashlib.sha256(json.dumps(conditions, sort_keys=True).encode()).hexdigest()
     try:
-        return cache_folder() / f"backend-{sought.bundle[:12]}-{key[:12]}.json"
+        return cache_folder() / f"backend-{conditions['bundle'][:12]}-{key[:12]}.json"
     except RuntimeError:
         return None
 
 
-def _remembered(path: Path, sought: _Record) -> BackendComparison | None:
-    """Return what a record of the same conditions holds; None for none, or any other file."""
+def _remembered(path: Path, conditions: dict[str, Any]) -> BackendComparison | None:
+    """Return what a record of these conditions holds; None for none, or any other file."""
     try:
-        record = decode(_Record, read_json(path), str(path))
-    except (OSError, GenoslimError):
+        record = json.loads(path.read_bytes())
+        found = BackendComparison(**record.pop("found"))
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
-    return record.found if replace(record, found=None) == sought else None
+    return found if record == conditions else None
 
 
-def _remember(path: Path | None, record: _Record) -> None:
+def _remember(path: Path | None, record: dict[str, Any]) -> None:
     try:
         if path is None:
             raise OSError("no home folder")
-        write_record(path, record)
+        write_json(path, record)
     except (OSError, GenoslimError) as error:
         _LOG.warning(
             "the comparison of backends cannot be remembered (%s): set GENOSLIM_CACHE to a folder"
