@@ -21,6 +21,23 @@ if TYPE_CHECKING:
     from .data.variant import Variant as Variant
     from .export.exporter import ExportSummary as ExportSummary
     from .export.exporter import export_bundle as export_bundle
+    from .prune.estimates import LayerEstimates as LayerEstimates
+    from .prune.estimates import estimate_layers as estimate_layers
+    from .prune.execution import Executor as Executor
+    from .prune.frontier import Frontier as Frontier
+    from .prune.judging import judge_layers as judge_layers
+    from .prune.measure import Measuring as Measuring
+    from .prune.progress import TrialProgress as TrialProgress
+    from .prune.recipe import Recipe as Recipe
+    from .prune.search import SearchOptions as SearchOptions
+    from .prune.slim import Pruned as Pruned
+    from .prune.slim import SlimModel as SlimModel
+    from .prune.verbs import SweepResult as SweepResult
+    from .prune.verbs import prune_layers as prune_layers
+    from .prune.verbs import run_sweep as run_sweep
+    from .prune.verdicts import Judgement as Judgement
+    from .prune.verdicts import LayerVerdict as LayerVerdict
+    from .prune.verdicts import Rules as Rules
     from .score.tally import Tally as Tally
     from .score.vcf import score_vcf as score_vcf
 
@@ -29,15 +46,32 @@ __version__ = "0.1.0"
 _PLACES: dict[str, str] = {
     "BenchResult": ".bench.result",
     "Bundle": ".bundle.bundle",
+    "Executor": ".prune.execution",
     "ExportSummary": ".export.exporter",
+    "Frontier": ".prune.frontier",
+    "Judgement": ".prune.verdicts",
+    "LayerEstimates": ".prune.estimates",
+    "LayerVerdict": ".prune.verdicts",
+    "Measuring": ".prune.measure",
     "Predictions": ".bundle.predictor",
     "Predictor": ".bundle.predictor",
+    "Pruned": ".prune.slim",
+    "Recipe": ".prune.recipe",
+    "Rules": ".prune.verdicts",
+    "SearchOptions": ".prune.search",
+    "SlimModel": ".prune.slim",
     "Status": ".data.status",
+    "SweepResult": ".prune.verbs",
     "Tally": ".score.tally",
+    "TrialProgress": ".prune.progress",
     "Variant": ".data.variant",
     "benchmark": ".bench.benchmark",
+    "estimate_layers": ".prune.estimates",
     "export_bundle": ".export.exporter",
+    "judge_layers": ".prune.judging",
     "open_bundle": ".bundle.predictor",
+    "prune_layers": ".prune.verbs",
+    "run_sweep": ".prune.verbs",
     "score_vcf": ".score.vcf",
 }
 """Where each public name lives. Imported when it is asked for (PEP 562)."""
@@ -45,16 +79,33 @@ _PLACES: dict[str, str] = {
 __all__ = (
     "BenchResult",
     "Bundle",
+    "Executor",
     "ExportSummary",
+    "Frontier",
+    "Judgement",
+    "LayerEstimates",
+    "LayerVerdict",
+    "Measuring",
     "Predictions",
     "Predictor",
+    "Pruned",
+    "Recipe",
+    "Rules",
+    "SearchOptions",
+    "SlimModel",
     "Status",
+    "SweepResult",
     "Tally",
+    "TrialProgress",
     "Variant",
     "__version__",
     "benchmark",
+    "estimate_layers",
     "export_bundle",
+    "judge_layers",
     "open_bundle",
+    "prune_layers",
+    "run_sweep",
     "score_vcf",
 )
 

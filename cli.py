@@ -10,7 +10,7 @@ import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Unpack
 
 import click
 
@@ -23,7 +23,13 @@ if TYPE_CHECKING:
     from .bundle.manifest import Precision
     from .bundle.sessions import Backend, Device
     from .data.dataset import LabelledData
+    from .prune.importance import Method
+    from .prune.recipe import RecipeOptions
+    from .prune.search import StrategyName
+    from .prune.trainings import Start
     from .score.vcf import CheckRef, NonSnv
+
+_log = logging.getLogger(__name__)
 
 _Decorator = Callable[[Any], Any]
 
@@ -217,7 +223,7 @@ def _recipe_options(command: Any) -> Any:
 @_data_option("Labelled windows (Parquet).", required=False)
 @_output_option("RUN", _FOLDER, "The run folder; a sweep there goes on.", "out")
 @click.option("--seeds", type=int, help="Seeds of the baseline.  [default: 3]")
-@click.option("--layer-seeds", type=int, help="Seeds of each layer's trial.  [default: 2]")
+@click.option("--layer-seeds", type=int, help="Seeds of each layer's trial.  [default: 1]")
 @click.option("--seed", type=int, help="The first seed.  [default: 0]")
 @_recipe_options
 @_executor_options
@@ -230,31 +236,54 @@ def sweep(
     seeds: int | None,
     layer_seeds: int | None,
     seed: int | None,
-    executor: Any,
+    executor: Literal["local", "ray"],
     workers: int | None,
     threads: int | None,
     device: str,
     trial: str | None,
     dry_run: bool,
-    **recipe: Any,
+    **recipe: Unpack[RecipeOptions],
 ) -> None:
     """Fine-tune the model whole and without each layer; go on where an earlier call stopped.
 
     Without -m and -d the sweep in RUN goes on as it was begun. docs/method.md tells the protocol.
     """
-    from .prune.console import sweep_on_console
-    from .prune.sweep import Executor
+    from .prune.console import judgement_text, plan_text
+    from .prune.execution import Executor
+    from .prune.plan import requested_sweep
+    from .prune.progress import progress_bar
+    from .prune.verbs import plan_sweep, run_sweep, run_trial
 
-    sweep_on_console(
-        model,
-        data,
+    config = requested_sweep(
         out,
+        model=model,
+        data=data,
+        seed=seed,
+        seeds=seeds,
+        layer_seeds=layer_seeds,
         recipe=recipe,
-        seeds={"seeds": seeds, "layer_seeds": layer_seeds, "seed": seed},
-        executor=Executor(kind=executor, workers=workers, threads=threads, device=device),
-        trial=trial,
-        dry_run=dry_run,
     )
+    if dry_run:
+        click.echo(plan_text(plan_sweep(config, out)))
+        return
+    where = Executor(kind=executor, workers=workers, threads=threads, device=device)
+    if trial is not None:
+        run_trial(config, out, trial, executor=where)
+        return
+    with progress_bar() as progress:
+        result = run_sweep(
+            config.model,
+            config.data,
+            out=out,
+            recipe=config.recipe,
+            seed=config.seed,
+            seeds=config.seeds,
+            layer_seeds=config.layer_seeds,
+            executor=where,
+            progress=progress,
+        )
+    click.echo(judgement_text(result.judgement))
+    _log.info("report: %s", result.report)
 
 
 @main.command(short_help="Estimate cheaply which layers matter.")
@@ -275,12 +304,26 @@ def sweep(
 )
 @_seed_option("Of the rows looked at, and of what is random.")
 @_any_device
-def estimate(model: str, data: Path, out: Path, **options: Any) -> None:
+def estimate(
+    model: str,
+    data: Path,
+    out: Path,
+    run: Path | None,
+    methods: tuple[Method, ...],
+    rows: int,
+    seed: int,
+    device: str,
+) -> None:
     """Estimate cheaply which layers matter, and how that agrees with a sweep."""
-    from .prune.console import estimate_on_console
+    from .prune.console import estimates_text
+    from .prune.estimates import estimate_layers
 
     refuse_overwriting(out, [data])
-    estimate_on_console(model, data, out, **options)
+    found = estimate_layers(
+        model, data, run=run, methods=methods or None, rows=rows, seed=seed, device=device
+    )
+    found.write(out)
+    click.echo(estimates_text(found))
 
 
 @main.command(short_help="Judge the layers, build slim models.")
@@ -295,7 +338,7 @@ def estimate(model: str, data: Path, out: Path, **options: Any) -> None:
     show_default=True,
     help="The split that selects layers; test is optimistic.",
 )
-@click.option("--drop", type=float, help="The loss that makes a cornerstone.  [default: 0.05]")
+@click.option("--drop", default=0.05, show_default=True, help="The loss that makes a cornerstone.")
 @click.option(
     "--relative/--absolute",
     default=True,
@@ -305,8 +348,8 @@ def estimate(model: str, data: Path, out: Path, **options: Any) -> None:
 @click.option(
     "--sample-sd/--population-sd", default=True, show_default=True, help="The sd over seeds."
 )
-@click.option("--margin", type=float, help="AUROC lost at most if equivalent.  [default: 0.01]")
-@click.option("--alpha", type=float, help="Family-wise error of the tests.  [default: 0.05]")
+@click.option("--margin", default=0.01, show_default=True, help="AUROC lost at most if equivalent.")
+@click.option("--alpha", default=0.05, show_default=True, help="Family-wise error of the tests.")
 @click.option("--f1", type=click.Choice(["binary", "macro"]), default="binary", show_default=True)
 @click.option(
     "--threshold",
@@ -341,36 +384,64 @@ def prune(
     run: Path,
     out: Path,
     data: Path | None,
+    rule: Literal["paper", "tested"],
+    split: Literal["validation", "test"],
+    drop: float,
     relative: bool,
     sample_sd: bool,
-    f1: str,
-    threshold: str,
+    margin: float,
+    alpha: float,
+    f1: Literal["binary", "macro"],
+    threshold: Literal["fixed", "youden"],
     trainings: int | None,
     minutes: float | None,
-    strategies: tuple[Any, ...],
-    start: Any,
-    executor: Any,
+    strategies: tuple[StrategyName, ...],
+    start: Start,
+    executor: Literal["local", "ray"],
     workers: int | None,
     threads: int | None,
     device: str,
-    **rules: Any,
 ) -> None:
     """Judge the layers of a RUN; search, fine-tune and save slim models."""
-    from .prune.console import prune_on_console
+    from .prune.console import judgement_text, models_text
+    from .prune.execution import Executor
+    from .prune.frontier_table import frontier_text
+    from .prune.measure import Measuring
+    from .prune.progress import progress_bar
     from .prune.search import SearchOptions
-    from .prune.sweep import Executor
+    from .prune.verbs import prune_layers
+    from .prune.verdicts import Rules
 
-    prune_on_console(
-        run,
-        out,
-        rules={**rules, "relative": relative, "sample_sd": sample_sd},
-        measuring={"f1": f1, "threshold": threshold},
-        search=SearchOptions(
-            trainings=trainings, minutes=minutes, strategies=strategies, start=start
-        ),
-        executor=Executor(kind=executor, workers=workers, threads=threads, device=device),
-        data=data,
+    rules = Rules(
+        rule=rule,
+        split=split,
+        drop=drop,
+        relative=relative,
+        sample_sd=sample_sd,
+        margin=margin,
+        alpha=alpha,
+        measuring=Measuring(f1=f1, threshold=threshold),
     )
+    where = Executor(kind=executor, workers=workers, threads=threads, device=device)
+    with progress_bar() as progress:
+        pruned = prune_layers(
+            run,
+            out=out,
+            rules=rules,
+            search=SearchOptions(
+                trainings=trainings, minutes=minutes, strategies=strategies, start=start
+            ),
+            executor=where,
+            data=data,
+            progress=progress,
+        )
+    click.echo(judgement_text(pruned.judgement))
+    if pruned.frontier is not None:
+        click.echo(f"\n{frontier_text(pruned.frontier)}")
+    click.echo(f"\n{models_text(pruned.models)}")
+    for note in pruned.notes:
+        _log.warning("note: %s", note)
+    _log.info("report: %s", pruned.report)
 
 
 @main.command(short_help="Make a verified ONNX bundle.")

@@ -133,7 +133,7 @@ def _explained(message: str, content: object, kind: object) -> str:
         place, value = _first(places, lambda value: _NAMES.get(type(value), "null") == given)
         words = " or ".join(_WORDS.get(name, name) for name in names.split(" | "))
         return f"{place or 'the record'} is {_shown(value)}; expected {words}"
-    return f"{places[0][0]}: {what}"
+    return f"{places[0][0] or 'the record'}: {what}"
 
 
 def _groups(pattern: str, text: str) -> tuple[str, ...]:

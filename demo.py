@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import GateError, GenoslimError
-from .files import write_json
+from .files import read_json, write_json
 
 Run = Callable[[Sequence[str]], None]
 Say = Callable[[str], None]
@@ -105,8 +105,7 @@ def run_demo(folder: Path, options: DemoOptions, *, run: Run, say: Say) -> None:
 
 def _claim(places: DemoFolder, options: DemoOptions) -> None:
     wanted = asdict(options)
-    if places.options.is_file():
-        found = json.loads(places.options.read_text(encoding="utf-8"))
+    if (found := read_json(places.options)) is not None:
         if found != wanted:
             raise GenoslimError(
                 f"{places.options}: this demo was made with {found}, now asked for {wanted};"

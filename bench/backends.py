@@ -76,10 +76,10 @@ class TorchRunner:
 
         self._torch = torch
         self._device = _torch_device(device, torch.cuda.is_available())
-        self.threads = available_threads(threads)
+        self.threads: int = available_threads(threads)
         torch.set_num_threads(self.threads)
-        self.tokenizer = load_tokenizer(path)
-        self.model = load(path).eval().to(self._device)
+        self.tokenizer: SequenceTokenizer = load_tokenizer(path)
+        self._model = load(path).eval().to(self._device)
         cuda = self._device == "cuda"
         self.provider = torch.cuda.get_device_name() if cuda else "cpu"
 
@@ -88,7 +88,7 @@ class TorchRunner:
         from_numpy = self._torch.from_numpy
         with self._torch.inference_mode():
             ids, mask = (from_numpy(a).to(self._device) for a in (input_ids, attention_mask))
-            found: Logits = self.model(ids, mask).float().cpu().numpy()
+            found: Logits = self._model(ids, mask).float().cpu().numpy()
         return found
 
     def logits(self, sequences: Sequence[str], *, batch_size: int | None = None) -> Logits:

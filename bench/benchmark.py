@@ -15,6 +15,7 @@ from ..data.dataset import LabelledData, SplitName
 from ..data.splits import Leakage, check_leakage
 from ..errors import GenoslimError, UsageError
 from ..files import atomic_folder, refuse_foreign, refuse_unwritable
+from ..stats.auroc import recurring
 from ..stats.noninferiority import DEFAULT_MARGIN
 from .backends import Logits, with_backend
 from .decision import Candidate, Decision, decide
@@ -22,7 +23,7 @@ from .environment import describe_environment
 from .measure import Measurement, measure
 from .meter import Meter
 from .process import ModelProcess
-from .quality import Scores, assess, calibrated, compare, recurring
+from .quality import Scores, assess, calibrated, compare
 from .report import OUTPUTS, PREDICTIONS, RESULT, require_packages, write_report
 from .result import (
     QUICK_ROUNDS,
@@ -284,7 +285,7 @@ def _facts(path: Path, data: LabelledData, test: LabelledData) -> DataFacts:
         splits=data.split_counts,
         test_positives=int(test.labels.sum()),
         leakage=leakage,
-        recurring=recurring(test),
+        recurring=recurring(test.keys),
         groups=len(set(test.groups.tolist()) - {""}),
     )
 

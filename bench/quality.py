@@ -16,17 +16,16 @@ from ..bundle.runtime import to_probabilities
 from ..data.dataset import LabelledData, SplitName
 from ..errors import GenoslimError
 from ..export.evaluate import Calibration, calibrate
+from ..stats.auroc import AurocBounds, auroc_bounds, auroc_difference
 from ..stats.calibration import (
     ReliabilityBin,
     brier,
     expected_calibration_error,
     reliability_curve,
 )
-from ..stats.delong import PairedAuroc, auroc_interval, paired_auroc
+from ..stats.delong import PairedAuroc
 from ..stats.metrics import GroupedAuroc, Metrics, compute_metrics, macro_auroc
 from ..stats.noninferiority import NonInferiority, noninferiority
-from ..stats.ranks import auroc_of_ranks, dense_ranks
-from ..stats.resampling import BootstrapInterval, clustered_bootstrap
 from ..stats.thresholds import (
     OperatingPoint,
     PredictiveValues,
@@ -36,10 +35,7 @@ from ..stats.thresholds import (
 from .subjects import Subject
 
 LEVEL = 0.95
-REPEATS = 2000
 SPECIFICITIES = (0.9, 0.95)
-
-DELONG, BOOTSTRAP = "DeLong", "bootstrap by variant"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,16 +45,6 @@ class Scores:
     probabilities: NDArray[np.float64]
     fitted: Calibration
     fitted_by: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class AurocBounds:
-    """The interval of the test AUROC, and the method it is from."""
-
-    low: float
-    high: float
-    level: float
-    method: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,7 +123,7 @@ def assess(test: LabelledData, scores: Scores, *, prevalence: float | None = Non
     metrics = compute_metrics(labels, values, threshold=scores.fitted.threshold)
     return Quality(
         metrics=metrics,
-        interval=_bounds(test, values),
+        interval=auroc_bounds(labels, values, keys=test.keys, level=LEVEL),
         temperature=scores.fitted.temperature,
         fitted_by=scores.fitted_by,
         brier=brier(labels, values),
@@ -157,56 +143,20 @@ def assess(test: LabelledData, scores: Scores, *, prevalence: float | None = Non
 def compare(test: LabelledData, baseline: Scores, own: Scores, *, margin: float) -> Comparison:
     """Compare one model with the baseline on the same rows."""
     first, second = baseline.probabilities, own.probabilities
-    delong = paired_auroc(test.labels, first, second, level=LEVEL)
-    drawn = _bootstrap_difference(test, first, second) if recurring(test) else None
-    interval: PairedAuroc | BootstrapInterval = drawn or delong
+    found = auroc_difference(test.labels, first, second, keys=test.keys, level=LEVEL)
     before, after = (s.probabilities >= s.fitted.threshold for s in (baseline, own))
     return Comparison(
-        difference=delong.difference,
-        low=interval.low,
-        high=interval.high,
+        difference=found.difference,
+        low=found.interval.low,
+        high=found.interval.high,
         level=LEVEL,
-        p_value=delong.p_value if drawn is None else drawn.p_value(),
-        method=DELONG if drawn is None else BOOTSTRAP,
-        delong=delong,
-        noninferiority=noninferiority(interval, margin=margin, level=LEVEL),
+        p_value=found.p_value,
+        method=found.method,
+        delong=found.delong,
+        noninferiority=noninferiority(found.interval, margin=margin, level=LEVEL),
         flipped=int((before != after).sum()),
         flipped_to_positive=int((~before & after).sum()),
         macro_difference=_macro_difference(test, first, second),
-    )
-
-
-def recurring(test: LabelledData) -> bool:
-    """Whether a variant has more than one row, so that rows are not independent."""
-    return len(np.unique(test.keys)) < len(test.keys)
-
-
-def _bounds(test: LabelledData, values: NDArray[np.float64]) -> AurocBounds:
-    if recurring(test):
-        drawn = clustered_bootstrap(
-            auroc_of_ranks,
-            test.labels,
-            dense_ranks(values),
-            clusters=test.keys,
-            repeats=REPEATS,
-            level=LEVEL,
-        )
-        return AurocBounds(low=drawn.low, high=drawn.high, level=LEVEL, method=BOOTSTRAP)
-    found = auroc_interval(test.labels, values, level=LEVEL)
-    return AurocBounds(low=found.low, high=found.high, level=LEVEL, method=DELONG)
-
-
-def _bootstrap_difference(
-    test: LabelledData, first: NDArray[np.float64], second: NDArray[np.float64]
-) -> BootstrapInterval:
-    return clustered_bootstrap(
-        lambda labels, a, b: auroc_of_ranks(labels, b) - auroc_of_ranks(labels, a),
-        test.labels,
-        dense_ranks(first),
-        dense_ranks(second),
-        clusters=test.keys,
-        repeats=REPEATS,
-        level=LEVEL,
     )
 
 

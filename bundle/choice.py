@@ -11,14 +11,15 @@ import hashlib
 import json
 import logging
 import os
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from platformdirs import user_cache_path
 
+from ..codec import decode, plain, write_record
 from ..errors import GateError, GenoslimError, UsageError
-from ..files import write_json
+from ..files import read_json
 from ..workers import call_in_child
 from .bundle import Bundle
 from .compare import ADVANTAGE, TOLERANCE, BackendComparison, compare_backends
@@ -30,6 +31,18 @@ __all__ = ["cache_folder", "choose_backend"]
 
 _FORMAT = 1
 _LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Record:
+    """What is remembered: the comparison, and the conditions that it holds for."""
+
+    format: int = _FORMAT
+    bundle: str
+    processor: str
+    threads: int
+    versions: Mapping[str, str]
+    found: BackendComparison | None = None
 
 
 def choose_backend(
@@ -84,18 +97,17 @@ def _comparable(bundle: Bundle, device: str) -> bool:
 
 def _comparison(bundle: Bundle, threads: int) -> tuple[BackendComparison, str]:
     """Return what is remembered of this bundle and machine, else measure it; and say which."""
-    conditions = {
-        "format": _FORMAT,
-        "bundle": bundle.digest,
-        "processor": processor_name(),
-        "threads": threads,
-        "versions": _versions(),
-    }
-    path = _record_path(conditions)
-    if path is not None and (found := _remembered(path, conditions)):
+    sought = _Record(
+        bundle=bundle.digest,
+        processor=processor_name(),
+        threads=threads,
+        versions=_versions(),
+    )
+    path = _record_path(sought)
+    if path is not None and (found := _remembered(path, sought)):
         return found, f"remembered in {path}"
     found = _measured(bundle, threads)
-    _remember(path, {**conditions, "found": asdict(found)})
+    _remember(path, replace(sought, found=found))
     return found, f"measured on this machine, threads: {threads}"
 
 
@@ -127,30 +139,29 @@ def cache_folder() -> Path:
     return found
 
 
-def _record_path(conditions: dict[str, Any]) -> Path | None:
+def _record_path(sought: _Record) -> Path | None:
     """Return a name of its own for each bundle and machine: a home may be shared by many."""
-    key = hashlib.sha256(json.dumps(conditions, sort_keys=True).encode()).hexdigest()
+    key = hashlib.sha256(json.dumps(plain(sought), sort_keys=True).encode()).hexdigest()
     try:
-        return cache_folder() / f"backend-{conditions['bundle'][:12]}-{key[:12]}.json"
+        return cache_folder() / f"backend-{sought.bundle[:12]}-{key[:12]}.json"
     except RuntimeError:
         return None
 
 
-def _remembered(path: Path, conditions: dict[str, Any]) -> BackendComparison | None:
-    """Return what a record of these conditions holds; None for none, or any other file."""
+def _remembered(path: Path, sought: _Record) -> BackendComparison | None:
+    """Return what a record of the same conditions holds; None for none, or any other file."""
     try:
-        record = json.loads(path.read_bytes())
-        found = BackendComparison(**record.pop("found"))
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        record = decode(_Record, read_json(path), str(path))
+    except (OSError, GenoslimError):
         return None
-    return found if record == conditions else None
+    return record.found if replace(record, found=None) == sought else None
 
 
-def _remember(path: Path | None, record: dict[str, Any]) -> None:
+def _remember(path: Path | None, record: _Record) -> None:
     try:
         if path is None:
             raise OSError("no home folder")
-        write_json(path, record)
+        write_record(path, record)
     except (OSError, GenoslimError) as error:
         _LOG.warning(
             "the comparison of backends cannot be remembered (%s): set GENOSLIM_CACHE to a folder"

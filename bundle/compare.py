@@ -14,6 +14,7 @@ from statistics import median
 
 import numpy as np
 
+from ..errors import GenoslimError
 from ..models.tokenizer import SequenceTokenizer
 from .manifest import GRAPH
 from .runner import GraphRunner, random_windows
@@ -42,8 +43,8 @@ class BackendComparison:
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
-            if type(value) is not float or not 0 <= value < math.inf:
-                raise ValueError(f"{name} is {value!r}; expected a number, 0 or more")
+            if not 0 <= value < math.inf:
+                raise GenoslimError(f"{name} is {value!r}; expected a number, 0 or more")
 
     @property
     def exact(self) -> bool:

@@ -53,6 +53,16 @@ SUBGROUP_PREFIX = "subgroup_"
 """What the column of a subgrouping is called, in files and in tables: `subgroup_kind`."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Header:
+    """What a file says of itself; `fingerprint` is that of the rows and the metadata."""
+
+    format: str = FORMAT
+    format_version: int = FORMAT_VERSION
+    fingerprint: str
+    metadata: DataMetadata
+
+
 @dataclass(frozen=True, eq=False)
 class VariantColumns:
     """The variants of n rows as columns: contig, position (1-based), reference, alternate."""
@@ -202,9 +212,10 @@ class LabelledData:
     def write(self, path: Path) -> None:
         """Write one Parquet file, whole or not at all; the same data gives the same bytes."""
         columns = self._columns()
+        header = _Header(fingerprint=self.fingerprint, metadata=self.metadata)
         schema = pa.schema(
             [pa.field(name, _column_type(name), nullable=False) for name in columns],
-            metadata={_METADATA_KEY: _canonical(self._header()).encode()},
+            metadata={_METADATA_KEY: _canonical(plain(header)).encode()},
         )
         arrays = [
             pa.array(list(column), type=_column_type(name)) for name, column in columns.items()
@@ -230,7 +241,6 @@ class LabelledData:
     @classmethod
     def _from_table(cls, table: pa.Table) -> LabelledData:
         header = _checked_header(table)
-        place = "metadata of the data set"
         _check_columns(table)
         columns = {name: table.column(name).to_pylist() for name in table.column_names}
         tissues, distances = columns.get("tissue"), columns.get("distance_to_tss")
@@ -245,7 +255,7 @@ class LabelledData:
                 np.array(columns["alternate"], dtype=np.str_),
             ),
             groups=np.array(columns["group"], dtype=np.str_),
-            metadata=decode(DataMetadata, header["metadata"], place, exact=True),
+            metadata=header.metadata,
             tissues=None if tissues is None else np.array(tissues, dtype=np.str_),
             distances_to_tss=None if distances is None else np.array(distances, dtype=np.int64),
             subgroups={
@@ -254,20 +264,12 @@ class LabelledData:
                 if name.startswith(SUBGROUP_PREFIX)
             },
         )
-        if data.fingerprint != header["fingerprint"]:
+        if data.fingerprint != header.fingerprint:
             raise GenoslimError(
                 f"the rows have fingerprint {data.fingerprint[:12]} where the file says"
-                f" {str(header['fingerprint'])[:12]}: it was changed after genoslim wrote it"
+                f" {header.fingerprint[:12]}: it was changed after genoslim wrote it"
             )
         return data
-
-    def _header(self) -> dict[str, Any]:
-        return {
-            "format": FORMAT,
-            "format_version": FORMAT_VERSION,
-            "fingerprint": self.fingerprint,
-            "metadata": plain(self.metadata),
-        }
 
     def _columns(self) -> dict[str, npt.NDArray[Any] | list[str]]:
         columns: dict[str, npt.NDArray[Any] | list[str] | None] = {
@@ -328,25 +330,23 @@ def _read_table(path: Path) -> pa.Table:
     return table
 
 
-def _checked_header(table: pa.Table) -> dict[str, Any]:
+def _checked_header(table: pa.Table) -> _Header:
     raw = (table.schema.metadata or {}).get(_METADATA_KEY)
     try:
-        header = json.loads(raw or b"{}")
+        content = json.loads(raw or b"{}")
     except ValueError:
-        header = {}
-    header = header if isinstance(header, dict) else {}
-    found = (header.get("format"), header.get("format_version"))
-    if found[0] != FORMAT or not {"metadata", "fingerprint"} <= set(header):
+        content = None
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise GenoslimError(
             "a Parquet file without genoslim's metadata;"
             " expected labelled windows made by `genoslim data ...`"
         )
-    if found[1] != FORMAT_VERSION:
+    if (version := content.get("format_version")) != FORMAT_VERSION:
         raise GenoslimError(
-            f"format version {found[1]}; this genoslim reads version {FORMAT_VERSION}:"
+            f"format version {version}; this genoslim reads version {FORMAT_VERSION}:"
             " make the file again with `genoslim data ...`"
         )
-    return header
+    return decode(_Header, content, "its header", exact=True)
 
 
 def _column_type(name: str) -> pa.DataType | None:

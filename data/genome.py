@@ -66,7 +66,7 @@ class Genome:
     """
 
     def __init__(self, fasta: Path) -> None:
-        self.path = Path(fasta)
+        self.path: Path = Path(fasta)
         self._file = self._open()
         names, lengths = self._file.references, self._file.lengths
         self.contigs: dict[str, int] = dict(zip(names, lengths, strict=True))

@@ -11,22 +11,19 @@ from ..bundle.manifest import Interval, SplitMetrics
 from ..bundle.runtime import to_probabilities
 from ..data.dataset import LabelledData
 from ..errors import GenoslimError
+from ..stats.auroc import auroc_bounds, auroc_difference
 from ..stats.calibration import (
     TEMPERATURE_RANGE,
     brier,
     expected_calibration_error,
     fit_temperature,
 )
-from ..stats.delong import auroc_interval, paired_auroc
 from ..stats.metrics import compute_metrics, macro_auroc
-from ..stats.ranks import auroc_of_ranks, dense_ranks
-from ..stats.resampling import clustered_bootstrap
 from ..stats.thresholds import youden_threshold
 
 _LOG = logging.getLogger(__name__)
 
 LEVEL = 0.95
-_DELONG, _BOOTSTRAP = "DeLong", "bootstrap by variant"
 
 
 @dataclass(frozen=True)
@@ -73,14 +70,8 @@ def split_metrics(data: LabelledData, logits: np.ndarray, fitted: Calibration) -
 
 def _interval(data: LabelledData, probabilities: np.ndarray) -> Interval:
     """Return the AUROC's interval: DeLong's, or a bootstrap by variant where variants recur."""
-    keys = data.keys
-    if _distinct(keys):
-        found = auroc_interval(data.labels, probabilities, level=LEVEL)
-        return Interval(low=found.low, high=found.high, level=LEVEL, method=_DELONG)
-    drawn = clustered_bootstrap(
-        auroc_of_ranks, data.labels, dense_ranks(probabilities), clusters=keys, level=LEVEL
-    )
-    return Interval(low=drawn.low, high=drawn.high, level=LEVEL, method=_BOOTSTRAP)
+    found = auroc_bounds(data.labels, probabilities, keys=data.keys, level=LEVEL)
+    return Interval(low=found.low, high=found.high, level=LEVEL, method=found.method)
 
 
 def auroc_change(
@@ -90,22 +81,9 @@ def auroc_change(
 
     With its paired interval: DeLong's, or a bootstrap by variant where `keys` [n] recur.
     """
-    paired = paired_auroc(labels, first, second, level=level)
-    if _distinct(keys):
-        interval = Interval(low=paired.low, high=paired.high, level=level, method=_DELONG)
-        return paired.difference, interval
-    ranks = (dense_ranks(first), dense_ranks(second))
-    drawn = clustered_bootstrap(_difference, labels, *ranks, clusters=keys, level=level)
-    interval = Interval(low=drawn.low, high=drawn.high, level=level, method=_BOOTSTRAP)
-    return paired.difference, interval
-
-
-def _difference(labels: np.ndarray, first: np.ndarray, second: np.ndarray) -> float:
-    return auroc_of_ranks(labels, second) - auroc_of_ranks(labels, first)
-
-
-def _distinct(keys: np.ndarray) -> bool:
-    return len(np.unique(keys)) == len(keys)
+    found = auroc_difference(labels, first, second, keys=keys, level=level)
+    low, high = found.interval.low, found.interval.high
+    return found.difference, Interval(low=low, high=high, level=level, method=found.method)
 
 
 def _by_group(

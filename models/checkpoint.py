@@ -49,10 +49,9 @@ def load_classifier(
     family = detect(raw)
     with _naming(folder):
         if family is not None:
-            weights = read_weights(folder)
-            if fresh_head:
-                weights = without(weights, family.heads)
-            return _native(folder, raw, family, weights, num_labels=num_labels, seed=seed)
+            return _native(
+                folder, raw, family, num_labels=num_labels, seed=seed, fresh_head=fresh_head
+            )
         from .hf_encoder import load_hf_encoder
 
         return load_hf_encoder(folder, raw, num_labels=num_labels, seed=seed, fresh_head=fresh_head)
@@ -128,17 +127,24 @@ def _native(
     folder: Path,
     raw: Mapping[str, Any],
     family: Family,
-    weights: Weights,
     *,
     num_labels: int | None,
     seed: int,
+    fresh_head: bool,
 ) -> Classifier:
+    weights = read_weights(folder)
+    if fresh_head:
+        weights = without(weights, family.heads)
     saved = weights[family.logits].shape[0] if family.logits in weights else None
     config = _config(raw, family, agreed_labels(saved, num_labels, folder))
     with torch.device("meta"):
         model = classifier_class(family)(config)
     optional = family.heads if saved is None else ()
-    _fill(model, weights, family, optional=optional, foreign=family.lm_heads, seed=seed, at=folder)
+    fresh = _fill(
+        model, weights, family, optional=optional, foreign=family.lm_heads, seed=seed, at=folder
+    )
+    if fresh and not fresh_head:
+        _LOG.info("%s: no %s: drawn afresh from seed %d", folder, ", ".join(fresh), seed)
     return model
 
 
@@ -176,8 +182,11 @@ def _fill(
     foreign: Collection[str],
     seed: int,
     at: Path,
-) -> None:
-    """Give a model on the meta device its weights; `foreign` heads are those of the other task."""
+) -> list[str]:
+    """Give a model on the meta device its weights; return the names of those drawn from `seed`.
+
+    `foreign` heads are those of the other task.
+    """
     shapes = {key: tensor.shape for key, tensor in model.state_dict().items()}
     used = fit(
         without(weights, foreign),
@@ -192,10 +201,9 @@ def _fill(
         seed=seed,
         deviation=_deviation(model),
     )
-    if fresh:
-        _LOG.info("%s: no %s: drawn afresh from seed %d", at, ", ".join(fresh), seed)
     model.load_state_dict(used | fresh, assign=True)
     model.eval()
+    return list(fresh)
 
 
 def _initialise(model: Classifier | MaskedLM, *, seed: int) -> None:

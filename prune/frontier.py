@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..codec import decode
+from ..codec import check_format, decode
 from ..errors import GenoslimError
 from ..files import read_json
 from .trainings import Training
@@ -111,4 +111,5 @@ class Frontier:
         content = read_json(path)
         if content is None:
             raise GenoslimError(f"{path}: there is no such file; `genoslim prune` makes it")
+        check_format(content, FRONTIER_FORMAT, str(path))
         return decode(cls, content, str(path))

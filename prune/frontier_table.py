@@ -6,11 +6,17 @@ from ..tables import table
 from .frontier import Candidate, Frontier
 
 
-def frontier_table(frontier: Frontier) -> str:
+def frontier_text(frontier: Frontier) -> str:
     """Return one line a size: its best subset, what found it, and AUROC of either training.
 
     The figures are of validation, which chose: they rank, and are no model's quality.
     """
+    title = "the frontier, AUROC on validation, which chose (test figures below):"
+    return f"{title}\n{frontier_table(frontier)}"
+
+
+def frontier_table(frontier: Frontier) -> str:
+    """Return the lines of `frontier_text`, from the full model down, under their heads."""
     rows = [
         [
             str(one.layers),

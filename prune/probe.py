@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from ..codec import decode, write_record
+from ..codec import check_format, decode, write_record
 from ..errors import GenoslimError
 from ..files import read_json
 from ..models import load
@@ -112,6 +112,7 @@ def _read(cache: Path) -> _Scores:
     try:
         content = read_json(cache)
         if content is not None:
+            check_format(content, PROBE_FORMAT, str(cache))
             return decode(_Scores, content, str(cache))
     except GenoslimError as why:
         _log.warning("%s; its scores are computed again", why)

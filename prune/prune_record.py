@@ -9,7 +9,7 @@ from pathlib import Path
 from ..codec import check_format, decode
 from ..errors import GenoslimError
 from ..files import read_json
-from .verdicts import Spread
+from .verdicts import Rules, Spread
 
 PRUNE_FILE = "prune.json"
 PRUNE_FORMAT = 1
@@ -26,10 +26,18 @@ class PrunedModel:
 
 
 @dataclass(frozen=True, kw_only=True)
+class JudgedBy:
+    """How the layers were judged that the models are without."""
+
+    rules: Rules
+
+
+@dataclass(frozen=True, kw_only=True)
 class PruneRecord:
-    """The models of a run, and what a reader must know besides their figures."""
+    """The models of a run, how they were chosen, and what to know besides their figures."""
 
     run: str
+    judgement: JudgedBy
     models: tuple[PrunedModel, ...]
     notes: tuple[str, ...]
 

@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, get_args
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypedDict, get_args
 
 from ..errors import UsageError
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
+
+
+class RecipeOptions(TypedDict):
+    """The fields of a `Recipe` as options that may have been left out (None)."""
+
+    learning_rate: float | None
+    weight_decay: float | None
+    warmup_steps: int | None
+    batch_size: int | None
+    clip: float | None
+    epochs: int | None
+    patience: int | None
+    max_epochs: int | None
+    evaluate_every: int | None
+    precision: Precision | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +123,18 @@ class Recipe:
         if step < warmup:
             return self.learning_rate * (step + 1) / (warmup + 1)
         return self.learning_rate * max(total - step, 0) / (total - warmup)
+
+    def changed(self, options: RecipeOptions) -> Recipe:
+        """Return the recipe with the options that were given in place of its own values.
+
+        UsageError for a fixed number of epochs beside an option of the other way to end.
+        """
+        given: dict[str, Any] = {
+            name: value for name, value in options.items() if value is not None
+        }
+        if "epochs" in given and given.keys() & {"patience", "max_epochs"}:
+            raise UsageError("--epochs is a fixed number; it excludes --patience and --max-epochs")
+        return replace(self, **given)
 
 
 def _check_distillation(of: str, temperature: float, share: float) -> None:

@@ -10,24 +10,14 @@ from typing import Any
 
 import jinja2
 
-from ..codec import plain, write_record
+from ..codec import plain
 from ..files import write_text
-from .measure import MEASURES, SPLITS
+from .measure import MEASURES, SPLITS, TITLES
 from .progress import duration
 from .run_folder import RunFolder
-from .slim import SlimModel, caveats, judge_run
-from .verdicts import Judgement, Role, Rules, Spread
+from .slim import SlimModel
+from .verdicts import Judgement, Role, Spread
 
-REPORT_FILE = "report.html"
-LAYERS_FILE = "layers.json"
-
-_TITLES = {
-    "accuracy": "accuracy",
-    "auroc": "AUROC",
-    "f1": "F1",
-    "true_positive_rate": "TP rate",
-    "macro_auroc": "macro AUROC",
-}
 _WIDTH, _HEIGHT, _LEFT, _TOP, _BOTTOM = 480, 190, 48, 24, 22
 
 
@@ -43,14 +33,6 @@ class Chart:
     points: tuple[tuple[float, float, int, Role, str], ...]
     width: int = _WIDTH
     height: int = _HEIGHT
-
-
-def conclude(run: RunFolder, rules: Rules) -> Judgement:
-    """Judge a finished sweep and leave `layers.json` and `report.html` in its folder."""
-    judgement = judge_run(run, rules)
-    write_record(run.folder / LAYERS_FILE, judgement)
-    write_report(run.folder / REPORT_FILE, run, judgement, notes=caveats(run, rules))
-    return judgement
 
 
 def write_report(
@@ -76,7 +58,7 @@ def write_report(
         notes=[note.rstrip(".") for note in notes],
         judgement=judgement,
         models=list(models),
-        titles=_TITLES,
+        titles=TITLES,
         measures=[*MEASURES, *macro],
         four=MEASURES,
         keys=MEASURES,
@@ -101,7 +83,7 @@ def chart(judgement: Judgement, name: str) -> Chart:
 
     step = (_WIDTH - _LEFT - 8) / len(values)
     return Chart(
-        name=_TITLES[name],
+        name=TITLES[name],
         ticks=tuple((y(v), f"{v:.4f}") for v in (low + margin, (low + high) / 2, high - margin)),
         mean=y(base.mean),
         band_top=y(base.mean + sd),

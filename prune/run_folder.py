@@ -19,13 +19,15 @@ import numpy as np
 
 from ..codec import decode, plain, write_record
 from ..errors import GenoslimError
-from ..files import atomic_path, read_json, sha256, write_json
+from ..files import atomic_path, read_json, refuse_foreign, sha256, write_json
 from .measure import SPLITS, Rows, Split
 from .run_record import RUN_FILE, RunIdentity, RunRecord, read_run, write_run
 from .trial import Predictions, Trial, TrialResult, TrialSpec
 
 _log = logging.getLogger(__name__)
 
+LAYERS_FILE = "layers.json"
+REPORT_FILE = "report.html"
 CHECKPOINT = "checkpoint"
 """The folder of a trial's fine-tuned weights, in that of the trial."""
 
@@ -128,28 +130,37 @@ class RunFolder:
     (paths, environment, versions) is there to be read.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, record: RunRecord | None = None) -> None:
         self.folder = folder
-        self.record = read_run(folder)
+        self.record = read_run(folder) if record is None else record
         self.trials = TrialStore(folder / "trials")
 
     @classmethod
-    def create(cls, folder: Path, *, record: RunRecord, rows: Mapping[Split, Rows]) -> RunFolder:
-        """Make the folder, or open the one that is there if it is of the same identity.
+    def planned(cls, folder: Path, record: RunRecord) -> RunFolder:
+        """Return the run folder as `create` opens it, without writing anything.
 
-        A folder of another identity raises GenoslimError naming each difference.
+        A run of another identity raises GenoslimError naming each difference; a folder of something
+        else raises UsageError.
         """
         if not (folder / RUN_FILE).exists():
-            _refuse_foreign(folder)
-            _write_rows(folder / "rows.npz", rows)
-            write_run(folder, record)
+            refuse_foreign(folder, "run folder", marker=RUN_FILE, begun=(_ROWS_FILE, "trials"))
+            return cls(folder, record)
         run = cls(folder)
         run.check(record.identity)
         return run
 
+    @classmethod
+    def create(cls, folder: Path, record: RunRecord, rows: Mapping[Split, Rows]) -> RunFolder:
+        """Make the folder, or open the one that is there; raises as `planned`."""
+        run = cls.planned(folder, record)
+        if not (folder / RUN_FILE).exists():
+            _write_rows(folder / _ROWS_FILE, rows)
+            write_run(folder, record)
+        return run
+
     def check(self, identity: RunIdentity) -> None:
         """Raise GenoslimError naming what differs if the folder is of another identity."""
-        if found := list(_differences(plain(self.record.identity), plain(identity))):
+        if found := differences(plain(self.record.identity), plain(identity)):
             raise GenoslimError(
                 f"{self.folder} holds another run: {'; '.join(found)}."
                 " Ask for the same, or give another folder with -o"
@@ -157,7 +168,7 @@ class RunFolder:
 
     def rows(self) -> dict[Split, Rows]:
         """Return labels, keys and groups of both splits; GenoslimError if they do not read."""
-        path = self.folder / "rows.npz"
+        path = self.folder / _ROWS_FILE
         try:
             with np.load(path, allow_pickle=False) as arrays:
                 return {
@@ -168,18 +179,8 @@ class RunFolder:
             raise GenoslimError(f"{path}: not the rows of a run: {why}") from why
 
 
+_ROWS_FILE = "rows.npz"
 _ROW_FIELDS = ("labels", "keys", "groups")
-
-
-def _refuse_foreign(folder: Path) -> None:
-    """Refuse to start a run among files that are not a run's."""
-    if not folder.exists():
-        return
-    names = {path.name for path in folder.iterdir() if not path.name.startswith(".tmp-")}
-    if foreign := sorted(names - {"rows.npz", "trials"})[:3]:
-        raise GenoslimError(
-            f"{folder} has no {RUN_FILE} but holds {', '.join(foreign)}: give an empty folder"
-        )
 
 
 def _write_rows(path: Path, rows: Mapping[Split, Rows]) -> None:
@@ -190,9 +191,13 @@ def _write_rows(path: Path, rows: Mapping[Split, Rows]) -> None:
         np.savez_compressed(file, **arrays)
 
 
-def _differences(found: Any, wanted: Any, name: str = "") -> Iterator[str]:
-    """Yield `name is X there and Y here` for each leaf that differs."""
-    if isinstance(found, dict) and isinstance(wanted, dict):
+def differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    """Return `name is X there and Y here` for each leaf of two JSON objects that differs."""
+    return list(_differences(found, wanted, ""))
+
+
+def _differences(found: Any, wanted: Any, name: str) -> Iterator[str]:
+    if isinstance(found, Mapping) and isinstance(wanted, Mapping):
         for key in sorted({*found, *wanted}):
             yield from _differences(found.get(key), wanted.get(key), f"{name} {key}".strip())
     elif found != wanted:

@@ -18,10 +18,11 @@ from ..errors import GateError, install_hint
 from ..models import load
 from ..models.families import family_name, licence, read_config
 from ..models.record import TrainingRecord, read_training
-from .measure import MEASURES
+from ..tables import table
+from .console import judgement_text
+from .measure import MEASURES, TITLES
 from .prune_record import read_pruned
 from .run_folder import RunFolder
-from .tables import print_judgement, print_table
 from .verdicts import Rules
 
 _FACTS = ("base_model", "dropped_layers", "seed", "window_length", "assembly", "data_licence")
@@ -41,14 +42,14 @@ def show_run(folder: Path) -> None:
         results = list(run.trials.folder.glob("*/result.json"))
         click.echo(f"trials: {len(results)} have a result")
         return
-    from .slim import judge_run
-    from .sweep import next_attempt, plan
+    from .judging import judge_run
+    from .plan import next_attempt, plan
 
     specs = plan(run)
     left = [spec for spec in specs if next_attempt(run.trials, spec, keep_weights=False)]
     click.echo(f"trials: {len(specs) - len(left)} of {len(specs)} done")
     if not left:
-        print_judgement(judge_run(run, Rules()))
+        click.echo(judgement_text(judge_run(run, Rules())))
 
 
 def show_pruned(folder: Path) -> None:
@@ -58,14 +59,14 @@ def show_pruned(folder: Path) -> None:
         [
             model.name,
             " ".join(map(str, model.kept)),
-            f"{model.test['auroc'].mean:.4f}",
+            str(model.test["auroc"]),
             f"{model.fine_tune_seconds.mean:.1f} s",
             _state(folder / model.name),
         ]
         for model in record.models
     ]
-    click.echo(f"slim models of the run {record.run}")
-    print_table(["model", "layers kept", "test AUROC", "fine-tuning", "checkpoint"], rows)
+    click.echo(f"slim models of the run {record.run}, by the rule {record.judgement.rules.rule}")
+    click.echo(table(["model", "layers kept", "test AUROC", "fine-tuning", "checkpoint"], rows))
     for note in record.notes:
         click.echo(f"note: {note}")
     if missing := [row[0] for row in rows if row[-1] == "MISSING"]:
@@ -84,7 +85,7 @@ def show_checkpoint(folder: Path) -> None:
         model = load(folder)
         depth, kept = model.config.num_hidden_layers, model.config.kept_layers
         count = sum(parameter.numel() for parameter in model.parameters())
-    click.echo(f"checkpoint of {family_name(config)}: {depth} layers")
+    click.echo(f"checkpoint of {family_name(config)}: {depth} layer{'s' * (depth != 1)}")
     click.echo(f"layers kept: {' '.join(map(str, kept))}")
     if count is not None:
         click.echo(f"parameters: {count:,}")
@@ -92,11 +93,16 @@ def show_checkpoint(folder: Path) -> None:
     record = read_training(folder) or TrainingRecord()
     for name, value in plain(record).items():
         if name in _FACTS and value is not None:
-            click.echo(f"{name.replace('_', ' ')}: {value}")
+            click.echo(f"{name.replace('_', ' ')}: {_words(value)}")
     for split, metrics in (("validation", record.validation), ("test", record.test)):
         if metrics is not None:
-            values = ", ".join(f"{name} {getattr(metrics, name):.4f}" for name in MEASURES)
+            values = ", ".join(f"{TITLES[name]} {getattr(metrics, name):.4f}" for name in MEASURES)
             click.echo(f"{split}: {values}")
+
+
+def _words(value: object) -> str:
+    """Return a fact of a checkpoint as a person writes it: `0 3`, or `none` for no layers."""
+    return " ".join(map(str, value)) or "none" if isinstance(value, list) else str(value)
 
 
 def _without_torch(untold: str) -> bool:

@@ -9,26 +9,25 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from ..codec import plain, write_record
-from ..errors import GenoslimError, UsageError
-from ..files import atomic_path, write_json
+from ..errors import UsageError
+from ..files import atomic_path, refuse_foreign, write_json
 from ..models import load, load_tokenizer
 from ..models.checkpoint import save
 from ..models.licences import is_non_commercial
 from ..models.record import SeedRecord, TrainingRecord, read_training
+from .execution import Executor
 from .frontier import FRONTIER_FILE, Frontier
 from .frontier_figure import FRONTIER_PICTURE, draw
-from .judge import judge_trials
 from .measure import MEASURES, Measured, Split
 from .progress import ProgressCallback
 from .provenance import seed_record, training_record
-from .prune_record import PRUNE_FILE, PRUNE_FORMAT
-from .run_folder import RunFolder, TrialStore
+from .prune_record import PRUNE_FILE, PRUNE_FORMAT, PruneRecord, read_pruned
+from .run_folder import REPORT_FILE, RunFolder, TrialStore, differences
 from .run_record import RUN_FILE
 from .search import SearchOptions, search_frontier
 from .subsets import Subset, complement
-from .sweep import Executor, attempts, next_attempt, plan
 from .trainings import Start, Training, Trainings
-from .trial import Trial, TrialSpec
+from .trial import TrialSpec
 from .verdicts import Judgement, Rules, Spread
 
 SEARCH_FOLDER = "frontier"
@@ -71,34 +70,29 @@ class SlimModel:
     best_seed: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Pruned:
-    """What `genoslim prune` made of a run."""
+    """The slim models of a run, in `folder`: how they were chosen, and how good they are.
 
-    run: str
+    `models` are in the order of the table, the baseline first; `notes` say what a reader must know
+    besides the figures.
+    """
+
+    folder: Path
+    run: Path
     judgement: Judgement
     models: tuple[SlimModel, ...]
     notes: tuple[str, ...]
     frontier: Frontier | None = None
 
+    @property
+    def report(self) -> Path:
+        """The HTML page of the models and the judgement."""
+        return self.folder / REPORT_FILE
 
-def judge_run(run: RunFolder, rules: Rules) -> Judgement:
-    """Judge the layers of a finished sweep.
-
-    GenoslimError names a trial that is missing, a collapsed one's retry included: until it is
-    done, a layer whose trial collapsed would pass for a cornerstone.
-    """
-    found: dict[tuple[int, ...], list[list[Trial]]] = {}
-    for spec in plan(run):
-        if missing := next_attempt(run.trials, spec, keep_weights=False):
-            raise GenoslimError(
-                f"{run.folder}: trial {missing.hash} ({missing.name}) is not done; finish the sweep"
-                f" with `genoslim sweep -o {run.folder}`"
-            )
-        found.setdefault(spec.dropped, []).append(attempts(run.trials, spec))
-    baseline = found.pop(())
-    layers = {dropped[0]: tries for dropped, tries in found.items()}
-    return judge_trials(baseline, layers, run.rows(), rules)
+    def checkpoint(self, name: ModelName) -> Path:
+        """Return the folder of a model's best seed."""
+        return self.folder / name
 
 
 def choose(judgement: Judgement) -> tuple[Choice, Choice]:
@@ -147,17 +141,17 @@ def _cornerstone_only(judgement: Judgement, layers: tuple[int, ...], dearest: in
     return Choice("cornerstone_only", dropped, reason)
 
 
-def prune(
+def build_slim_models(
     run: RunFolder,
+    judgement: Judgement,
     out: Path,
     *,
-    rules: Rules,
     executor: Executor,
     search: SearchOptions | None = None,
-    progress: ProgressCallback | None = None,
     data: Path | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Pruned:
-    """Judge a run, build and fine-tune the slim models over its seeds, save the best of each.
+    """Fine-tune the models a judgement speaks for over the run's seeds, and save the best of each.
 
     Trials are kept in `out/trials`, those of the search in the run's `frontier/trials`; they go on
     after an interruption. The baseline is taken from the run, where the sweep kept its weights.
@@ -165,8 +159,6 @@ def prune(
     search). `data` replaces the run's data path if the file has moved; its fingerprint must be the
     same.
     """
-    _refuse_foreign(out)
-    judgement = judge_run(run, rules)
     options = search or SearchOptions()
     paper, searching = _places(run, out, executor, progress, data, options.start)
     builder = _Builder(paper, judgement)
@@ -179,15 +171,22 @@ def prune(
         judged: dict[str, Subset] = {
             c.name: complement(c.dropped, paper.depth) for c in choices if c.dropped
         }
-        frontier = search_frontier(searching, options, rules, judged=judged)
+        frontier = search_frontier(searching, options, judgement.rules, judged=judged)
         choices += _smallest(frontier, paper.depth)
         builder.train(choices)
     models = builder.models(choices)
     for model in models:
         builder.save(model, out)
     notes = _notes(run, judgement, models, frontier)
-    pruned = Pruned(str(run.folder.absolute()), judgement, models, notes, frontier)
-    _write(pruned, out)
+    pruned = Pruned(
+        folder=out,
+        run=run.folder.absolute(),
+        judgement=judgement,
+        models=models,
+        notes=notes,
+        frontier=frontier,
+    )
+    _write(pruned)
     return pruned
 
 
@@ -228,18 +227,19 @@ def _smallest(frontier: Frontier, depth: int) -> list[Choice]:
     return [Choice("smallest_noninferior", dropped, frontier.reason, found.training)]
 
 
-def _write(pruned: Pruned, out: Path) -> None:
+def _write(pruned: Pruned) -> None:
     """Write `prune.json`, and the frontier as a record and a picture, or take away an old one."""
     if pruned.frontier is None:
         for name in (FRONTIER_FILE, FRONTIER_PICTURE):
-            (out / name).unlink(missing_ok=True)
+            (pruned.folder / name).unlink(missing_ok=True)
     else:
-        write_record(out / FRONTIER_FILE, pruned.frontier)
-        with atomic_path(out / FRONTIER_PICTURE) as temporary:
+        write_record(pruned.folder / FRONTIER_FILE, pruned.frontier)
+        with atomic_path(pruned.folder / FRONTIER_PICTURE) as temporary:
             temporary.write_bytes(draw(pruned.frontier))
     content = plain(pruned)
-    del content["frontier"]
-    write_json(out / PRUNE_FILE, {"format": PRUNE_FORMAT, **content})
+    for name in ("folder", "frontier"):
+        del content[name]
+    write_json(pruned.folder / PRUNE_FILE, {"format": PRUNE_FORMAT, **content})
 
 
 class _Builder:
@@ -335,16 +335,39 @@ def _spreads(measured: Sequence[Measured], split: Split) -> dict[str, Spread]:
     return {**found, "macro_auroc": Spread.of(macro)} if macro else found
 
 
-def _refuse_foreign(out: Path) -> None:
-    """Refuse a folder of something else: nothing but an older `prune` is ever written over."""
+def refuse_other_models(out: Path, run: RunFolder, rules: Rules) -> None:
+    """Raise UsageError where `out` holds something else than models of this run by these rules."""
     if (out / RUN_FILE).exists():
         raise UsageError(f"{out} is a run folder: give another one for the slim models with -o")
-    for folder in (out / name for name in get_args(ModelName)):
+    names = get_args(ModelName)
+    begun = (*names, "trials", FRONTIER_FILE, FRONTIER_PICTURE)
+    refuse_foreign(out, "folder of slim models", marker=PRUNE_FILE, begun=begun)
+    for folder in (out / name for name in names):
         if folder.exists() and read_training(folder) is None:
-            raise GenoslimError(
+            raise UsageError(
                 f"{folder} is no checkpoint of `genoslim prune` and would be replaced: move it, or"
                 " give another folder with -o"
             )
+    if not (out / PRUNE_FILE).exists():
+        return
+    found = read_pruned(out)
+    if others := [*_other_run(found, run), *_other_rules(found, rules)]:
+        raise UsageError(
+            f"{out} holds other slim models: {'; '.join(others)}. Ask for the same, or give another"
+            " folder with -o"
+        )
+
+
+def _other_run(found: PruneRecord, run: RunFolder) -> list[str]:
+    """Say of which other run the models are; one that is not there any more was moved."""
+    there = Path(found.run)
+    if not there.exists() or there.samefile(run.folder):
+        return []
+    return [f"run is {there} there and {run.folder.absolute()} here"]
+
+
+def _other_rules(found: PruneRecord, rules: Rules) -> list[str]:
+    return differences(plain(found.judgement.rules), plain(rules))
 
 
 def _link(folder: Path, target: str) -> None:

@@ -63,7 +63,7 @@ def _against(
         full.predictions.probabilities()["validation"],
         [trial.predictions.probabilities()["validation"] for trial in slim],
     )
-    reach = float(t_quantile(0.975, found.freedom)) * found.error
+    reach = t_quantile(0.975, found.freedom) * found.error
     return Smallest(
         kept=candidate.kept,
         training=candidate.training,
@@ -90,7 +90,7 @@ class Difference:
         """Return the one-sided p-value of "the difference is not above `bound`"."""
         if self.error == 0:
             return 0.0 if self.value > bound else 1.0
-        return float(t_below((bound - self.value) / self.error, self.freedom))
+        return t_below((bound - self.value) / self.error, self.freedom)
 
 
 def difference_from_full(rows: Rows, full: np.ndarray, slim: Sequence[np.ndarray]) -> Difference:

@@ -13,15 +13,16 @@ import torch
 from ..data.dataset import LabelledData
 from ..errors import GenoslimError
 from ..models import load_tokenizer
+from .execution import Executor, run_trials
 from .finetune import Labelled
 from .measure import Rows, Split
+from .plan import attempts, next_attempt, plan, setting_of, spec_of
 from .probe import LayerProbe
 from .progress import ProgressCallback
 from .recipe import Healing, Supernet
 from .run_folder import RunFolder, TrialStore
 from .runner import Setting, resolve_devices
 from .subsets import Subset, complement
-from .sweep import Executor, attempts, next_attempt, plan, run_trials, setting_of, spec_of
 from .trial import Trial, TrialSpec
 
 Training = Literal["pretrained", "healed"]

@@ -12,7 +12,7 @@ _COLUMNS = b"#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO"
 _OURS = re.compile(
     rb'##(?:genoslim(?:Version|Command|Bundle)=|INFO=<(?:[^"]*,)?ID=GS_(?:P|STATUS)[,>])'
 )
-_SHOWN = 80
+_EXCERPT_BYTES = 80
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Header:
                 return cls(tuple(found))
             if not line.startswith(b"#") and line.strip():
                 raise GenoslimError(
-                    f"{name}: line {len(found)} is {_shown(line)}; expected the header of a VCF"
+                    f"{name}: line {len(found)} is {_excerpt(line)}; expected the header of a VCF"
                     " (lines that begin with ##, then the #CHROM line)"
                 )
         if not any(line.strip() for line in found):
@@ -72,12 +72,12 @@ def _check_columns(line: bytes, name: str) -> None:
     columns = line.rstrip(b"\r\n")
     if columns != _COLUMNS and not columns.startswith(_COLUMNS + b"\t"):
         raise GenoslimError(
-            f"{name}: the header's columns are {_shown(columns)}; expected"
+            f"{name}: the header's columns are {_excerpt(columns)}; expected"
             f" {_COLUMNS.decode().expandtabs(1)}, separated by tabs"
         )
 
 
-def _shown(line: bytes) -> str:
-    """Return the beginning of a line as it may be shown on a terminal."""
-    text = repr(line.rstrip(b"\r\n")[:_SHOWN])[1:]
-    return text + ("..." if len(line) > _SHOWN else "")
+def _excerpt(line: bytes) -> str:
+    """Return the beginning of a line as a terminal can show it."""
+    text = repr(line.rstrip(b"\r\n")[:_EXCERPT_BYTES])[1:]
+    return text + ("..." if len(line) > _EXCERPT_BYTES else "")

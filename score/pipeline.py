@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Generic, TypeVar
 
 _DEPTH = 2
-_PATIENCE = 0.1
-_FAREWELL = 5.0
+_POLL_SECONDS = 0.1
+_JOIN_SECONDS = 5.0
 
 _A = TypeVar("_A")
 _B = TypeVar("_B")
@@ -45,7 +45,7 @@ class _Stages:
         self.stop.set()
         for thread in self._threads:
             if thread.ident is not None:
-                thread.join(_FAREWELL)
+                thread.join(_JOIN_SECONDS)
 
     def _guarded(self, body: Callable[[], None]) -> None:
         try:
@@ -75,7 +75,7 @@ class _Pipe(Generic[_A]):
             if self._stop.is_set():
                 raise _Stopped
             try:
-                return self._queue.put(item, timeout=_PATIENCE)
+                return self._queue.put(item, timeout=_POLL_SECONDS)
             except queue.Full:
                 continue
 
@@ -84,7 +84,7 @@ class _Pipe(Generic[_A]):
             if self._stop.is_set():
                 raise _Stopped
             try:
-                item = self._queue.get(timeout=_PATIENCE)
+                item = self._queue.get(timeout=_POLL_SECONDS)
             except queue.Empty:
                 continue
             if item is None:

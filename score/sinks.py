@@ -221,9 +221,9 @@ class _TsvSink:
         self._write(b"".join(rows))
 
     def _row(self, fields: Sequence[bytes], value: float | None, status: str) -> list[bytes]:
-        shown = "" if value is None else format_probability(value)
+        text = "" if value is None else format_probability(value)
         call = self._labels.call(value) or ""
-        return [*fields, *(text.encode("utf-8") for text in (shown, call, status))]
+        return [*fields, *(cell.encode("utf-8") for cell in (text, call, status))]
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from .bgzf import END_OF_FILE, is_bgzf
 
 STDIN = "-"
 _BLOCK = 1 << 18
-_PATIENCE = 0.1
+_POLL_SECONDS = 0.1
 _GZIP = b"\x1f\x8b"
 _GZIP_WRAPPER = 31
 _OTHERS = {
@@ -47,9 +47,9 @@ def open_lines(name: str, stop: threading.Event | None = None) -> Iterator[Itera
     damaged.
     """
     with _open_stream(name) as stream:
-        shown = display_name(name)
+        label = display_name(name)
         awaited = _Awaited(stream, stop) if stop and _is_descriptor(name, stream) else stream
-        yield _lines(_checked(_plain(_blocks(awaited, shown), shown), shown))
+        yield _lines(_checked(_plain(_blocks(awaited, label), label), label))
 
 
 def display_name(name: str) -> str:
@@ -106,7 +106,7 @@ class _Awaited:
     def read(self, size: int, /) -> bytes:
         """Return up to `size` bytes, none at the end or when stopped."""
         while not self._stop.is_set():
-            if select.select([self._stream], [], [], _PATIENCE)[0]:
+            if select.select([self._stream], [], [], _POLL_SECONDS)[0]:
                 return self._stream.read(size)
         return b""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from typing import Any
 
 from ..bundle.bundle import Bundle
 from ..bundle.runtime import Runtime
+from ..codec import plain
 from ..data.judge import VariantJudge
 from ..data.status import Status
 from .record import ScoredRecord
@@ -79,11 +79,7 @@ class Tally:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types: what `--summary` writes."""
-        content = dataclasses.asdict(self)
-        content["statuses"] = {status.value: count for status, count in self.statuses.items()}
-        content["warnings"] = list(self.warnings)
-        content["records_per_second"] = round(self.records_per_second, 3)
-        return content
+        return plain(self) | {"records_per_second": round(self.records_per_second, 3)}
 
 
 @dataclass

@@ -12,7 +12,6 @@ is that of the groups' AUROCs over their number: four groups are four, however m
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,7 +45,7 @@ class Aurocs:
         """Return the interval of the mean over the models, by Student's t, cut at 0 and 1."""
         fraction("level", level)
         error = float(np.sqrt(max(self.covariance.mean(), 0.0)))
-        reach = float(t_quantile((1 + level) / 2, self.freedom)) * error
+        reach = t_quantile((1 + level) / 2, self.freedom) * error
         mean = float(self.values.mean())
         return max(0.0, mean - reach), min(1.0, mean + reach)
 
@@ -86,23 +85,17 @@ def macro_aurocs(labels: ArrayLike, scores: ArrayLike, groups: ArrayLike) -> Aur
     `groups` (shape [n]) names the group of each row; those with a single class have no AUROC and
     are left out. Raises GenoslimError when fewer than two are left.
     """
-    tables = group_aurocs(labels, scores, groups)
-    tables = tables[~np.isnan(tables).any(axis=1)]
+    positive = binary_labels(labels)
+    columns = _columns(scores, positive.size)
+    names = aligned("groups", groups, positive.size)
+    inside = [names == name for name in np.unique(names)]
+    tables = np.array(
+        [_of_group(positive[rows], columns[:, rows]) for rows in inside if _mixed(positive[rows])]
+    )
     if len(tables) < 2:
         raise GenoslimError(f"needs at least 2 groups with both classes, found {len(tables)}")
     covariance = np.atleast_2d(np.cov(tables, rowvar=False)) / len(tables)
     return Aurocs(values=tables.mean(axis=0), covariance=covariance, units=len(tables))
-
-
-def group_aurocs(labels: ArrayLike, scores: ArrayLike, groups: ArrayLike) -> Floats:
-    """Return the AUROC within each group of each column of `scores` [n, k]: float[g, k].
-
-    Groups are in the order of their sorted names; one with a single class has NaN.
-    """
-    positive = binary_labels(labels)
-    columns = _columns(scores, positive.size)
-    names = aligned("groups", groups, positive.size)
-    return np.array([_of_group(positive[rows], columns[:, rows]) for rows in _each(names)])
 
 
 def _columns(scores: ArrayLike, size: int) -> Floats:
@@ -113,15 +106,12 @@ def _columns(scores: ArrayLike, size: int) -> Floats:
     return np.stack([finite_scores(column, size) for column in table.T])
 
 
-def _each(names: NDArray[Any]) -> Iterator[Bools]:
-    """Yield which rows are of each group."""
-    for name in np.unique(names):
-        yield names == name
-
-
 def _of_group(positive: Bools, columns: Floats) -> list[float]:
-    mixed = positive.any() and not positive.all()
-    return [auroc_of(positive, column) if mixed else np.nan for column in columns]
+    return [auroc_of(positive, column) for column in columns]
+
+
+def _mixed(positive: Bools) -> bool:
+    return bool(positive.any() and not positive.all())
 
 
 def _sums(values: Floats, index: NDArray[Any], units: int) -> Floats:

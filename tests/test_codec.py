@@ -41,6 +41,15 @@ class Somewhere:
     path: Path
 
 
+@dataclass(frozen=True)
+class Even:
+    size: int
+
+    def __post_init__(self) -> None:
+        if self.size % 2:
+            raise ValueError(f"{self.size} is odd")
+
+
 RECORD = Outer(name="a", parts=(Inner(size=1), Inner(size=2)), share=0.5, more={"x": 3})
 
 
@@ -121,6 +130,11 @@ def test_exact_refuses_an_unknown_field(change: dict[str, Any], said: str) -> No
     assert decode(Outer, content, "f") == RECORD
     with pytest.raises(GenoslimError, match=said):
         decode(Outer, content, "f", exact=True)
+
+
+def test_what_a_record_refuses_as_a_value_error_is_one_of_ours() -> None:
+    with pytest.raises(GenoslimError, match=r"^f: the record: 3 is odd$"):
+        decode(Even, {"size": 3}, "f")
 
 
 def test_exact_takes_what_has_no_unknown_field() -> None:

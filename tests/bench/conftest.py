@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import runpy
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from tiny_bundle import write_tiny_bundle
+from tiny_checkpoints import tiny_classifier, tokenizer_of
 
 from genoslim.data.dataset import LabelledData, VariantColumns
 from genoslim.data.metadata import DataMetadata
 from genoslim.data.variant import Variant
-from genoslim.models.tokenizer import SequenceTokenizer, nucleotide_transformer_tokenizer
 
 WINDOW = 60
 SIZES = {"train": 8, "validation": 40, "test": 60}
-
-write_tiny_bundle = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "tiny_bundle.py"))[
-    "write_tiny_bundle"
-]
 
 
 def some_data(
@@ -59,37 +54,6 @@ def some_data(
             }
         ),
     )
-
-
-def tiny_tokenizer() -> SequenceTokenizer:
-    kmers = ["".join(letters) for letters in product("ATCG", repeat=6)]
-    vocabulary = ["<unk>", "<pad>", "<mask>", "<cls>", *kmers, *"ATCGN"]
-    return SequenceTokenizer(nucleotide_transformer_tokenizer(vocabulary), max_tokens=64)
-
-
-def tiny_model(*, layers: int = 2, seed: int = 0) -> Any:
-    from genoslim.models.checkpoint import new_classifier
-
-    config = {
-        "model_type": "esm",
-        "vocab_size": 4105,
-        "hidden_size": 16,
-        "num_hidden_layers": layers,
-        "num_attention_heads": 2,
-        "intermediate_size": 24,
-        "max_position_embeddings": 66,
-        "pad_token_id": 1,
-        "mask_token_id": 2,
-        "token_dropout": True,
-        "emb_layer_norm_before": False,
-        "position_embedding_type": "absolute",
-    }
-    model = new_classifier(config, seed=seed)
-    for parameter in model.parameters():
-        parameter.requires_grad_(False)
-        if parameter.ndim > 1:
-            parameter.mul_(8.0)
-    return model
 
 
 @pytest.fixture(scope="session")
@@ -130,7 +94,8 @@ def make_checkpoint(
             data_licence="CC0-1.0",
         )
         training = replace(usual, **record)
-        save(tiny_model(layers=layers, seed=seed), tiny_tokenizer(), folder, training=training)
+        model = tiny_classifier("nt_v1", seed, num_hidden_layers=layers)
+        save(model, tokenizer_of("nt_v1"), folder, training=training)
         return folder
 
     return make

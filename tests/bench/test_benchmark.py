@@ -2,7 +2,12 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -276,6 +281,34 @@ def test_the_command_says_what_is_no_model(data_file: Path, tmp_path: Path) -> N
     assert done.exit_code == 1
     assert done.stderr.startswith(f"genoslim: {tmp_path}: neither a bundle")
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_signal_leaves_no_process_and_no_file(
+    number: signal.Signals, bundle: Path, data_file: Path, tmp_path: Path
+) -> None:
+    arguments = ["bench", bundle, "-d", data_file, "-o", tmp_path / "out", "--seconds", "60"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "genoslim", *map(str, arguments), "--backend", "onnxruntime"],
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    ) as process:
+        assert process.stderr is not None
+        while not process.stderr.readline().startswith(b"bench: round 1"):
+            assert process.poll() is None
+        os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)
+        code = process.wait(timeout=30)
+        rest = process.stderr.read()
+    assert code == (-9 if number == signal.SIGKILL else 128 + number)
+    assert b"Traceback" not in rest
+    assert list(tmp_path.iterdir()) == []
+    for _ in range(50):  # a killed parent's child leaves soon after it
+        try:
+            os.killpg(process.pid, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.1)
+    pytest.fail("a process stayed behind")
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=15))

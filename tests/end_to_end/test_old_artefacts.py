@@ -16,9 +16,9 @@ from genoslim.cli import main
 from genoslim.data.dataset import LabelledData
 from genoslim.files import sha256
 from genoslim.models.record import read_training
+from genoslim.prune.judging import judge_run
+from genoslim.prune.plan import attempts, next_attempt, plan
 from genoslim.prune.run_folder import RunFolder
-from genoslim.prune.slim import judge_run
-from genoslim.prune.sweep import attempts, next_attempt, plan
 from genoslim.prune.verdicts import Rules
 
 OLD = Path(__file__).parents[1] / "fixtures" / "old"

@@ -159,7 +159,8 @@ def test_a_job_array_makes_the_same_run(
     first, *_ = listed.stdout.splitlines()
     name, layers, seed, state = first.split("\t")
     assert (layers, seed, state) == ("-", "0", "to do")
-    assert _sweep(run, "--trial", name).returncode == 0
+    assert not run.exists()
+    assert _sweep(run, *inputs, *OPTIONS, "--trial", name).returncode == 0
     assert [path.parent.name for path in _done(run)] == [name]
     assert _findings(run)[name] == undisturbed[0][name]
     assert _sweep(run, "--dry-run").stdout.splitlines()[0].endswith("done")
@@ -169,7 +170,8 @@ def test_other_data_is_refused_and_the_difference_named(
     inputs: tuple[str, ...], tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
-    assert _sweep(run, *inputs, *OPTIONS, "--dry-run").returncode == 0
+    name = _sweep(run, *inputs, *OPTIONS, "--dry-run").stdout.split()[0]
+    assert _sweep(run, *inputs, *OPTIONS, "--trial", name).returncode == 0
     other = TINY["write_data"](tmp_path / "other.parquet", seed=5)
     ended = _sweep(run, *inputs[:2], "-d", str(other), *OPTIONS)
     assert ended.returncode == 1

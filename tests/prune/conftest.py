@@ -10,12 +10,13 @@ import pytest
 import torch
 from judgements import judged
 
+from genoslim.prune.execution import Executor
+from genoslim.prune.plan import SweepConfig, open_sweep
 from genoslim.prune.recipe import Recipe
 from genoslim.prune.run_folder import RunFolder
 from genoslim.prune.search import SearchOptions
-from genoslim.prune.slim import Pruned, prune
-from genoslim.prune.sweep import Executor, SweepConfig, open_sweep, sweep
-from genoslim.prune.verdicts import Rules
+from genoslim.prune.slim import Pruned, build_slim_models
+from genoslim.prune.sweep import sweep
 
 TINY = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "tiny_sweep.py"))
 QUICK = Recipe(epochs=3, learning_rate=1e-2, batch_size=16)
@@ -58,7 +59,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def config(nt_model: Path, data: Path) -> SweepConfig:
-    return SweepConfig(model=str(nt_model), data=data, recipe=QUICK, layer_seeds=1)
+    return SweepConfig(model=str(nt_model), data=data, recipe=QUICK)
 
 
 @pytest.fixture(scope="session")
@@ -74,7 +75,4 @@ def pruned(finished: RunFolder, tmp_path_factory: pytest.TempPathFactory) -> tup
     """Slim models of the shared sweep, by roles set by hand: 0 unfavourable, 1 cornerstone."""
     out = tmp_path_factory.mktemp("slim") / "out"
     verdicts = judged(("unfavourable", 0.8), ("cornerstone", 0.5), ("neutral", 0.75))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("genoslim.prune.slim.judge_run", lambda run, rules: verdicts)
-        made = prune(finished, out, rules=Rules(), executor=INLINE, search=NO_SEARCH)
-    return out, made
+    return out, build_slim_models(finished, verdicts, out, executor=INLINE, search=NO_SEARCH)

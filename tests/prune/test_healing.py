@@ -15,10 +15,10 @@ from genoslim.models import load, load_tokenizer
 from genoslim.models.layers import drop_layers
 from genoslim.prune.finetune import Labelled, fine_tune_tokens, predict_tokens
 from genoslim.prune.healing import LOGITS_FILE, distillation, divergence, teacher_logits
+from genoslim.prune.plan import plan, setting_of, spec_of
 from genoslim.prune.recipe import Healing, Recipe, Supernet
 from genoslim.prune.run_folder import RunFolder
 from genoslim.prune.runner import TrialRunner
-from genoslim.prune.sweep import plan, setting_of, spec_of
 
 
 def _by_hand(student: list[float], teacher: list[float], label: int, how: Healing) -> float:

@@ -34,9 +34,9 @@ from genoslim.prune.importance import (
     taylor,
     window_shapley,
 )
+from genoslim.prune.plan import plan
 from genoslim.prune.recipe import Recipe
 from genoslim.prune.run_folder import RunFolder
-from genoslim.prune.sweep import plan
 
 
 @pytest.fixture(scope="module")

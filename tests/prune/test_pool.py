@@ -13,10 +13,10 @@ import pytest
 from processes import children, gone
 
 from genoslim.errors import GenoslimError
+from genoslim.prune.plan import plan, setting_of, spec_of
 from genoslim.prune.pool import Ended, InlinePool, Pool, ProcessPool, RayPool
 from genoslim.prune.run_folder import RunFolder
 from genoslim.prune.runner import Setting
-from genoslim.prune.sweep import plan, setting_of, spec_of
 from genoslim.prune.trial import TrialSpec
 
 

@@ -9,9 +9,9 @@ from collections.abc import Callable
 
 import pytest
 
+from genoslim.prune.plan import plan
 from genoslim.prune.progress import Monitor, TrialProgress, duration, progress_bar
 from genoslim.prune.run_folder import RunFolder
-from genoslim.prune.sweep import plan
 from genoslim.prune.trial import Trial
 
 

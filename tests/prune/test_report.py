@@ -1,29 +1,13 @@
 from __future__ import annotations
 
-import json
-import re
 from html.parser import HTMLParser
 from pathlib import Path
 
 from judgements import judged
 
-from genoslim.prune.report import chart, conclude, write_report
+from genoslim.prune.report import chart, write_report
 from genoslim.prune.run_folder import RunFolder
 from genoslim.prune.slim import Pruned
-from genoslim.prune.verdicts import Rules
-
-
-def test_conclude_leaves_layers_and_a_report(finished: RunFolder) -> None:
-    judgement = conclude(finished, Rules())
-    written = json.loads((finished.folder / "layers.json").read_text())
-    assert [row["layer"] for row in written["verdicts"]] == [0, 1, 2]
-    assert written["rules"]["split"] == "validation"
-    assert judgement.baseline_macro_auroc is not None
-    page = (finished.folder / "report.html").read_text()
-    assert page.count("<svg") == 4
-    assert page.count("<circle") == 12
-    assert "macro AUROC" in page
-    assert not re.search(r"""(src|href)=["']http""", page)
 
 
 def test_the_report_escapes_what_it_is_told(

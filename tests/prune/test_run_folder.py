@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from genoslim.codec import decode
-from genoslim.errors import GenoslimError
+from genoslim.errors import GenoslimError, UsageError
 from genoslim.files import read_json
+from genoslim.prune.plan import SweepConfig, open_sweep, plan
 from genoslim.prune.run_folder import RunFolder, TrialStore
-from genoslim.prune.sweep import SweepConfig, open_sweep, plan
 from genoslim.prune.trial import TrialSpec
 
 
@@ -140,7 +140,7 @@ def test_other_data_and_another_model_are_refused(
 
 def test_a_folder_of_other_things_is_refused(config: SweepConfig, tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("")
-    with pytest.raises(GenoslimError, match=r"has no run.json but holds thesis.tex"):
+    with pytest.raises(UsageError, match=r"holds thesis.tex and is no run folder"):
         open_sweep(tmp_path, config)
 
 

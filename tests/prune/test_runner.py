@@ -12,6 +12,7 @@ from genoslim.models import load
 from genoslim.models.fingerprint import fingerprint_model
 from genoslim.models.layers import drop_layers
 from genoslim.prune.finetune import Labelled, fine_tune_tokens, predict_tokens
+from genoslim.prune.plan import SweepConfig, open_sweep, plan, setting_of
 from genoslim.prune.run_folder import RunFolder
 from genoslim.prune.runner import (
     TrialRunner,
@@ -19,7 +20,6 @@ from genoslim.prune.runner import (
     resolve_devices,
     rows_of,
 )
-from genoslim.prune.sweep import SweepConfig, open_sweep, plan, setting_of
 
 
 def test_a_trial_is_drop_fine_tune_predict(finished: RunFolder, nt_model: Path) -> None:

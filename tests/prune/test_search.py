@@ -10,13 +10,15 @@ import pytest
 
 from genoslim.codec import write_record
 from genoslim.errors import GenoslimError, UsageError
+from genoslim.prune.execution import Executor
 from genoslim.prune.frontier import Frontier
+from genoslim.prune.plan import SweepConfig, open_sweep
 from genoslim.prune.progress import TrialProgress
 from genoslim.prune.recipe import Recipe
 from genoslim.prune.run_folder import RunFolder
 from genoslim.prune.search import STRATEGIES, SearchOptions, candidate_of, search_frontier
 from genoslim.prune.smallest import smallest_noninferior
-from genoslim.prune.sweep import Executor, SweepConfig, open_sweep, sweep
+from genoslim.prune.sweep import sweep
 from genoslim.prune.trainings import Trainings
 from genoslim.prune.verdicts import Rules
 
@@ -218,6 +220,9 @@ def test_record_round_trip(searched: tuple[Trainings, Frontier], tmp_path: Path)
     assert Frontier.read(path) == searched[1]
     with pytest.raises(GenoslimError, match="there is no such file"):
         Frontier.read(tmp_path / "other.json")
+    write_record(path, replace(searched[1], format=9))
+    with pytest.raises(GenoslimError, match=r"frontier\.json: format is 9; this genoslim reads 1"):
+        Frontier.read(path)
 
 
 def test_a_run_whose_baseline_weights_are_gone_is_told_how_to_get_them(

@@ -3,25 +3,28 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from click.testing import CliRunner
 from judgements import judged
 
-from genoslim.cli import main
 from genoslim.errors import GenoslimError, UsageError
 from genoslim.models import load
 from genoslim.models.record import read_training
+from genoslim.prune.execution import Executor
+from genoslim.prune.plan import plan
 from genoslim.prune.run_folder import RunFolder
 from genoslim.prune.search import SearchOptions
-from genoslim.prune.slim import Pruned, caveats, choose, judge_run, prune
-from genoslim.prune.sweep import Executor, plan
+from genoslim.prune.slim import (
+    Pruned,
+    build_slim_models,
+    caveats,
+    choose,
+    refuse_other_models,
+)
 from genoslim.prune.verdicts import Judgement, Role, Rules
 
 NO_SEARCH = SearchOptions(trainings=0)
@@ -76,7 +79,7 @@ def test_a_layer_that_collapsed_is_never_the_dearest() -> None:
     assert choose(unfavourable)[0].dropped == (0,)
 
 
-def test_nothing_is_removed_where_nothing_isjudged() -> None:
+def test_nothing_is_removed_where_nothing_is_judged() -> None:
     none = judged(("neutral", 0.8), ("neutral", 0.6))
     for choice in choose(replace(none, unjudged="the baseline is at chance")):
         assert choice.dropped == ()
@@ -163,19 +166,17 @@ def test_pruning_again_trains_nothing(
     pruned: tuple[Path, Pruned], finished: RunFolder, caplog: pytest.LogCaptureFixture
 ) -> None:
     out, made = pruned
-    verdicts = made.judgement
-    with pytest.MonkeyPatch.context() as patch, caplog.at_level(logging.INFO):
-        patch.setattr("genoslim.prune.slim.judge_run", lambda run, rules: verdicts)
-        again = prune(finished, out, rules=Rules(), executor=INLINE, search=NO_SEARCH)
+    with caplog.at_level(logging.INFO):
+        again = build_slim_models(finished, made.judgement, out, executor=INLINE, search=NO_SEARCH)
     assert again.models == made.models
     assert "steps" not in caplog.text
 
 
 def test_identical_models_are_made_once_and_said(finished: RunFolder, tmp_path: Path) -> None:
     verdicts = judged(*[("cornerstone", 0.5)] * 3)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("genoslim.prune.slim.judge_run", lambda run, rules: verdicts)
-        made = prune(finished, tmp_path / "out", rules=Rules(), executor=INLINE, search=NO_SEARCH)
+    made = build_slim_models(
+        finished, verdicts, tmp_path / "out", executor=INLINE, search=NO_SEARCH
+    )
     assert [model.same_as for model in made.models] == [None, "baseline", "baseline"]
     for name in ("unfavourable_removed", "cornerstone_only"):
         assert (tmp_path / "out" / name).is_symlink()
@@ -184,44 +185,46 @@ def test_identical_models_are_made_once_and_said(finished: RunFolder, tmp_path: 
     assert not (tmp_path / "out" / "trials").exists()
 
 
-def _prune_into(run: RunFolder, out: Path) -> None:
-    prune(run, out, rules=Rules(), executor=INLINE, search=NO_SEARCH)
-
-
 def test_a_run_folder_is_no_place_for_slim_models(finished: RunFolder) -> None:
     with pytest.raises(UsageError, match="is a run folder"):
-        _prune_into(finished, finished.folder)
+        refuse_other_models(finished.folder, finished, Rules())
 
 
-def test_a_folder_of_something_else_is_never_replaced(finished: RunFolder, tmp_path: Path) -> None:
-    (tmp_path / "cornerstone_only").mkdir()
-    (tmp_path / "cornerstone_only" / "notes.txt").write_text("mine")
-    with pytest.raises(
-        GenoslimError, match="cornerstone_only is no checkpoint of `genoslim prune`"
-    ):
-        _prune_into(finished, tmp_path)
-    assert (tmp_path / "cornerstone_only" / "notes.txt").read_text() == "mine"
-
-
-def test_an_unfinished_sweep_is_notjudged(finished: RunFolder, tmp_path: Path) -> None:
-    shutil.copytree(finished.folder, tmp_path / "run")
-    run = RunFolder(tmp_path / "run")
-    (run.trials.path(plan(run)[-1]) / "result.json").unlink()
-    with pytest.raises(GenoslimError, match=r"without layer 2, seed 0\) is not done; finish"):
-        judge_run(run, Rules())
-
-
-def test_a_collapsed_trial_is_not_judged_before_its_retry(
-    finished: RunFolder, tmp_path: Path
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("cornerstone_only", "cornerstone_only is no checkpoint of `genoslim prune`"),
+        ("thesis", r"holds thesis and is no folder of slim models \(no prune.json\)"),
+    ],
+)
+def test_a_folder_of_something_else_is_never_replaced(
+    name: str, words: str, finished: RunFolder, tmp_path: Path
 ) -> None:
-    shutil.copytree(finished.folder, tmp_path / "run")
-    run = RunFolder(tmp_path / "run")
-    trial = run.trials.read(plan(run)[-1])
-    assert trial is not None
-    lost = replace(trial.result, collapsed="stuck at ln 2")
-    run.trials.write_result(trial.spec, lost, trial.predictions)
-    with pytest.raises(GenoslimError, match=r"without layer 2, seed 1000\) is not done; finish"):
-        judge_run(run, Rules())
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "notes.txt").write_text("mine")
+    with pytest.raises(UsageError, match=words):
+        refuse_other_models(tmp_path, finished, Rules())
+
+
+def test_models_of_other_rules_or_of_another_run_are_refused(
+    pruned: tuple[Path, Pruned], finished: RunFolder, tmp_path: Path
+) -> None:
+    out, _ = pruned
+    refuse_other_models(out, finished, Rules())
+    with pytest.raises(UsageError, match='rule is "paper" there and "tested" here') as caught:
+        refuse_other_models(out, finished, Rules(rule="tested", drop=0.1))
+    assert "drop is 0.05 there and 0.1 here" in str(caught.value)
+    shutil.copytree(finished.folder, tmp_path / "copy")
+    with pytest.raises(UsageError, match=r"run is .* there and .*copy here"):
+        refuse_other_models(out, RunFolder(tmp_path / "copy"), Rules())
+
+
+def test_models_of_a_run_that_was_moved_are_still_its_own(
+    pruned: tuple[Path, Pruned], finished: RunFolder, tmp_path: Path
+) -> None:
+    content = json.loads((pruned[0] / "prune.json").read_text())
+    (tmp_path / "prune.json").write_text(json.dumps({**content, "run": "/nowhere/run"}))
+    refuse_other_models(tmp_path, finished, Rules())
 
 
 def test_lost_weights_are_an_error_that_says_what_to_do(
@@ -231,13 +234,11 @@ def test_lost_weights_are_an_error_that_says_what_to_do(
     run = RunFolder(tmp_path / "run")
     for spec in plan(run)[:3]:
         shutil.rmtree(run.trials.checkpoint(spec))
-    with pytest.MonkeyPatch.context() as patch:
-        verdicts = judged(("cornerstone", 0.5), ("neutral", 0.6), ("unfavourable", 0.8))
-        patch.setattr("genoslim.prune.slim.judge_run", lambda run, rules: verdicts)
-        with pytest.raises(
-            GenoslimError, match=r"genoslim sweep -o .* makes those of the baseline again"
-        ):
-            prune(run, tmp_path / "out", rules=Rules(), executor=INLINE, search=NO_SEARCH)
+    verdicts = judged(("cornerstone", 0.5), ("neutral", 0.6), ("unfavourable", 0.8))
+    with pytest.raises(
+        GenoslimError, match=r"genoslim sweep -o .* makes those of the baseline again"
+    ):
+        build_slim_models(run, verdicts, tmp_path / "out", executor=INLINE, search=NO_SEARCH)
     assert not (tmp_path / "out" / "trials").exists()  # found out before training, not after
 
 
@@ -247,104 +248,3 @@ def test_caveats(finished: RunFolder) -> None:
     assert "CC-BY-NC-SA-4.0: no commercial use" in notes
     assert "not pathogenicity" in notes
     assert "selected" not in " ".join(caveats(finished, Rules()))
-
-
-def _invoke(*arguments: str) -> tuple[int, str, str]:
-    result = CliRunner().invoke(main, list(arguments))
-    return result.exit_code, result.stdout, result.stderr
-
-
-def test_show(pruned: tuple[Path, Pruned], finished: RunFolder) -> None:
-    out, _ = pruned
-    code, text, _ = _invoke("show", str(finished.folder))
-    assert code == 0
-    assert "trials: 6 of 6 done" in text
-    code, text, _ = _invoke("show", str(out))
-    assert code == 0
-    assert "cornerstone_only" in text
-    code, text, _ = _invoke("show", str(out / "cornerstone_only"))
-    assert code == 0
-    assert "layers kept: 1\n" in text
-
-
-_WITHOUT_TORCH = """
-import sys
-for name in ("torch", "transformers", "safetensors", "scipy", "pyarrow", "jinja2", "matplotlib"):
-    sys.modules[name] = None
-from genoslim.cli import main
-main(prog_name="genoslim")
-"""
-
-
-def test_show_without_torch_says_what_it_can(
-    pruned: tuple[Path, Pruned], finished: RunFolder
-) -> None:
-    for folder, expected in (
-        (finished.folder, "trials: 6 have a result"),
-        (pruned[0], "cornerstone_only"),
-        (pruned[0] / "cornerstone_only", "layers kept: 1\n"),
-    ):
-        done = subprocess.run(
-            [sys.executable, "-c", _WITHOUT_TORCH, "show", str(folder)],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        assert expected in done.stdout
-        assert ("torch" in done.stderr) == (folder != pruned[0])
-
-
-def test_show_says_no_when_a_checkpoint_is_gone(
-    pruned: tuple[Path, Pruned], tmp_path: Path
-) -> None:
-    shutil.copytree(pruned[0], tmp_path / "out")
-    shutil.rmtree(tmp_path / "out" / "baseline")
-    code, _, errors = _invoke("show", str(tmp_path / "out"))
-    assert code == 3
-    assert "no checkpoint of baseline" in errors
-
-
-def test_prune_command(finished: RunFolder, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    code, text, errors = _invoke(
-        "prune", str(finished.folder), "-o", str(out), "--workers", "1", "--device", "cpu",
-        "--absolute", "--f1", "macro", "--trainings", "0",
-    )  # fmt: skip
-    assert code == 0, errors
-    assert "test split, mean \u00b1 sd over 3 seeds" in text
-    assert "macro AUROC" in text
-    assert (out / "report.html").exists()
-    rules = json.loads((out / "prune.json").read_text())["judgement"]["rules"]
-    assert rules["relative"] is False
-    assert rules["measuring"]["f1"] == "macro"
-
-
-@pytest.mark.parametrize(
-    ("arguments", "code", "word"),
-    [
-        (("sweep", "-o", "RUN"), 2, "-m MODEL and -d DATA are needed"),
-        (("sweep", "-m", "x", "-o", "RUN"), 2, "give both -m and -d, or neither"),
-        (("prune", ".", "-o", "OUT"), 1, "is not a run folder"),
-    ],
-)
-def test_wrong_calls_end_in_one_line(
-    arguments: tuple[str, ...],
-    code: int,
-    word: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    found, _, errors = _invoke(*arguments)
-    assert found == code
-    assert word in errors
-    assert len(errors.strip().splitlines()) == 1
-
-
-def test_epochs_exclude_patience(finished: RunFolder) -> None:
-    code, _, errors = _invoke(
-        "sweep", "-o", str(finished.folder), "--epochs", "3", "--patience", "2"
-    )
-    assert code == 2
-    assert "excludes --patience" in errors

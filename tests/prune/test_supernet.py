@@ -14,13 +14,13 @@ from genoslim.models import load, load_tokenizer
 from genoslim.models.layers import drop_layers
 from genoslim.prune.finetune import Labelled, predict_tokens
 from genoslim.prune.healing import distilled
+from genoslim.prune.plan import plan, setting_of, spec_of
 from genoslim.prune.probe import LayerProbe, score_subset
 from genoslim.prune.recipe import Supernet
 from genoslim.prune.run_folder import RunFolder
 from genoslim.prune.runner import TrialRunner
 from genoslim.prune.subsets import complement
 from genoslim.prune.supernet import drawn_subsets, sandwich
-from genoslim.prune.sweep import plan, setting_of, spec_of
 from genoslim.stats.ranks import auroc
 
 HOW = Supernet(teacher="t", smallest=1)

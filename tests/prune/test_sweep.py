@@ -18,22 +18,20 @@ from genoslim.errors import GenoslimError, UsageError
 from genoslim.interrupts import Terminated, sigterm_interrupts
 from genoslim.models import load
 from genoslim.prune import runner as runners
-from genoslim.prune.pool import Ended, InlinePool
-from genoslim.prune.progress import TrialProgress
-from genoslim.prune.run_folder import RunFolder
-from genoslim.prune.sweep import (
-    Executor,
+from genoslim.prune.execution import Executor, run_trials
+from genoslim.prune.plan import (
     SweepConfig,
     attempts,
     next_attempt,
     open_sweep,
     plan,
-    run_one,
-    run_trials,
     setting_of,
     spec_of,
-    sweep,
 )
+from genoslim.prune.pool import Ended, InlinePool
+from genoslim.prune.progress import TrialProgress
+from genoslim.prune.run_folder import RunFolder
+from genoslim.prune.sweep import run_one, sweep
 from genoslim.prune.trial import TrialResult, TrialSpec
 
 INLINE = Executor(workers=1, threads=1, device="cpu")

@@ -14,12 +14,13 @@ from genoslim.cli import main
 from genoslim.data.dataset import LabelledData
 from genoslim.models import load, load_tokenizer
 from genoslim.models.record import read_training
+from genoslim.prune.execution import Executor
 from genoslim.prune.finetune import predict
 from genoslim.prune.frontier import Frontier
 from genoslim.prune.run_folder import RunFolder
 from genoslim.prune.search import SearchOptions
-from genoslim.prune.slim import Pruned, prune
-from genoslim.prune.sweep import Executor
+from genoslim.prune.slim import Pruned
+from genoslim.prune.verbs import prune_layers
 from genoslim.prune.verdicts import Rules
 
 INLINE = Executor(workers=1, threads=1, device="cpu")
@@ -32,8 +33,9 @@ def made(finished: RunFolder, tmp_path_factory: pytest.TempPathFactory) -> tuple
     """Models of a copy of the shared run, at a margin that is easily kept."""
     folder = tmp_path_factory.mktemp("third")
     shutil.copytree(finished.folder, folder / "run")
-    run = RunFolder(folder / "run")
-    return folder, prune(run, folder / "out", rules=RULES, executor=INLINE, search=SEARCH)
+    return folder, prune_layers(
+        folder / "run", out=folder / "out", rules=RULES, executor=INLINE, search=SEARCH
+    )
 
 
 def test_the_smallest_model_stands_beside_the_papers_two(made: tuple[Path, Pruned]) -> None:
@@ -92,15 +94,19 @@ def test_the_command_prints_the_frontier_and_trains_nothing_twice(
     result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 0, result.stderr
     assert "the frontier, AUROC on validation, which chose" in result.stdout
-    assert "smallest_noninferior" in result.stdout
+    assert "noninferior" in result.stdout
 
 
 def test_without_a_search_no_old_frontier_is_left(made: tuple[Path, Pruned]) -> None:
     folder, _ = made
     shutil.copytree(folder / "out", folder / "other", symlinks=True)
-    run = RunFolder(folder / "run")
-    none = SearchOptions(trainings=0)
-    pruned = prune(run, folder / "other", rules=RULES, executor=INLINE, search=none)
+    pruned = prune_layers(
+        folder / "run",
+        out=folder / "other",
+        rules=RULES,
+        executor=INLINE,
+        search=SearchOptions(trainings=0),
+    )
     assert len(pruned.models) == 3
     assert not (folder / "other" / "frontier.json").exists()
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import random
-import runpy
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tiny_bundle import write_tiny_bundle
 
 from genoslim.bundle.bundle import Bundle
 
@@ -18,8 +18,6 @@ HEADER = (
     b'##INFO=<ID=DP,Number=1,Type=Integer,Description="Depth">\n'
     b"#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
 )
-_writer = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "tiny_bundle.py"))
-write_tiny_bundle: Callable[..., Bundle] = _writer["write_tiny_bundle"]
 
 
 @pytest.fixture(scope="session")

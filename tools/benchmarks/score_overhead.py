@@ -22,7 +22,7 @@ from _free import FreeModel
 
 from genoslim.score.vcf import score_vcf
 
-_FIXTURE = Path(__file__).parents[1] / "tests" / "fixtures" / "tiny_bundle.py"
+_FIXTURE = Path(__file__).resolve().parents[2] / "tests" / "fixtures" / "tiny_bundle.py"
 _WINDOW = 512
 _MODEL_SPEEDS = (5, 50, 500)
 

@@ -1,0 +1,186 @@
+"""Run trials side by side on any executor, whatever ends or kills some of them."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from ..bundle.machine import usable_cores
+from ..errors import GenoslimError
+from ..models import resolve
+from .plan import next_attempt
+from .pool import Ended, InlinePool, Pool, ProcessPool, RayPool
+from .progress import Monitor, ProgressCallback
+from .run_folder import TrialStore
+from .runner import Setting, resolve_devices
+from .trial import TrialSpec
+
+_log = logging.getLogger(__name__)
+
+_BUSY_SECONDS = 1.0
+_SMALL_BYTES = 80_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Executor:
+    """Where trials run side by side.
+
+    By default there is a worker for each GPU. On a CPU a small model (weights below 80 MB) is
+    trained fastest by one thread, so it gets a worker for each core; a larger one gets a single
+    worker with all cores. `threads` are torch's, in each worker.
+    """
+
+    kind: Literal["local", "ray"] = "local"
+    workers: int | None = None
+    threads: int | None = None
+    device: str = "auto"
+
+    def settings(self, base: Setting, trials: int) -> list[Setting]:
+        """Return one setting for each worker: never more of them than trials."""
+        remote = self.kind == "ray" and self.device == "cuda"
+        devices = ["cuda:0"] if remote else resolve_devices(self.device)
+        small = devices == ["cpu"] and _weight_bytes(base.model) < _SMALL_BYTES
+        workers = self.workers or (usable_cores() if small else len(devices))
+        threads = self.threads or (1 if small else max(1, usable_cores() // workers))
+        workers = min(workers, trials)
+        return [
+            replace(base, device=devices[index % len(devices)], threads=threads)
+            for index in range(workers)
+        ]
+
+    def pool(self, settings: Sequence[Setting], monitor: Monitor) -> Pool:
+        """Start the workers; one local worker is this process itself."""
+        if self.kind == "ray":
+            return RayPool(settings)
+        if len(settings) == 1:
+            return InlinePool(settings[0], monitor.stepped)
+        return ProcessPool(settings, monitor.stepped)
+
+
+def run_trials(
+    specs: Sequence[TrialSpec],
+    *,
+    store: TrialStore,
+    setting: Setting,
+    executor: Executor,
+    keeps: Callable[[TrialSpec], bool],
+    progress: ProgressCallback | None = None,
+    stop: Callable[[], str] = str,
+) -> None:
+    """Run all trials that are not done, and at once those again that collapse.
+
+    `keeps` tells which trials keep their weights. After a failure, or when `stop` (asked after a
+    collapse) gives a reason, no new trial starts, those that run are finished, and GenoslimError
+    says why.
+    """
+    driver = _Driver(specs, store, keeps, stop)
+    if not driver.todo:
+        return
+    settings = executor.settings(setting, len(driver.todo))
+    monitor = Monitor(len(specs), len(specs) - len(driver.todo), len(settings), progress)
+    driver.monitor = monitor
+    try:
+        with closing(executor.pool(settings, monitor)) as pool:
+            driver.drive(pool)
+    except KeyboardInterrupt:
+        left = [s for s in specs if next_attempt(store, s, keep_weights=keeps(s)) is not None]
+        _log.warning(
+            "interrupted with %d of %d trials done; the same command goes on from here",
+            len(specs) - len(left),
+            len(specs),
+        )
+        raise
+
+
+class _Driver:
+    """The loop that fills free slots and takes in what ended."""
+
+    monitor: Monitor
+
+    def __init__(
+        self,
+        specs: Sequence[TrialSpec],
+        store: TrialStore,
+        keeps: Callable[[TrialSpec], bool],
+        stop: Callable[[], str],
+    ) -> None:
+        self.store = store
+        self.keeps = keeps
+        self.stop = stop
+        self.reason = ""
+        self.origin: dict[str, TrialSpec] = {}
+        self.todo: list[tuple[float, TrialSpec]] = []
+        self.running: set[str] = set()
+        self.failed: list[Ended] = []
+        for spec in reversed(specs):
+            self._enqueue(spec)
+
+    def _enqueue(self, origin: TrialSpec) -> bool:
+        """Put the next attempt at a trial first in line, if it needs one."""
+        attempt = next_attempt(self.store, origin, keep_weights=self.keeps(origin))
+        if attempt is None:
+            return False
+        self.origin[attempt.hash] = origin
+        self.todo.insert(0, (0.0, attempt))
+        return True
+
+    def drive(self, pool: Pool) -> None:
+        """Run until nothing is left to do or a failure has let the running trials end."""
+        while self.running or (self.todo and not self._ending):
+            self._fill(pool)
+            if not self.running:
+                time.sleep(_BUSY_SECONDS)
+            for ended in pool.wait():
+                self.running.discard(ended.spec.hash)
+                self._take(ended)
+        if self.reason:
+            raise GenoslimError(self.reason)
+        if self.failed:
+            causes = "; ".join(
+                f"trial {ended.spec.hash} ({ended.spec.name}) failed: {ended.cause}"
+                for ended in self.failed
+            )
+            raise GenoslimError(f"{causes}. What is done stays done: run the command again")
+
+    @property
+    def _ending(self) -> bool:
+        return bool(self.failed or self.reason)
+
+    def _fill(self, pool: Pool) -> None:
+        while not self._ending and len(self.running) < pool.slots:
+            ready = [item for item in self.todo if item[0] <= time.monotonic()]
+            if not ready:
+                return
+            self.todo.remove(ready[0])
+            spec = ready[0][1]
+            self.running.add(spec.hash)
+            self.monitor.started(spec)
+            pool.submit(spec, keep_weights=self.keeps(spec))
+
+    def _take(self, ended: Ended) -> None:
+        spec = ended.spec
+        if ended.outcome == "busy":
+            self.monitor.left(spec)
+            self.todo.append((time.monotonic() + _BUSY_SECONDS, spec))
+            return
+        trial = self.store.read(spec)
+        if ended.outcome == "failed" or trial is None:
+            cause = ended.cause or "its result does not read back"
+            _log.error("trial %s (%s) failed: %s", spec.hash, spec.name, cause)
+            self.monitor.left(spec)
+            self.failed.append(replace(ended, cause=cause))
+            return
+        self.monitor.ended(trial, here=ended.outcome == "done")
+        if self._enqueue(self.origin[spec.hash]):
+            self.monitor.retried()
+        elif trial.result.collapsed:
+            self.reason = self.stop()
+
+
+def _weight_bytes(model: str) -> int:
+    files = resolve(model).iterdir()
+    return sum(path.stat().st_size for path in files if path.suffix in (".safetensors", ".bin"))

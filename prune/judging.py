@@ -1,0 +1,52 @@
+"""The verb `judge_layers`: the role of every layer, by what a finished sweep has on disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..errors import GenoslimError
+from .plan import attempts, next_attempt, plan
+from .run_folder import RunFolder
+from .trial import Trial
+from .verdicts import Judgement, Rules, judge_trials
+
+
+def judge_layers(run: str | Path, *, rules: Rules | None = None) -> Judgement:
+    """Judge the layers of a finished sweep; nothing is trained, and nothing written.
+
+    Args:
+        run: The run folder of a sweep.
+        rules: How to judge; None: the published rule with the documented defaults.
+
+    Returns:
+        The baseline over its seeds, and the verdict on every layer with the figures it rests on.
+
+    Raises:
+        GenoslimError: `run` is no run folder, or a trial in it is not done.
+
+    Example:
+        >>> from genoslim import Rules, judge_layers
+        >>> judgement = judge_layers("my-run", rules=Rules(rule="tested", margin=0.02))
+        >>> [verdict.layer for verdict in judgement.verdicts]
+        [0, 1, 2]
+    """
+    return judge_run(RunFolder(Path(run)), rules or Rules())
+
+
+def judge_run(run: RunFolder, rules: Rules) -> Judgement:
+    """Judge the layers of a finished sweep.
+
+    GenoslimError names a trial that is missing, a collapsed one's retry included: until it is
+    done, a layer whose trial collapsed would pass for a cornerstone.
+    """
+    found: dict[tuple[int, ...], list[list[Trial]]] = {}
+    for spec in plan(run):
+        if missing := next_attempt(run.trials, spec, keep_weights=False):
+            raise GenoslimError(
+                f"{run.folder}: trial {missing.hash} ({missing.name}) is not done; finish the sweep"
+                f" with `genoslim sweep -o {run.folder}`"
+            )
+        found.setdefault(spec.dropped, []).append(attempts(run.trials, spec))
+    baseline = found.pop(())
+    layers = {dropped[0]: tries for dropped, tries in found.items()}
+    return judge_trials(baseline, layers, run.rows(), rules)

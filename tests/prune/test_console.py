@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from judgements import judged
+
+from genoslim.prune.console import estimates_text, judgement_text, models_text, plan_text
+from genoslim.prune.estimates import LayerEstimates
+from genoslim.prune.importance import Estimate
+from genoslim.prune.judging import judge_run
+from genoslim.prune.plan import PlannedTrial, plan
+from genoslim.prune.run_folder import RunFolder
+from genoslim.prune.slim import Pruned, SlimModel
+from genoslim.prune.verdicts import Judgement, Rules, Spread
+
+
+def _cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.split("  ") if cell]
+
+
+def _deep() -> Judgement:
+    """Every role, in 24 layers."""
+    roles = ("unfavourable", "cornerstone", "neutral", "undecided")
+    return judged(*((roles[i % 4], 0.5 + i / 100) for i in range(24)))  # type: ignore[misc]
+
+
+def test_a_judgement_has_the_baseline_its_sd_and_a_line_a_layer() -> None:
+    title, heads, rule, baseline, deviation, *layers = judgement_text(_deep()).splitlines()
+    assert title == "without each layer, validation split, rule paper:"
+    assert heads.split() == ["layer", "role", "accuracy", "AUROC", "F1", "TP", "rate", "tested"]
+    assert set(rule.strip()) == {"\u2500"}
+    assert baseline.split() == ["baseline", *["0.8000"] * 4]
+    assert deviation.split() == ["\u00b1", "sd", *["0.0100"] * 4]
+    assert len(layers) == 24
+    assert layers[3].split() == ["3", "undecided", *["0.5300"] * 4, "unclear"]
+
+
+def test_a_single_seed_has_no_deviation() -> None:
+    judgement = judged(("neutral", 0.7))
+    alone = {name: Spread(0.8, None, (0.8,)) for name in judgement.baseline}
+    text = judgement_text(replace(judgement, baseline=alone))
+    assert "sd" not in text
+    assert "baseline" in text
+
+
+def test_macro_auroc_is_there_where_rows_have_groups(finished: RunFolder) -> None:
+    judgement = judge_run(finished, Rules())
+    text = judgement_text(judgement)
+    assert "macro" in text
+    assert f"{judgement.baseline_macro_auroc:.4f}" in text
+    assert "macro" not in judgement_text(_deep())
+
+
+def test_tables_fit_80_columns(finished: RunFolder, pruned: tuple[Path, Pruned]) -> None:
+    for text in (
+        judgement_text(_deep()),
+        judgement_text(judge_run(finished, Rules())),
+        models_text(pruned[1].models),
+    ):
+        assert max(map(len, text.splitlines())) <= 80
+
+
+def test_models_side_by_side(pruned: tuple[Path, Pruned]) -> None:
+    models = pruned[1].models
+    title, heads, _, *rows = models_text(models).splitlines()
+    assert title == "test split, mean \u00b1 sd over 3 seeds:"
+    assert heads.split() == [word for model in models for word in model.name.split("_")]
+    found = {row[:12].strip(): row for row in rows}
+    assert found["layers"].split() == ["layers", "3", "2", "1"]
+    assert _cells(found["AUROC"])[1:] == [str(model.test["auroc"]) for model in models]
+    share = models[2].fine_tune_seconds.mean / models[0].fine_tune_seconds.mean
+    assert f"({share:.2f}x)" in found["fine-tuning"]
+    assert "the same as" not in found
+
+
+def test_a_model_that_is_another_one_says_so(pruned: tuple[Path, Pruned]) -> None:
+    base, second, third = pruned[1].models
+    models: list[SlimModel] = [base, replace(second, same_as="baseline"), third]
+    last = models_text(models).splitlines()[-1]
+    assert last.split() == ["the", "same", "as", "baseline"]
+
+
+@pytest.mark.parametrize("lost", [None, (0.3, 0.2, 0.1), (0.1, 0.1, 0.1)])
+def test_estimates_with_and_without_a_sweep(lost: tuple[float, ...] | None) -> None:
+    one = Estimate("cka", (0.5, 0.4, 0.1), 1.25, "somebody")
+    text = estimates_text(
+        LayerEstimates(
+            model="m", data=Path("d"), rows=4, methods=(one,), scored={"cka": "m"}, lost=lost
+        )
+    )
+    line = text.splitlines()[-1].split()
+    assert line[:5] == ["cka", "1.25", "2", "1", "0"]
+    if lost is None:
+        assert "Spearman" not in text
+    else:
+        assert line[5:] == (["none", "none"] if len(set(lost)) == 1 else ["+1.00", "+1.00"])
+
+
+def test_the_plan_is_what_a_shell_can_cut(finished: RunFolder) -> None:
+    specs = plan(finished)
+    text = plan_text([PlannedTrial(specs[0], "done"), PlannedTrial(specs[4], "to do")])
+    assert text == f"{specs[0].hash}\t-\t0\tdone\n{specs[4].hash}\t1\t0\tto do"
