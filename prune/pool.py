@@ -81,7 +81,7 @@ class ProcessPool:
     """Persistent processes, each with its own device and threads; the imports are paid once."""
 
     def __init__(self, settings: Sequence[Setting], progress: TrialStepCallback) -> None:
-        self.slots = len(settings)
+        self.slots: int = len(settings)
         self._progress = progress
         self._busy: dict[Worker[TrialRunner], TrialSpec] = {}
         with ExitStack() as started:
@@ -188,7 +188,7 @@ class RayPool:
             self._ray: Any = importlib.import_module("ray")
         except ImportError:
             raise needs_extra("the executor `ray`", "ray", "ray") from None
-        self.slots = len(settings)
+        self.slots: int = len(settings)
         self._ours = not self._ray.is_initialized()
         if self._ours:
             self._ray.init(log_to_driver=False, include_dashboard=False)

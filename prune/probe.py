@@ -66,7 +66,7 @@ class LayerProbe:
         self.rows = rows
         self.cache = cache
         found = _read(cache)
-        self.seconds = found.seconds
+        self.seconds: float = found.seconds
         self._known = {score.kept: score for score in found.scores}
 
     @property

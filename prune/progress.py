@@ -54,8 +54,8 @@ class Monitor:
         callback: ProgressCallback | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.total = total
-        self.done = done
+        self.total: int = total
+        self.done: int = done
         self._slots = slots
         self._callback = callback
         self._clock = clock

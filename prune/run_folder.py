@@ -132,8 +132,8 @@ class RunFolder:
 
     def __init__(self, folder: Path, record: RunRecord | None = None) -> None:
         self.folder = folder
-        self.record = read_run(folder) if record is None else record
-        self.trials = TrialStore(folder / "trials")
+        self.record: RunRecord = read_run(folder) if record is None else record
+        self.trials: TrialStore = TrialStore(folder / "trials")
 
     @classmethod
     def planned(cls, folder: Path, record: RunRecord) -> RunFolder:

@@ -72,8 +72,8 @@ class TrialRunner:
 
     def __init__(self, setting: Setting) -> None:
         self.setting = setting
-        self.device = torch.device(setting.device)
-        self.store = TrialStore(setting.trials)
+        self.device: torch.device = torch.device(setting.device)
+        self.store: TrialStore = TrialStore(setting.trials)
         torch.set_num_threads(setting.threads)
         if self.device.type == "cuda":
             torch.cuda.set_device(self.device)

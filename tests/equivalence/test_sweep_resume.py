@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import runpy
 import signal
 import subprocess
@@ -29,9 +30,12 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
     return ("-m", str(model), "-d", str(data))
 
 
+def _genoslim(*arguments: str) -> list[str]:
+    return [sys.executable, "-c", "from genoslim.__main__ import main; main()", *arguments]
+
+
 def _command(run: Path, *options: str) -> list[str]:
-    main = "from genoslim.__main__ import main; main()"
-    return [sys.executable, "-c", main, "sweep", "-o", str(run), "--threads", "1", *options]
+    return _genoslim("sweep", "-o", str(run), "--threads", "1", *options)
 
 
 def _environment() -> dict[str, str]:
@@ -137,6 +141,34 @@ def test_an_interrupt_ends_in_two_lines_and_the_run_goes_on(
     ended = _sweep(run, "--workers", workers)
     assert ended.returncode == 0, ended.stderr
     assert _findings(run) == undisturbed[0]
+
+
+def test_an_interrupted_prune_goes_on(inputs: tuple[str, ...], tmp_path: Path) -> None:
+    run, out = tmp_path / "run", tmp_path / "slim"
+    assert _sweep(run, *inputs, *OPTIONS, "--workers", "1").returncode == 0
+    search = ("--trainings", "4", "--strategy", "first", "--device", "cpu", "--workers", "1")
+    arguments = _genoslim("prune", str(run), "-o", str(out), "--threads", "1", *search)
+    process = subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True, env=_environment())
+    while process.poll() is None and not _begun(run / "frontier", out):
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 143, errors
+    assert re.fullmatch(
+        r"interrupted with \d of \d trials done; the same command goes on from here",
+        errors.splitlines()[-2],
+    )
+    assert "Traceback" not in errors
+    assert not (out / "prune.json").exists()
+    again = subprocess.run(
+        arguments, capture_output=True, text=True, env=_environment(), check=False
+    )
+    assert again.returncode == 0, again.stderr
+    assert (out / "prune.json").exists()
+
+
+def _begun(*folders: Path) -> list[Path]:
+    return [spec for folder in folders for spec in folder.glob("trials/*/spec.json")]
 
 
 def test_two_sweeps_share_a_folder(
