@@ -43,7 +43,7 @@ def frontier_table(frontier: Frontier) -> str:
                     _random(frontier, size),
                     f"{best.milliseconds:.2f}",
                     " ".join(map(str, best.kept)),
-                    ", ".join(best.found_by),
+                    ", ".join(best.found_by).replace("_", " "),
                 ]
             )
     heads = ["layers", "best", "healed", "pretrained", "random", "ms", "kept", "found by"]
