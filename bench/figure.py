@@ -5,9 +5,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from io import BytesIO
-from typing import Any
+from typing import TYPE_CHECKING
 
 from .result import BenchResult, ModelResult
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _CHOSEN, _PASSED, _FAILED, _BASELINE = "#1b7837", "#2c6fbb", "#b2402d", "#333333"
 _MARKERS = {
@@ -59,7 +63,7 @@ def draw_reliability(result: BenchResult) -> bytes:
     return _png(figure)
 
 
-def _canvas(width: float, height: float) -> tuple[Any, Any]:
+def _canvas(width: float, height: float) -> tuple[Figure, Axes]:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), dpi=150, layout="constrained")
@@ -70,7 +74,7 @@ def _canvas(width: float, height: float) -> tuple[Any, Any]:
     return figure, axes
 
 
-def _png(figure: Any) -> bytes:
+def _png(figure: Figure) -> bytes:
     picture = BytesIO()
     figure.savefig(picture, format="png", metadata={"Software": None})
     return picture.getvalue()
@@ -94,20 +98,20 @@ def spread(places: Sequence[float], distance: float) -> list[float]:
     return moved
 
 
-def _band(axes: Any, result: BenchResult) -> None:
+def _band(axes: Axes, result: BenchResult) -> None:
     auroc, margin = result.baseline.quality.metrics.auroc, result.settings.margin
     axes.axhspan(auroc - margin, auroc, color="#dddddd", zorder=0, lw=0)
     axes.axhline(auroc, color=_BASELINE, lw=1, zorder=1)
     axes.axhline(auroc - margin, color=_BASELINE, lw=1, ls=(0, (4, 3)), zorder=1)
 
 
-def _point(axes: Any, model: ModelResult, colour: str) -> None:
+def _point(axes: Axes, model: ModelResult, colour: str) -> None:
     latency, quality = model.measurement.latency, model.quality
     x, y = latency.p50 * 1000, quality.metrics.auroc
     axes.errorbar(
         x,
         y,
-        xerr=[[0], [max(0.0, latency.p95 * 1000 - x)]],
+        xerr=[[0.0], [max(0.0, latency.p95 * 1000 - x)]],
         yerr=[[max(0.0, y - quality.interval.low)], [max(0.0, quality.interval.high - y)]],
         fmt=_MARKERS[model.subject.backend][0],
         color=colour,
@@ -118,7 +122,7 @@ def _point(axes: Any, model: ModelResult, colour: str) -> None:
     )
 
 
-def _axes(axes: Any, result: BenchResult) -> None:
+def _axes(axes: Axes, result: BenchResult) -> None:
     medians = [model.measurement.latency.p50 for model in result.models]
     if max(medians) > _LOG_FROM * min(medians):
         axes.set_xscale("log")
@@ -143,7 +147,7 @@ def _axes(axes: Any, result: BenchResult) -> None:
     axes.legend(frameon=False, fontsize=8, loc="best")
 
 
-def _labels(axes: Any, result: BenchResult) -> None:
+def _labels(axes: Axes, result: BenchResult) -> None:
     low, high = axes.get_ylim()
     heights = [(m.quality.metrics.auroc - low) / (high - low) for m in result.models]
     for model, place in zip(result.models, spread(heights, _LINE), strict=True):

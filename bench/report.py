@@ -6,7 +6,7 @@ import base64
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 from .. import __version__
 from ..errors import needs_extra
@@ -62,7 +62,15 @@ def render(result: BenchResult, picture: bytes) -> str:
     )
 
 
-def _groups(result: BenchResult) -> dict[str, Any] | None:
+class _Groups(NamedTuple):
+    """A table of the AUROC within each group, and the groups without one."""
+
+    header: list[str]
+    rows: list[list[str]]
+    skipped: tuple[str, ...]
+
+
+def _groups(result: BenchResult) -> _Groups | None:
     """Return the AUROC of each group by model, None without groups."""
     first = result.baseline.quality.by_group
     if first is None:
@@ -73,7 +81,7 @@ def _groups(result: BenchResult) -> dict[str, Any] | None:
         [name, *(f"{of.per_group[name]:.4f}" if of else "-" for of in found)]
         for name in first.per_group
     ]
-    return {"header": ["group", *names], "rows": rows, "skipped": first.skipped}
+    return _Groups(["group", *names], rows, first.skipped)
 
 
 def _calibration(result: BenchResult) -> list[list[str]]:

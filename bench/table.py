@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from ..tables import table
 from .measure import BATCHES
+from .quality import Comparison
 from .result import BenchResult, ModelResult
 
 Rows = tuple[list[str], list[list[str]]]
@@ -107,7 +107,7 @@ def _quality(model: ModelResult) -> dict[str, Value]:
 
 def _against_baseline(model: ModelResult) -> dict[str, Value]:
     found = model.comparison
-    names: dict[str, Callable[[Any], Value]] = {
+    names: dict[str, Callable[[Comparison], Value]] = {
         "auroc_difference": lambda c: c.difference,
         "difference_low": lambda c: c.low,
         "difference_high": lambda c: c.high,
