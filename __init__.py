@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from .score.tally import Tally as Tally
     from .score.vcf import score_vcf as score_vcf
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 _PLACES: dict[str, str] = {
     "BenchResult": ".bench.result",
