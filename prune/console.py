@@ -85,18 +85,29 @@ def _times(value: Spread, reference: Spread) -> str:
 
 
 def estimates_text(estimates: LayerEstimates) -> str:
-    """Return one line a method: seconds, ranking and, with a sweep, agreement with it."""
-    heads = ["method", "seconds", "least important first"]
+    """Return one line a method: what it took, ranking and, with a sweep, agreement with it."""
+    heads = ["method", "passes", "s", "least important first"]
     rows = [
-        [one.method, f"{one.seconds:.2f}", " ".join(map(str, one.order))]
+        [one.method, str(one.passes), f"{one.seconds:.2f}", " ".join(map(str, one.order))]
         for one in estimates.methods
     ]
-    if estimates.lost is not None:
-        heads += ["Spearman", "Kendall"]
-        for row, one in zip(rows, estimates.methods, strict=True):
-            agreed = estimates.agreement(one)
-            row += [_correlation(agreed.spearman), _correlation(agreed.kendall)]
-    return table(heads, rows)
+    ranking = table(heads, rows)
+    return ranking if estimates.lost is None else f"{ranking}\n\n{_agreement_text(estimates)}"
+
+
+def _agreement_text(estimates: LayerEstimates) -> str:
+    """Return one line a method: agreement with the sweep, whose own with itself stands below."""
+    rows = []
+    for one in estimates.methods:
+        found = estimates.agreement(one)
+        interval = "" if found.low is None else f"{found.low:+.2f} to {found.high:+.2f}"
+        correlations = [_correlation(found.spearman), interval, _correlation(found.kendall)]
+        rows.append([one.method, *correlations, f"{found.least:.2f}", f"{found.roles:.2f}"])
+    heads = ["with the sweep", "Spearman", "95 % interval", "Kendall", "least third", "roles"]
+    ceiling = "one seed a layer: how well the sweep agrees with itself is not known"
+    if estimates.ceiling is not None:
+        ceiling = f"Spearman of one seed of the sweep with the others: {estimates.ceiling:+.2f}"
+    return f"{table(heads, rows)}\n{ceiling}"
 
 
 def _correlation(value: float | None) -> str:

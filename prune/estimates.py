@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,21 +18,13 @@ from ..files import write_json
 from ..models import load, load_tokenizer, resolve
 from ..models.fingerprint import fingerprint_model
 from ..models.record import is_fine_tuned
-from .importance import (
-    METHODS,
-    NEEDS_TRAINED_HEAD,
-    Agreement,
-    Estimate,
-    Method,
-    agreement,
-    estimate,
-    importance_in,
-)
+from .agreement import Agreement, agreement, self_agreement
+from .importance import METHODS, NEEDS_TRAINED_HEAD, Estimate, Method, estimate, importance_in
 from .judging import judge_run
 from .plan import attempts, plan
 from .run_folder import RunFolder
 from .runner import resolve_devices
-from .verdicts import Rules
+from .verdicts import Role, Rules
 
 _log = logging.getLogger(__name__)
 
@@ -42,8 +34,10 @@ class LayerEstimates:
     """What the methods say of a model's layers.
 
     `methods` hold a score a layer, higher for a layer that matters more; `scored` tells which
-    checkpoint each method looked at, on how many `rows`. `lost` is what a sweep found, if one was
-    given: the AUROC that each layer's removal cost.
+    checkpoint each method looked at, on how many `rows`. `lost` and `roles` are what a sweep found,
+    if one was given: the AUROC that each layer's removal cost, and the role it has. `ceiling` is
+    how well the sweep agrees with itself (Spearman's rho of one seed with the mean of the others),
+    which no method can be expected to exceed by much; None if it has one seed a layer.
     """
 
     model: str
@@ -52,6 +46,8 @@ class LayerEstimates:
     methods: tuple[Estimate, ...]
     scored: dict[Method, str]
     lost: tuple[float, ...] | None = None
+    roles: tuple[Role, ...] = ()
+    ceiling: float | None = None
 
     def agreement(self, one: Estimate) -> Agreement:
         """Return the rank correlation of a method's scores with the sweep.
@@ -61,7 +57,7 @@ class LayerEstimates:
         """
         if self.lost is None:
             raise UsageError("estimates without a sweep agree with nothing: give `run`")
-        return agreement(one.scores, self.lost)
+        return agreement(one.scores, self.lost, self.roles)
 
     def to_dict(self) -> dict[str, Any]:
         """Return scores, orders and, with a sweep, agreement, JSON-ready."""
@@ -70,9 +66,18 @@ class LayerEstimates:
             methods[one.method] = {**asdict(one), "least_important_first": list(one.order)}
             if self.lost is not None:
                 methods[one.method]["agreement"] = asdict(self.agreement(one))
-        about = {"model": self.model, "data": str(self.data), "rows": self.rows}
-        sweep = {} if self.lost is None else {"sweep": {"auroc_lost_without": list(self.lost)}}
-        return {**about, **sweep, "scored": dict(self.scored), "methods": methods}
+        about: dict[str, Any] = {
+            "model": self.model,
+            "data": str(self.data),
+            "rows": self.rows,
+        }
+        if self.lost is not None:
+            about["sweep"] = {
+                "auroc_lost_without": list(self.lost),
+                "roles": list(self.roles),
+                "agreement_with_itself": self.ceiling,
+            }
+        return {**about, "scored": dict(self.scored), "methods": methods}
 
     def write(self, path: str | Path) -> None:
         """Write `to_dict` as JSON, complete or not at all."""
@@ -116,7 +121,8 @@ def estimate_layers(
     """
     model, data = str(model), Path(data)
     folder = None if run is None else RunFolder(Path(run))
-    judgement = None if folder is None else judge_run(folder, Rules())
+    if folder is not None:
+        judge_run(folder, Rules())  # an unfinished sweep is refused before anything is scored
     labelled = LabelledData.read(data)
     if folder is not None:
         _check_same_data(folder, labelled.fingerprint, data)
@@ -134,14 +140,41 @@ def estimate_layers(
         network, tokenizer = loaded(source)
         found.append(estimate(network, tokenizer, subset, method, seed=seed, device=place))
         scored[method] = source
-    return LayerEstimates(
-        model=model,
-        data=data,
-        rows=len(subset),
-        methods=tuple(found),
-        scored=scored,
-        lost=None if judgement is None else tuple(importance_in(judgement)),
+    estimates = LayerEstimates(
+        model=model, data=data, rows=len(subset), methods=tuple(found), scored=scored
     )
+    return estimates if folder is None else _beside(estimates, folder)
+
+
+def _beside(estimates: LayerEstimates, run: RunFolder) -> LayerEstimates:
+    """Add what a sweep found."""
+    rules = Rules()
+    judgement = judge_run(run, rules)
+    return replace(
+        estimates,
+        lost=tuple(importance_in(judgement)),
+        roles=tuple(verdict.role for verdict in judgement.verdicts),
+        ceiling=self_agreement(lost_by_seed(run, rules)),
+    )
+
+
+def lost_by_seed(run: RunFolder, rules: Rules) -> list[list[float]]:
+    """Return what each layer's removal cost, for each seed of which all layers were trained.
+
+    That is the AUROC of the seed's baseline less that without the layer, on the split of `rules`.
+    """
+    rows = run.rows()
+    found: dict[int, dict[tuple[int, ...], float]] = {}
+    for spec in plan(run):
+        tried = attempts(run.trials, spec)
+        measured = tried[-1].measured(rows, rules.measuring).on(rules.split)
+        found.setdefault(spec.seed, {})[spec.dropped] = measured.auroc
+    layers = [(layer,) for layer in range(run.record.layers)]
+    return [
+        [seed[()] - seed[layer] for layer in layers]
+        for seed in found.values()
+        if all(part in seed for part in ((), *layers))
+    ]
 
 
 def _sample(data: LabelledData, rows: int, seed: int) -> LabelledData:

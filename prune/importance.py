@@ -12,20 +12,18 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ..codec import plain
 from ..data.dataset import LabelledData
 from ..errors import UsageError
 from ..models.classifier import Classifier
 from ..models.layers import only_layers
 from ..models.tokenizer import SequenceTokenizer
-from ..stats.ranks import midranks
 from .finetune import EVALUATION_BATCH, Labelled
 from .subsets import children, complement
 from .verdicts import Judgement
@@ -54,25 +52,22 @@ _WINDOW = 4
 
 @dataclass(frozen=True)
 class Estimate:
-    """The scores of one method, a block each, the seconds it took, and who it is from."""
+    """The scores of one method, a block each, what it took, and who it is from.
+
+    `passes` are those over all rows that it made, `backward` ones included and counted apart too.
+    """
 
     method: Method
     scores: tuple[float, ...]
     seconds: float
     source: str
+    passes: int
+    backward: int
 
     @property
     def order(self) -> tuple[int, ...]:
         """The blocks from the least to the most important."""
         return tuple(int(i) for i in np.argsort(self.scores, kind="stable"))
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """Spearman's rho and Kendall's tau-b of two rankings of the layers, None if constant."""
-
-    spearman: float | None
-    kendall: float | None
 
 
 def estimate(
@@ -89,16 +84,23 @@ def estimate(
     `frozen`, `taylor` and `fisher` use the labels and want a fine-tuned model. Raises UsageError
     for an unknown method.
     """
-    if method not in _FUNCTIONS:
+    if method not in _METHODS:
         raise UsageError(f"method {method!r} is not one of {', '.join(METHODS)}")
     target = torch.device("cpu") if device is None else device
     model.to(target).eval()
     rows = Labelled.encode(tokenizer, data, device=target)
-    function, source = _FUNCTIONS[method]
+    how = _METHODS[method]
     started = time.perf_counter()
-    scores = function(model, rows, seed)
+    scores = how.function(model, rows, seed)
     seconds = time.perf_counter() - started
-    return Estimate(method, tuple(map(float, scores)), seconds, source)
+    return Estimate(
+        method=method,
+        scores=tuple(map(float, scores)),
+        seconds=seconds,
+        source=how.source,
+        passes=how.passes(len(model.blocks)),
+        backward=how.backward,
+    )
 
 
 def block_influence(model: Classifier, rows: Labelled, seed: int = 0) -> list[float]:
@@ -238,47 +240,10 @@ def alternate(model: Classifier, rows: Labelled, seed: int = 0) -> list[float]:
     return [float((i % 2 == 0) * depth + depth - i) for i in range(depth)]
 
 
-def agreement(scores: Sequence[float], importance: Sequence[float]) -> Agreement:
-    """Return how a ranking by `scores` agrees with that by `importance` (ties share ranks)."""
-    first, second = (np.asarray(values, dtype=np.float64) for values in (scores, importance))
-    if len(first) != len(second):
-        raise UsageError(f"{len(first)} scores against {len(second)} layers: not the same model")
-    return Agreement(spearman(first, second), kendall(first, second))
-
-
-def spearman(first: np.ndarray, second: np.ndarray) -> float | None:
-    """Return the correlation of mid-ranks, None if one of them is constant."""
-    x, y = (midranks(values) - (len(values) + 1) / 2 for values in (first, second))
-    scale = math.sqrt(float(x @ x) * float(y @ y))
-    return float(x @ y) / scale if scale > 0 else None
-
-
-def kendall(first: np.ndarray, second: np.ndarray) -> float | None:
-    """Return tau-b: concordant less discordant pairs, corrected for ties; None if constant."""
-    x, y = (np.sign(values[:, None] - values[None, :]) for values in (first, second))
-    scale = math.sqrt(float((x * x).sum()) * float((y * y).sum()))
-    return float((x * y).sum()) / scale if scale > 0 else None
-
-
 def importance_in(judgement: Judgement) -> list[float]:
     """Return how much AUROC each layer's removal cost in a sweep, on the split that selects."""
     mean = judgement.baseline["auroc"].mean
     return [mean - verdict.evidence.metrics["auroc"] for verdict in judgement.verdicts]
-
-
-def to_dict(
-    estimates: Sequence[Estimate], judgement: Judgement | None, rows: int
-) -> dict[str, Any]:
-    """Return scores, orders and, with a judgement, agreement with the sweep, JSON-ready."""
-    found: dict[str, Any] = {"rows": rows, "methods": {}}
-    if judgement is not None:
-        found["sweep"] = {"auroc_lost_without": importance_in(judgement)}
-    for one in estimates:
-        entry = {**plain(one), "least_important_first": list(one.order)}
-        if judgement is not None:
-            entry["agreement"] = plain(agreement(one.scores, importance_in(judgement)))
-        found["methods"][one.method] = entry
-    return found
 
 
 @torch.no_grad()
@@ -308,16 +273,31 @@ def _labels(rows: Labelled, batch: Tensor) -> Tensor:
     return rows.labels[batch.to(rows.labels.device)]
 
 
-_FUNCTIONS: dict[Method, tuple[Callable[[Classifier, Labelled, int], list[float]], str]] = {
-    "block_influence": (block_influence, "ShortGPT, arXiv 2403.03853"),
-    "angular": (angular, "arXiv 2403.17887"),
-    "cka": (cka, "arXiv 1905.00414"),
-    "frozen": (frozen, "Shortened LLaMA, arXiv 2402.02834"),
-    "sleb": (sleb, "SLEB, arXiv 2402.09025"),
-    "window_shapley": (window_shapley, "ACL 2024.blackboxnlp-1.29"),
-    "taylor": (taylor, "Shortened LLaMA, arXiv 2402.02834"),
-    "fisher": (fisher, "Fisher information of a row's loss"),
-    "random": (random_order, "control"),
-    "last": (last_first, "control, arXiv 2004.03844"),
-    "alternate": (alternate, "control, arXiv 2004.03844"),
+def _windows(depth: int) -> int:
+    longest = min(_WINDOW, depth - 1)
+    return 1 + sum(depth - length + 1 for length in range(1, longest + 1))
+
+
+@dataclass(frozen=True)
+class _How:
+    """A method: its function, its source, its passes over the rows for a number of blocks."""
+
+    function: Callable[[Classifier, Labelled, int], list[float]]
+    source: str
+    passes: Callable[[int], int]
+    backward: int = 0
+
+
+_METHODS: dict[Method, _How] = {
+    "block_influence": _How(block_influence, "ShortGPT, arXiv 2403.03853", lambda depth: 1),
+    "angular": _How(angular, "arXiv 2403.17887", lambda depth: 1),
+    "cka": _How(cka, "arXiv 1905.00414", lambda depth: 1),
+    "frozen": _How(frozen, "Shortened LLaMA, arXiv 2402.02834", lambda depth: depth + 1),
+    "sleb": _How(sleb, "SLEB, arXiv 2402.09025", lambda depth: depth * (depth + 1) // 2 - 1),
+    "window_shapley": _How(window_shapley, "ACL 2024.blackboxnlp-1.29", _windows),
+    "taylor": _How(taylor, "Shortened LLaMA, arXiv 2402.02834", lambda depth: 2, backward=1),
+    "fisher": _How(fisher, "Fisher information of a row's loss", lambda depth: 2, backward=1),
+    "random": _How(random_order, "control", lambda depth: 0),
+    "last": _How(last_first, "control, arXiv 2004.03844", lambda depth: 0),
+    "alternate": _How(alternate, "control, arXiv 2004.03844", lambda depth: 0),
 }

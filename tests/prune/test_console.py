@@ -13,7 +13,7 @@ from genoslim.prune.judging import judge_run
 from genoslim.prune.plan import PlannedTrial, plan
 from genoslim.prune.run_folder import RunFolder
 from genoslim.prune.slim import Pruned, SlimModel
-from genoslim.prune.verdicts import Judgement, Rules, Spread
+from genoslim.prune.verdicts import Judgement, Role, Rules, Spread
 
 
 def _cells(line: str) -> list[str]:
@@ -82,20 +82,38 @@ def test_a_model_that_is_another_one_says_so(pruned: tuple[Path, Pruned]) -> Non
     assert last.split() == ["the", "same", "as", "baseline"]
 
 
-@pytest.mark.parametrize("lost", [None, (0.3, 0.2, 0.1), (0.1, 0.1, 0.1)])
-def test_estimates_with_and_without_a_sweep(lost: tuple[float, ...] | None) -> None:
-    one = Estimate("cka", (0.5, 0.4, 0.1), 1.25, "somebody")
-    text = estimates_text(
-        LayerEstimates(
-            model="m", data=Path("d"), rows=4, methods=(one,), scored={"cka": "m"}, lost=lost
-        )
+@pytest.mark.parametrize(
+    ("lost", "words"),
+    [
+        (None, []),
+        ((0.3, 0.2, 0.1), ["+1.00", "-1.00", "to", "+1.00", "+1.00", "1.00", "1.00"]),
+        ((0.1, 0.1, 0.1), ["none", "none", "0.00", "1.00"]),
+    ],
+)
+def test_estimates_with_and_without_a_sweep(
+    lost: tuple[float, ...] | None, words: list[str]
+) -> None:
+    one = Estimate("cka", (0.5, 0.4, 0.1), 1.25, "somebody", passes=1, backward=0)
+    distinct = lost is not None and lost[0] > lost[1]
+    roles: tuple[Role, ...] = ("neutral",) * 3
+    if distinct:
+        roles = ("cornerstone", "neutral", "unfavourable")
+    estimates = LayerEstimates(
+        model="m",
+        data=Path("d"),
+        rows=4,
+        methods=(one,),
+        scored={"cka": "m"},
+        lost=lost,
+        roles=roles,
     )
-    line = text.splitlines()[-1].split()
-    assert line[:5] == ["cka", "1.25", "2", "1", "0"]
-    if lost is None:
-        assert "Spearman" not in text
-    else:
-        assert line[5:] == (["none", "none"] if len(set(lost)) == 1 else ["+1.00", "+1.00"])
+    text = estimates_text(estimates)
+    lines = [line.split() for line in text.splitlines() if "cka" in line]
+    assert lines == [["cka", "1", "1.25", "2", "1", "0"], *([["cka", *words]] if words else [])]
+    assert ("agrees with itself" in text) == (lost is not None)
+    assert max(map(len, text.splitlines())) <= 80
+    known = estimates_text(replace(estimates, ceiling=0.5))
+    assert ("with the others: +0.50" in known) == (lost is not None)
 
 
 def test_the_plan_is_what_a_shell_can_cut(finished: RunFolder) -> None:
