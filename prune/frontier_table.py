@@ -1,4 +1,4 @@
-"""The frontier as a table for a terminal."""
+"""The frontier as a table, for a terminal and for a page."""
 
 from __future__ import annotations
 
@@ -15,8 +15,16 @@ def frontier_text(frontier: Frontier) -> str:
     return f"{title}\n{frontier_table(frontier)}"
 
 
+FRONTIER_HEADS = ("layers", "best", "healed", "pretrained", "random", "ms", "kept", "found by")
+
+
 def frontier_table(frontier: Frontier) -> str:
-    """Return the lines of `frontier_text`, from the full model down, under their heads."""
+    """Return the rows of the frontier, from the full model down, under their heads."""
+    return table(FRONTIER_HEADS, frontier_rows(frontier))
+
+
+def frontier_rows(frontier: Frontier) -> list[list[str]]:
+    """Return a row for the full model in either training, and one for the best of each size."""
     rows = [
         [
             str(one.layers),
@@ -46,8 +54,7 @@ def frontier_table(frontier: Frontier) -> str:
                     ", ".join(best.found_by).replace("_", " "),
                 ]
             )
-    heads = ["layers", "best", "healed", "pretrained", "random", "ms", "kept", "found by"]
-    return table(heads, rows)
+    return rows
 
 
 def random_mean(frontier: Frontier, size: int) -> float | None:

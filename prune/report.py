@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -12,6 +13,9 @@ import jinja2
 
 from ..codec import plain
 from ..files import write_text
+from .frontier import Frontier
+from .frontier_figure import draw
+from .frontier_table import FRONTIER_HEADS, frontier_rows
 from .measure import MEASURES, SPLITS, TITLES
 from .progress import duration
 from .run_folder import RunFolder
@@ -42,8 +46,9 @@ def write_report(
     *,
     notes: Sequence[str],
     models: Sequence[SlimModel] = (),
+    frontier: Frontier | None = None,
 ) -> None:
-    """Write the report; with `models`, their table comes first."""
+    """Write the report; `models`, and the `frontier` some were found on, come first."""
     source = files(__package__).joinpath("report.html.j2").read_text(encoding="utf-8")
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
@@ -58,6 +63,9 @@ def write_report(
         notes=[note.rstrip(".") for note in notes],
         judgement=judgement,
         models=list(models),
+        picture="" if frontier is None else b64encode(draw(frontier)).decode(),
+        frontier=[] if frontier is None else frontier_rows(frontier),
+        frontier_heads=FRONTIER_HEADS,
         titles=TITLES,
         measures=[*MEASURES, *macro],
         metrics=MEASURES,

@@ -394,7 +394,8 @@ def _notes(
             notes.append(f"{model.name}: EVERY seed collapsed: its figures are those of chance")
         elif lost:
             notes.append(f"{model.name}: seed {', '.join(lost)} collapsed and does not count")
-    if frontier is not None:
+    told = any(m.name == "smallest_noninferior" and m.same_as for m in models)
+    if frontier is not None and not told:
         notes.append(f"smallest_noninferior: {frontier.reason}")
     return (*notes, *caveats(run, judgement.rules))
 

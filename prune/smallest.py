@@ -36,8 +36,8 @@ def smallest_noninferior(
         found = _against(reference, candidate, trainings, rules.margin)
         layers = " ".join(map(str, found.kept))
         what = (
-            f"{len(found.kept)} layers ({layers}), {found.training}: AUROC {found.difference:+.4f}"
-            " against the full model"
+            f"{len(found.kept)} layer{'s' * (len(found.kept) > 1)} ({layers}), {found.training}:"
+            f" AUROC {found.difference:+.4f} against the full model"
         )
         if found.p_inferior <= rules.alpha:
             told = f"{what}; a loss of {rules.margin:g} is ruled out (p {found.p_inferior:.2g})"

@@ -185,5 +185,12 @@ def prune_layers(
         data=None if data is None else Path(data),
         progress=progress,
     )
-    write_report(pruned.report, folder, pruned.judgement, notes=pruned.notes, models=pruned.models)
+    write_report(
+        pruned.report,
+        folder,
+        pruned.judgement,
+        notes=pruned.notes,
+        models=pruned.models,
+        frontier=pruned.frontier,
+    )
     return pruned

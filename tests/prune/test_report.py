@@ -66,5 +66,5 @@ def test_tables_scroll_and_pictures_shrink_on_a_narrow_screen(
     assert boxes.tables == ["wide", "wide", "facts"]
     assert boxes.pictures == [True] * 4
     assert ".wide { overflow-x: auto; }" in page
-    assert "svg { max-width: 100%; height: auto; }" in page
+    assert "svg, img { max-width: 100%; height: auto; }" in page
     assert "@media print" in page

@@ -75,9 +75,13 @@ def test_its_checkpoint_predicts_what_its_trial_predicted(made: tuple[Path, Prun
 
 def test_frontier_and_picture_are_written(made: tuple[Path, Pruned]) -> None:
     folder, pruned = made
+    assert pruned.frontier is not None
     assert Frontier.read(folder / "out" / "frontier.json") == pruned.frontier
     assert (folder / "out" / "frontier.png").read_bytes().startswith(b"\x89PNG")
     assert "frontier" not in json.loads((folder / "out" / "prune.json").read_text())
+    page = pruned.report.read_text()
+    assert page.count('src="data:image/png;base64,') == 1
+    assert all(f"<td>{size}</td>" in page for size in pruned.frontier.sizes)
 
 
 def test_the_command_prints_the_frontier_and_trains_nothing_twice(
