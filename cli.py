@@ -10,7 +10,7 @@ import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, Unpack
+from typing import TYPE_CHECKING, Literal, NoReturn, TypeVar, Unpack
 
 import click
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_Decorator = Callable[[Any], Any]
+_Command = TypeVar("_Command", bound=Callable[..., object])
 
 _PATH = click.Path(path_type=Path)
 _FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -116,24 +116,26 @@ def _log_to_stderr() -> None:
     logger.setLevel(logging.INFO)
 
 
-def _model_option(required: bool) -> _Decorator:
+def _model_option(required: bool) -> Callable[[_Command], _Command]:
     about = "Folder, hub id or shipped:NAME."
     return click.option("-m", "--model", metavar="MODEL", required=required, help=about)
 
 
-def _data_option(about: str, *, required: bool = True) -> _Decorator:
+def _data_option(about: str, *, required: bool = True) -> Callable[[_Command], _Command]:
     return click.option(
         "-d", "--data", metavar="DATA", required=required, type=_OLD_FILE, help=about
     )
 
 
-def _output_option(metavar: str, kind: click.Path, about: str, name: str = "output") -> _Decorator:
+def _output_option(
+    metavar: str, kind: click.Path, about: str, name: str = "output"
+) -> Callable[[_Command], _Command]:
     return click.option(
         "-o", "--output", name, metavar=metavar, required=True, type=kind, help=about
     )
 
 
-def _seed_option(about: str | None = None) -> _Decorator:
+def _seed_option(about: str | None = None) -> Callable[[_Command], _Command]:
     kind = click.IntRange(min=0)
     return click.option("--seed", type=kind, default=0, show_default=True, help=about)
 
@@ -143,7 +145,7 @@ _any_device = click.option(
 )
 
 
-def _runtime_options(command: Any) -> Any:
+def _runtime_options(command: _Command) -> _Command:
     """Add the options that say what a bundle runs on."""
     for option in (
         click.option("--threads", type=click.IntRange(min=1), help="Of the model.  [default: all]"),
@@ -166,7 +168,7 @@ def _runtime_options(command: Any) -> Any:
     return command
 
 
-def _executor_options(command: Any) -> Any:
+def _executor_options(command: _Command) -> _Command:
     """Add the options that say where trials run."""
     for option in (
         _any_device,
@@ -188,7 +190,7 @@ def _executor_options(command: Any) -> Any:
     return command
 
 
-def _recipe_options(command: Any) -> Any:
+def _recipe_options(command: _Command) -> _Command:
     """Add the options of fine-tuning; what is not given stays at the recipe's default."""
     for option in (
         click.option(
@@ -727,10 +729,10 @@ def data() -> None:
     """Make labelled windows: one Parquet file, splits checked for leakage."""
 
 
-def _source_options(metavar: str) -> _Decorator:
+def _source_options(metavar: str) -> Callable[[_Command], _Command]:
     """Add what every builder of labelled windows takes: input, FASTA, output and length."""
 
-    def add(command: Any) -> Any:
+    def add(command: _Command) -> _Command:
         for option in (
             click.option(
                 "--window",

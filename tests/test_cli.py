@@ -11,6 +11,8 @@ from click.testing import CliRunner
 
 from genoslim.cli import main
 from genoslim.codec import plain
+from genoslim.errors import GateError, GenoslimError, UsageError
+from genoslim.interrupts import Terminated
 from genoslim.prune.recipe import Recipe
 
 
@@ -36,7 +38,11 @@ def test_an_option_has_one_long_name_everywhere() -> None:
 @pytest.mark.parametrize(
     ("error", "code", "line"),
     [
+        (GenoslimError("a.txt: 3, expected 4"), 1, "genoslim: a.txt: 3, expected 4"),
+        (UsageError("--this excludes --that"), 2, "genoslim: --this excludes --that"),
+        (GateError("not as good"), 3, "genoslim: not as good"),
         (KeyboardInterrupt(), 130, "genoslim: interrupted"),
+        (Terminated(), 143, "genoslim: terminated"),
         (OSError("no thrift here"), 1, "genoslim: no thrift here"),
         (FileNotFoundError(2, "No such file", "a.txt"), 1, "genoslim: a.txt: No such file"),
         (
@@ -68,6 +74,33 @@ def test_help_states_the_defaults_of_the_recipe() -> None:
             after = text.partition(f"--{name.replace('_', '-')} ")[2]
             shown = after.partition("[default: ")[2].partition("]")[0]
             assert (shown if name == "precision" else float(shown)) == value
+
+
+def test_an_error_is_raised_as_it_is_with_debug(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: Path) -> None:
+        raise GateError("not as good")
+
+    monkeypatch.setattr("genoslim.bundle.show.show_bundle", fail)
+    (tmp_path / "bundle.json").touch()
+    done = CliRunner().invoke(main, ["--debug", "show", str(tmp_path)])
+    assert isinstance(done.exception, GateError)
+
+
+def test_what_is_done_ends_with_0_and_a_wrong_call_with_2() -> None:
+    assert CliRunner().invoke(main, ["--version"]).exit_code == 0
+    wrong = CliRunner().invoke(main, ["show", "--nothing"])
+    assert wrong.exit_code == 2
+    assert "No such option" in wrong.stderr
+
+
+@pytest.mark.parametrize("name", ["", *(name for name, _ in _commands())])
+def test_help_fits_80_columns(name: str) -> None:
+    path = ["data", name] if name in main.commands["data"].commands else [name] * bool(name)
+    lines = CliRunner().invoke(main, [*path, "--help"]).stdout.splitlines()
+    assert len(lines) > 5
+    assert [line for line in lines if len(line) > 80] == []
 
 
 def test_the_list_of_commands_is_not_cut_short() -> None:

@@ -143,6 +143,11 @@ def test_readme_holds_the_two_commands_and_ci_runs_the_second() -> None:
     assert "readme_command test" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
 
 
+def test_the_command_line_keeps_its_types() -> None:
+    tree = ast.parse((ROOT / "cli.py").read_text(encoding="utf-8"))
+    assert "Any" not in {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+
+
 def test_every_verb_has_help() -> None:
     verbs = ["demo", "data", "sweep", "estimate", "prune", "export", "bench", "score", "show"]
     from click.testing import CliRunner
