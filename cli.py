@@ -729,7 +729,7 @@ def data() -> None:
     """Make labelled windows: one Parquet file, splits checked for leakage."""
 
 
-def _source_options(metavar: str) -> Callable[[_Command], _Command]:
+def _source_options(metavar: str, *, window: int = 512) -> Callable[[_Command], _Command]:
     """Add what every builder of labelled windows takes: input, FASTA, output and length."""
 
     def add(command: _Command) -> _Command:
@@ -738,7 +738,7 @@ def _source_options(metavar: str) -> Callable[[_Command], _Command]:
                 "--window",
                 metavar="L",
                 type=click.IntRange(min=1),
-                default=512,
+                default=window,
                 show_default=True,
                 help="Bases a window; the variant is at index L // 2.",
             ),
@@ -764,6 +764,14 @@ def _names(value: str | None) -> tuple[str, ...]:
     if value is None or value == "none":
         return ()
     return tuple(name.strip() for name in value.split(",") if name.strip())
+
+
+def _check_output(out: Path, inputs: list[Path]) -> None:
+    """Refuse a name for labelled windows before the work that they take."""
+    from .data.dataset import check_name
+
+    check_name(out)
+    refuse_overwriting(out, inputs)
 
 
 def _write_windows(windows: LabelledData, out: Path) -> None:
@@ -812,7 +820,7 @@ def data_eqtl(
     """Cut the windows of the causal eQTL table (All_Tissues.csv) on hg38."""
     from .data.eqtl import build_eqtl
 
-    refuse_overwriting(out, [source, fasta])
+    _check_output(out, [source, fasta])
     chromosomes = _names(validation_chromosomes)
     windows = build_eqtl(
         source, fasta, window=window, validation_chromosomes=chromosomes, edges=edges
@@ -821,7 +829,7 @@ def data_eqtl(
 
 
 @data.command("mpra")
-@_source_options("TSV")
+@_source_options("TSV", window=96)
 @click.option(
     "--negatives-per-positive",
     metavar="K",
@@ -829,6 +837,13 @@ def data_eqtl(
     help="Keep K training negatives for each positive of a locus.  [default: all]",
 )
 @_seed_option()
+@click.option(
+    "--edges",
+    type=click.Choice(["drop", "pad"]),
+    default="drop",
+    show_default=True,
+    help="Windows that leave their locus: drop, or pad with N.",
+)
 def data_mpra(
     source: Path,
     fasta: Path,
@@ -836,13 +851,19 @@ def data_mpra(
     window: int,
     negatives_per_positive: float | None,
     seed: int,
+    edges: Literal["drop", "pad"],
 ) -> None:
-    """Cut the windows of saturation mutagenesis: padded with N, grouped by locus."""
+    """Cut the windows of saturation mutagenesis, grouped by locus."""
     from .data.mpra import build_mpra
 
-    refuse_overwriting(out, [source, fasta])
+    _check_output(out, [source, fasta])
     windows = build_mpra(
-        source, fasta, window=window, negatives_per_positive=negatives_per_positive, seed=seed
+        source,
+        fasta,
+        window=window,
+        negatives_per_positive=negatives_per_positive,
+        seed=seed,
+        edges=edges,
     )
     _write_windows(windows, out)
 
@@ -879,11 +900,12 @@ def data_variants(
 ) -> None:
     """Cut the windows of your own variants: a VCF with the label in INFO, or a table.
 
-    The splits are those the input names (column or INFO key), or by chromosome, or by variant.
+    The splits are those the input names (column or INFO key), or by chromosome, or by variant; if
+    none are named, whole chromosomes are chosen.
     """
     from .data.variants import SplitRule, build_variants
 
-    refuse_overwriting(out, [source, fasta])
+    _check_output(out, [source, fasta])
     rule = SplitRule(
         validation_chromosomes=_names(validation_chromosomes),
         test_chromosomes=_names(test_chromosomes),

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..bundle.sessions import Backend, Device
 from ..data.dataset import LabelledData, SplitName
-from ..data.splits import Leakage, check_leakage
+from ..data.leakage import Leakage, check_leakage
 from ..errors import GenoslimError, UsageError
 from ..files import atomic_folder, refuse_foreign, refuse_unwritable
 from ..stats.auroc import recurring

@@ -45,16 +45,12 @@ def assemble(
     rows: Sequence[LabelledVariant],
     genome: Genome,
     metadata: DataMetadata,
-    *,
-    edges: Edges = "pad",
 ) -> LabelledData:
     """Cut the window of every row and return the data set, rows in the order given.
 
-    Contigs get the names of the FASTA. Left out, and counted in `metadata.dropped`, are rows on
-    contigs that the FASTA lacks (`unknown_contig`), rows whose REF it does not have
-    (`reference_mismatch`) and, with `edges="drop"`, rows whose window leaves the contig or touches
-    its end (`window_leaves_contig`: the rule of the benchmark's own loader, which also drops the
-    window that ends exactly where the contig does). With `edges="pad"` such windows hold N.
+    Contigs get the names of the FASTA; windows that leave their contig hold N. Left out, and
+    counted in `metadata.dropped`, are rows on contigs that the FASTA lacks (`unknown_contig`) and
+    rows whose REF it does not have (`reference_mismatch`).
 
     Raises GenoslimError if REF mismatches in more than 1 % of the rows, or no row is left.
     """
@@ -66,20 +62,18 @@ def assemble(
         row = _renamed(rows[number], genome)
         if row is None:
             dropped["unknown_contig"] += 1
-        elif edges == "drop" and _leaves(row.variant, genome, metadata.window_length):
-            dropped["window_leaves_contig"] += 1
-        else:
-            try:
-                windows[number] = alternate_window(genome, row.variant, metadata.window_length)
-                kept[number] = row
-            except ReferenceMismatch as error:
-                mismatches.append((number, error))
+            continue
+        try:
+            windows[number] = alternate_window(genome, row.variant, metadata.window_length)
+            kept[number] = row
+        except ReferenceMismatch as error:
+            mismatches.append((number, error))
     if mismatches:
         dropped["reference_mismatch"] += len(mismatches)
         _refuse_another_assembly(rows, mismatches)
     if not kept:
         raise GenoslimError(
-            f"{genome.path}: none of {len(rows)} variants gave a window"
+            f"{genome.path}: none of {len(rows) or 'the'} variants gave a window"
             f" ({_counts(dropped) or 'no rows'});"
             f" the contigs of the FASTA are {', '.join(list(genome.contigs)[:6])} ..."
         )
@@ -120,9 +114,23 @@ def _renamed(row: LabelledVariant, genome: Genome) -> LabelledVariant | None:
     return replace(row, variant=replace(row.variant, contig=name))
 
 
-def _leaves(variant: Variant, genome: Genome, length: int) -> bool:
+def without_edges(
+    rows: Sequence[LabelledVariant], genome: Genome, length: int, *, margin: int = 0
+) -> tuple[list[LabelledVariant], dict[str, int]]:
+    """Return the rows whose window of `length` bases stays in its contig, and how many do not.
+
+    A window has to leave `margin` bases before the contig's end as well. Rows on contigs that the
+    FASTA lacks stay; the count is empty if every row does.
+    """
+    kept = [row for row in rows if not _leaves(row.variant, genome, length, margin)]
+    left_out = len(rows) - len(kept)
+    return kept, {"window_leaves_contig": left_out} if left_out else {}
+
+
+def _leaves(variant: Variant, genome: Genome, length: int, margin: int) -> bool:
     start = variant.start - length // 2
-    return start < 0 or start + length >= genome.contigs[variant.contig]
+    contig = genome.resolve(variant.contig)
+    return contig is not None and (start < 0 or start + length + margin > genome.contigs[contig])
 
 
 def _refuse_another_assembly(

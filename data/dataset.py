@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..codec import decode, plain
-from ..errors import GenoslimError, needs_extra
+from ..errors import GenoslimError, UsageError, needs_extra
 from ..files import atomic_path
 from .metadata import DataMetadata
 from .variant import Variant
@@ -85,6 +85,9 @@ class VariantColumns:
     def __len__(self) -> int:
         return len(self.position)
 
+    def __repr__(self) -> str:
+        return f"VariantColumns({len(self)} variants)"
+
     def __getitem__(self, row: int) -> Variant:
         return Variant(
             str(self.contig[row]),
@@ -143,6 +146,11 @@ class LabelledData:
 
     def __len__(self) -> int:
         return len(self.sequences)
+
+    def __repr__(self) -> str:
+        rows = ", ".join(f"{count} {name}" for name, count in self.split_counts.items())
+        length, assembly = self.metadata.window_length, self.metadata.assembly
+        return f"LabelledData({rows} windows of {length} bases, assembly {assembly})"
 
     def subset(self, mask: Mask) -> LabelledData:
         """Return the rows a boolean mask or an array of row numbers selects, in its order."""
@@ -210,7 +218,11 @@ class LabelledData:
         return "\n".join([*lines, f"  fingerprint: {self.fingerprint}"])
 
     def write(self, path: Path) -> None:
-        """Write one Parquet file, whole or not at all; the same data gives the same bytes."""
+        """Write one Parquet file, whole or not at all; the same data gives the same bytes.
+
+        Raises UsageError if the name of `path` does not end in `.parquet`.
+        """
+        check_name(Path(path))
         columns = self._columns()
         header = _Header(fingerprint=self.fingerprint, metadata=self.metadata)
         schema = pa.schema(
@@ -310,6 +322,12 @@ class LabelledData:
                 f"row {wrong[0]}: {name} {column[wrong[0]].item()!r};"
                 f" expected {' or '.join(map(str, allowed))}"
             )
+
+
+def check_name(path: Path) -> None:
+    """Raise UsageError if labelled windows are to be written under another name than Parquet's."""
+    if path.suffix != ".parquet":
+        raise UsageError(f"{path}: labelled windows are a Parquet file; name it *.parquet")
 
 
 def _canonical(value: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ are kept; the variant key is the cluster. The windows are those of the benchmark
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
@@ -13,11 +14,12 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import GenoslimError, UsageError
-from .assemble import Edges, LabelledVariant, assemble
+from .assemble import Edges, LabelledVariant, assemble, without_edges
 from .dataset import LabelledData
 from .genome import Genome
+from .leakage import checked
 from .metadata import DataMetadata
-from .splits import check_leakage, split_by_chromosome
+from .splits import split_by_chromosome
 from .table import Row, read_table
 from .variant import variant_at
 
@@ -30,6 +32,20 @@ LABEL_NAMES = ("not_causal", "causal")
 VALIDATION_CHROMOSOMES = ("chr7", "chr8")
 
 _REQUIRED = ("CHROM", "POS", "REF", "ALT", "label", "split")
+# The benchmark's own loader also drops the window that ends exactly where its contig does.
+_SPARE = 1
+# Bases to the nearest transcription start site, as the benchmark's own subgroups have them.
+_TSS_BINS = ((30_000, "0-30 kb"), (100_000, "30-100 kb"))
+_BEYOND = "100 kb and more"
+# GTEx's tissues whose organ is not their first word.
+_ORGANS = {
+    "Adipose": "Adipose Tissue",
+    "Adrenal": "Adrenal Gland",
+    "Artery": "Blood Vessel",
+    "Minor": "Salivary Gland",
+    "Small": "Small Intestine",
+    "Whole": "Blood",
+}
 _TISSUE, _DISTANCE = "tissue", "distance_to_nearest_TSS"
 
 
@@ -44,13 +60,14 @@ def build_eqtl(
 ) -> LabelledData:
     """Return the labelled windows of an eQTL table (CSV or TSV, plain or gzip).
 
-    Columns: CHROM, POS (1-based), REF, ALT, label, split (train or test), and, where there,
-    tissue and distance_to_nearest_TSS. The rows of split `train` on `validation_chromosomes`
-    become `validation`. `edges="drop"` leaves out windows that leave their contig, as the
-    benchmark does; `"pad"` fills them with N.
+    Columns: CHROM, POS (1-based), REF, ALT, label, split (train or test), and, where there, tissue
+    and distance_to_nearest_TSS, which give the subgroups `tissue_group` (the organ) and
+    `tss_distance` (0-30 kb, 30-100 kb, 100 kb and more). The rows of split `train` on
+    `validation_chromosomes` become `validation`. `edges="drop"` leaves out windows that leave their
+    contig, as the benchmark does; `"pad"` fills them with N.
 
     Raises GenoslimError for a bad table, UsageError for validation chromosomes without training
-    rows, Leakage if splits share a variant or overlapping windows.
+    rows, Leakage if splits share a variant or overlapping windows, and whatever `checked` refuses.
     """
     rows = [_labelled(row) for row in read_table(table, required=_REQUIRED)]
     if not rows:
@@ -65,20 +82,44 @@ def build_eqtl(
         options={"edges": edges, "validation_chromosomes": sorted(validation_chromosomes)},
     )
     with Genome(fasta) as genome:
-        data = assemble(rows, genome, metadata, edges=edges)
-    check_leakage(data)
-    return data
+        if edges == "drop":
+            rows, dropped = without_edges(rows, genome, window, margin=_SPARE)
+            metadata = replace(metadata, dropped=dropped)
+        return checked(assemble(rows, genome, metadata))
+
+
+def tss_bin(distance: int) -> str:
+    """Return the bin of a distance to the nearest TSS (in bases, of either sign)."""
+    return next((name for end, name in _TSS_BINS if abs(distance) < end), _BEYOND)
+
+
+def tissue_group(tissue: str) -> str:
+    """Return the organ that a GTEx tissue is of (`Brain - Cortex`: `Brain`), or its own name.
+
+    As GTEx's sample attributes have it (SMTS for SMTSD), with spaces or underscores.
+    """
+    words = [word for word in re.split(r"[\s_()-]+", tissue) if word]
+    if not words:
+        return ""
+    if words[0] == "Cells":
+        return "Blood" if "lymphocytes" in words else "Skin"
+    return _ORGANS.get(words[0], words[0])
 
 
 def _labelled(row: Row) -> LabelledVariant:
     names = ("CHROM", "REF", "ALT")
     contig, reference, alternate = (row.text(name) for name in names)
+    tissue = row.cells.get(_TISSUE)
+    distance = row.integer(_DISTANCE) if _DISTANCE in row.cells else None
+    subgroups = {} if distance is None else {"tss_distance": tss_bin(distance)}
+    subgroups |= {} if tissue is None else {"tissue_group": tissue_group(tissue)}
     return LabelledVariant(
         variant=variant_at(row.place, contig, row.integer("POS"), reference, alternate),
         label=row.label("label"),
         split=row.choice("split", ("train", "test")),
-        tissue=row.cells.get(_TISSUE),
-        distance_to_tss=row.integer(_DISTANCE) if _DISTANCE in row.cells else None,
+        tissue=tissue,
+        distance_to_tss=distance,
+        subgroups=subgroups,
         place=row.place,
     )
 

@@ -1,8 +1,8 @@
 """Saturation mutagenesis of regulatory elements (Kircher et al. 2019, GSE126550) as a data set.
 
-A contig is an element (locus) a few hundred bases long, so most windows meet its ends: they are
-padded with N, never dropped. The groups are the loci: quality is the macro mean of the AUROC over
-loci, since an element's share of functional variants alone confounds a pooled one.
+A contig is an element (locus) a few hundred bases long, so many windows reach over its ends: those
+are left out unless they are asked for. The groups are the loci: quality is the macro mean of the
+AUROC over loci, since an element's share of functional variants alone confounds a pooled one.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import numpy as np
 from numpy.random import PCG64, Generator
 
 from ..errors import GenoslimError, UsageError
-from .assemble import LabelledVariant, assemble
+from .assemble import Edges, LabelledVariant, assemble, without_edges
 from .dataset import LabelledData
 from .genome import Genome
+from .leakage import checked
 from .metadata import DataMetadata
-from .splits import check_leakage
 from .table import Row, read_table
 from .variant import variant_at
 
@@ -37,6 +37,7 @@ def build_mpra(
     window: int,
     negatives_per_positive: float | None = None,
     seed: int = 0,
+    edges: Edges = "drop",
     assembly: str = "GRCh38",
 ) -> LabelledData:
     """Return the labelled windows of an MPRA table (TSV or CSV, plain or gzip).
@@ -45,6 +46,8 @@ def build_mpra(
     blank: ambiguous, left out and counted as `ambiguous_label`), split (train, val, test).
     `negatives_per_positive` keeps, of the training split alone, that many negatives for each
     positive of a locus, drawn with `seed`; the others are counted as `negative_not_sampled`.
+    `edges="drop"` leaves out windows that leave their locus, and counts them first: how much of a
+    window is padding tells the classes apart by itself. `"pad"` fills them with N.
 
     Raises GenoslimError for a bad table, Leakage if splits share a variant or overlapping windows.
     """
@@ -55,23 +58,28 @@ def build_mpra(
         raise GenoslimError(f"{table}: a header but no rows; expected at least one variant")
     rows = [_labelled(row) for row in table_rows if row.cells["label"].strip()]
     dropped = {"ambiguous_label": len(table_rows) - len(rows)}
-    if negatives_per_positive is not None:
-        labelled = len(rows)
-        rows = _sampled(rows, negatives_per_positive, seed)
-        dropped["negative_not_sampled"] = labelled - len(rows)
-    metadata = DataMetadata(
-        window_length=window,
-        assembly=assembly,
-        source=SOURCE,
-        licence=LICENCE,
-        label_names=LABEL_NAMES,
-        dropped={reason: count for reason, count in dropped.items() if count},
-        options={"negatives_per_positive": negatives_per_positive, "seed": seed},
-    )
     with Genome(fasta) as genome:
-        data = assemble(rows, genome, metadata)
-    check_leakage(data)
-    return data
+        if edges == "drop":
+            rows, outside = without_edges(rows, genome, window)
+            dropped |= outside
+        if negatives_per_positive is not None:
+            labelled = len(rows)
+            rows = _sampled(rows, negatives_per_positive, seed)
+            dropped["negative_not_sampled"] = labelled - len(rows)
+        metadata = DataMetadata(
+            window_length=window,
+            assembly=assembly,
+            source=SOURCE,
+            licence=LICENCE,
+            label_names=LABEL_NAMES,
+            dropped={reason: count for reason, count in dropped.items() if count},
+            options={
+                "negatives_per_positive": negatives_per_positive,
+                "seed": seed,
+                "edges": edges,
+            },
+        )
+        return checked(assemble(rows, genome, metadata))
 
 
 def _labelled(row: Row) -> LabelledVariant:

@@ -1,20 +1,16 @@
-"""Splits by chromosome or by variant, never by row, and the check that none leaks into another."""
+"""Splits by chromosome or by variant, never by row."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator
-from itertools import combinations
+from collections import Counter
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import GateError, UsageError
-from .dataset import LabelledData, Strings
-
-
-class Leakage(GateError):  # noqa: N818
-    """Two splits of a data set share a variant, or overlapping windows."""
+from ..errors import UsageError
+from .dataset import Strings
 
 
 def split_by_chromosome(
@@ -37,6 +33,42 @@ def split_by_chromosome(
     return splits
 
 
+def choose_chromosomes(
+    contigs: Strings, labels: npt.NDArray[np.int8]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Choose contigs for validation (about a tenth of n rows) and test (about a fifth).
+
+    Only contigs with both labels are chosen, and one is left for training. The choice depends on
+    their names and numbers of rows alone. Raises UsageError if fewer than three have both labels.
+    """
+    sizes = Counter(contigs.tolist())
+    both = set(contigs[labels == 0].tolist()) & set(contigs[labels == 1].tolist())
+    if len(both) < 3:
+        raise UsageError(
+            f"no split named, and {len(both)} of {len(sizes)} chromosomes have both labels, which"
+            " takes three: add a column (or INFO key) `split`, or choose"
+            " --validation-chromosomes and --test-chromosomes, or --validation-fraction and"
+            " --test-fraction"
+        )
+    order = sorted(both, key=_uniform)
+    test = _filled(order, sizes, 0.2 * len(contigs), at_most=len(order) - 2)
+    rest = [name for name in order if name not in test]
+    return _filled(rest, sizes, 0.1 * len(contigs), at_most=len(rest) - 1), test
+
+
+def _filled(
+    order: list[str], sizes: Mapping[str, int], wanted: float, *, at_most: int
+) -> tuple[str, ...]:
+    """Take each contig in turn that brings the sum nearer to `wanted`, or else the smallest."""
+    taken: list[str] = []
+    total = 0
+    for name in order:
+        if len(taken) < at_most and abs(total + sizes[name] - wanted) < wanted - total:
+            taken.append(name)
+            total += sizes[name]
+    return tuple(taken or [min(order, key=lambda name: sizes[name])])
+
+
 def split_by_variant(keys: Strings, *, validation: float, test: float, seed: int = 0) -> Strings:
     """Return a split name for each of n variant keys; equal keys fall into one split.
 
@@ -51,69 +83,6 @@ def split_by_variant(keys: Strings, *, validation: float, test: float, seed: int
     place = np.array([_uniform(f"{seed}:{key}") for key in keys.tolist()], dtype=np.float64)
     names = np.where(place < validation, "validation", "train")
     return np.where(place >= 1 - test, "test", names)
-
-
-def check_leakage(data: LabelledData, *, windows: bool = True) -> None:
-    """Raise Leakage if two splits share a variant or, with `windows`, overlapping windows.
-
-    Two windows overlap if they cover a common base of the genome, which leaves out the padding
-    only as far as both cover it. The message counts the rows and shows one pair.
-    """
-    _check_variants(data)
-    if windows:
-        _check_windows(data)
-
-
-def _check_variants(data: LabelledData) -> None:
-    for first, second, rows_first, rows_second in _pairs(data):
-        shared = np.intersect1d(data.keys[rows_first], data.keys[rows_second])
-        if len(shared):
-            raise Leakage(
-                f"{len(shared)} variants are in both {first} and {second}, such as {shared[0]}:"
-                " split by chromosome or by variant, not by row"
-            )
-
-
-def _check_windows(data: LabelledData) -> None:
-    starts, ends = _spans(data)
-    for first, second, rows_first, rows_second in _pairs(data):
-        other_starts, other_ends = np.sort(starts[rows_second]), np.sort(ends[rows_second])
-        begun = np.searchsorted(other_starts, ends[rows_first], side="left")
-        over = np.searchsorted(other_ends, starts[rows_first], side="right")
-        hits = rows_first[begun > over]
-        if len(hits):
-            example = hits[0]
-            meets = (starts[rows_second] < ends[example]) & (ends[rows_second] > starts[example])
-            raise Leakage(
-                f"{len(hits)} windows of {first} overlap windows of {second}, such as those of"
-                f" {data.keys[example]} and {data.keys[rows_second[meets][0]]}"
-                f" ({data.metadata.window_length} bases each): split by chromosome"
-            )
-
-
-def _spans(data: LabelledData) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return where each window starts and ends, contigs laid end to end with gaps between."""
-    length = data.metadata.window_length
-    starts = data.variants.position - 1 - length // 2
-    reference = np.char.str_len(data.variants.reference).astype(np.int64)
-    alternate = np.char.str_len(data.variants.alternate).astype(np.int64)
-    after = np.maximum(0, length - length // 2 - alternate)
-    ends = data.variants.position - 1 + reference + after
-    contig = np.unique(data.variants.contig, return_inverse=True)[1].astype(np.int64)
-    offset = contig * (int(ends.max(initial=0)) + length + 1)
-    return starts + offset, ends + offset
-
-
-def _pairs(
-    data: LabelledData,
-) -> Iterator[tuple[str, str, npt.NDArray[np.intp], npt.NDArray[np.intp]]]:
-    for first, second in combinations(data.split_counts, 2):
-        yield (
-            first,
-            second,
-            np.flatnonzero(data.splits == first),
-            np.flatnonzero(data.splits == second),
-        )
 
 
 def _uniform(text: str) -> float:

@@ -6,17 +6,19 @@ import csv
 import difflib
 import gzip
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import GenoslimError
 
+_BCF = b"BCF\x02"
+
 
 def read_lines(path: Path) -> Iterator[str]:
     """Yield the lines of a text file, plain, gzip or bgzip (told by content), with no line ends.
 
-    Raises GenoslimError for a truncated or damaged gzip and for what is not UTF-8 text.
+    Raises GenoslimError for a truncated or damaged gzip, a BCF and what is not UTF-8 text.
     """
     number = 0
     with path.open("rb") as raw:
@@ -25,6 +27,10 @@ def read_lines(path: Path) -> Iterator[str]:
         with gzip.open(path, "rb") if compressed else path.open("rb") as stream:
             for line in stream:
                 number += 1
+                if number == 1 and line.startswith(_BCF):
+                    raise GenoslimError(
+                        f"{path}: a BCF; expected text: bcftools view IN.bcf -Oz -o OUT.vcf.gz"
+                    )
                 yield line.decode("utf-8").rstrip("\r\n")
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise GenoslimError(
@@ -79,11 +85,15 @@ class Row:
         return known[value.lower()]
 
 
-def read_table(path: Path, *, required: Iterable[str]) -> Iterator[Row]:
+def read_table(
+    path: Path, *, required: Iterable[str], aliases: Mapping[str, str] | None = None
+) -> Iterator[Row]:
     """Yield the rows of a table with a header line; tabs or commas, as the header has.
 
     Cells are kept as they stand (`NA` is a text like any other); blank lines are passed over.
-    Raises GenoslimError for an empty file, a missing column and a row of another width.
+    With `aliases`, from other names to names, a column of any of both kinds, in any case and with
+    `#` before it, is taken for the one it means, unless that one is there exactly. Raises
+    GenoslimError for an empty file, a missing column and a row of another width.
     """
     lines = read_lines(path)
     header_line = next(lines, "").removeprefix("\ufeff")
@@ -93,6 +103,7 @@ def read_table(path: Path, *, required: Iterable[str]) -> Iterator[Row]:
         )
     delimiter = "\t" if "\t" in header_line else ","
     header = [name.strip() for name in next(csv.reader([header_line], delimiter=delimiter))]
+    header = header if aliases is None else _renamed(header, aliases)
     _check_header(path, header, required)
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     try:
@@ -105,6 +116,15 @@ def read_table(path: Path, *, required: Iterable[str]) -> Iterator[Row]:
             yield Row(dict(zip(header, values, strict=True)), place)
     except csv.Error as error:
         raise GenoslimError(f"{path}, line {reader.line_num + 1}: {error}") from None
+
+
+def _renamed(header: list[str], aliases: Mapping[str, str]) -> list[str]:
+    """Return the header with other names replaced by those they mean."""
+    meant = {name: name for name in aliases.values()} | dict(aliases)
+    names = [meant.get(name.removeprefix("#").lower(), name) for name in header]
+    return [
+        old if new != old and new in header else new for old, new in zip(header, names, strict=True)
+    ]
 
 
 def _check_header(path: Path, header: list[str], required: Iterable[str]) -> None:

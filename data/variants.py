@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
@@ -10,16 +11,23 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import GenoslimError, UsageError
-from .assemble import Edges, LabelledVariant, assemble
+from .assemble import Edges, LabelledVariant, assemble, without_edges
 from .dataset import SPLITS, SUBGROUP_PREFIX, LabelledData
 from .genome import Genome
+from .leakage import checked
 from .metadata import DataMetadata
-from .splits import check_leakage, split_by_chromosome, split_by_variant
+from .splits import choose_chromosomes, split_by_chromosome, split_by_variant
 from .table import Row, read_lines, read_table
 from .variant import variant_at
 from .vcf import VcfRecord, allele_kind, read_vcf
 
+_log = logging.getLogger(__name__)
+
 _REQUIRED = ("contig", "position", "reference", "alternate", "label")
+# Names of VCF's columns that tables have as well, in any case; the exact names come first.
+_ALIASES = {"chrom": "contig", "pos": "position", "ref": "reference", "alt": "alternate"} | {
+    name: name for name in ("label", "split", "group", "tissue", "distance_to_tss")
+}
 _SPLIT_NAMES = {"val": "validation"} | {name: name for name in SPLITS}
 
 
@@ -28,7 +36,8 @@ class SplitRule:
     """How rows get their split: the column or INFO key `split`, by chromosome, or by variant.
 
     With `validation_chromosomes` or `test_chromosomes` by chromosome; with fractions by variant
-    key; with neither, the input has to name the splits. Raises UsageError if both are given.
+    key; with neither, the input names the splits or, if it does not, whole chromosomes are chosen
+    (`choose_chromosomes`). Raises UsageError if both are given.
     """
 
     validation_chromosomes: Collection[str] = ()
@@ -79,16 +88,15 @@ def build_variants(
 ) -> LabelledData:
     """Return the labelled windows of a VCF or a table (told by content), with a FASTA.
 
-    A table has the columns contig, position (1-based), reference, alternate, label, and where
-    wanted split, group, tissue, distance_to_tss and `subgroup_*`; others are passed over. A VCF
-    has the label of each alternate allele in the INFO key `label_info` (one value, or one an
-    allele), and SPLIT and GROUP where wanted. Alleles that are no sequence (`<DEL>`, `*`,
-    breakends) and alleles without a label are left out and counted.
+    A table has the columns contig, position (1-based), reference, alternate (or chrom, pos, ref,
+    alt, in any case), label, and where wanted split, group, tissue, distance_to_tss and
+    `subgroup_*`; others are passed over. A VCF has the label of each alternate allele in the INFO
+    key `label_info` (one value, or one an allele), and SPLIT and GROUP where wanted. Alleles that
+    are no sequence (`<DEL>`, `*`, breakends) and alleles without a label are left out and counted.
 
     Raises GenoslimError for a bad input, UsageError for a rule that does not fit, Leakage if
-    splits share a variant or, with `check_windows`, overlapping windows.
+    splits share a variant or, with `check_windows`, overlapping windows, and what `checked` does.
     """
-    rule = rule or SplitRule()
     dropped: Counter[str] = Counter()
     rows = list(_rows(source, label_info, dropped))
     if not rows:
@@ -97,6 +105,7 @@ def build_variants(
             f"{source}: no labelled variant ({reasons or 'no records'}); labels are 0 or 1 in the"
             f" column `label` of a table, or in INFO {label_info} of a VCF (--label-info)"
         )
+    rule = _resolved(rule or SplitRule(), rows)
     metadata = DataMetadata(
         window_length=window,
         assembly=assembly,
@@ -106,9 +115,11 @@ def build_variants(
         options={"edges": edges, **rule.options()},
     )
     with Genome(fasta) as genome:
-        data = assemble(_split(rows, rule, source), genome, metadata, edges=edges)
-    check_leakage(data, windows=check_windows)
-    return data
+        rows = _split(rows, rule, source)
+        if edges == "drop":
+            rows, outside = without_edges(rows, genome, window)
+            metadata = replace(metadata, dropped={**metadata.dropped, **outside})
+        return checked(assemble(rows, genome, metadata), windows=check_windows)
 
 
 def _rows(source: Path, label_info: str, dropped: Counter[str]) -> Iterator[LabelledVariant]:
@@ -116,7 +127,7 @@ def _rows(source: Path, label_info: str, dropped: Counter[str]) -> Iterator[Labe
         for record in read_vcf(source):
             yield from _from_record(record, label_info, dropped)
     else:
-        yield from map(_from_table, read_table(source, required=_REQUIRED))
+        yield from map(_from_table, read_table(source, required=_REQUIRED, aliases=_ALIASES))
 
 
 def _from_table(row: Row) -> LabelledVariant:
@@ -183,6 +194,23 @@ def _split_name(value: str, place: str) -> str:
     return _SPLIT_NAMES.get(value, "")
 
 
+def _resolved(rule: SplitRule, rows: list[LabelledVariant]) -> SplitRule:
+    """Return the rule, with chromosomes chosen where neither it nor any row names a split."""
+    if rule.by_chromosome or rule.by_variant or any(row.split for row in rows):
+        return rule
+    validation, test = choose_chromosomes(
+        np.array([row.variant.contig for row in rows], dtype=np.str_),
+        np.array([row.label for row in rows], dtype=np.int8),
+    )
+    _log.warning(
+        "no split named: validation is %s, test %s, training the rest (choose others with"
+        " --validation-chromosomes and --test-chromosomes)",
+        ", ".join(sorted(validation)),
+        ", ".join(sorted(test)),
+    )
+    return SplitRule(validation_chromosomes=validation, test_chromosomes=test)
+
+
 def _split(rows: list[LabelledVariant], rule: SplitRule, source: Path) -> list[LabelledVariant]:
     if rule.by_chromosome:
         contigs = np.array([row.variant.contig for row in rows], dtype=np.str_)
@@ -203,8 +231,8 @@ def _named_splits(rows: list[LabelledVariant], source: Path) -> list[LabelledVar
     for row in rows:
         if not row.split:
             raise UsageError(
-                f"{row.place or source}: no split named: add a column (or INFO key) for it, or"
-                " choose --validation-chromosomes and --test-chromosomes, or"
+                f"{row.place or source}: no split named, while other rows name theirs: name every"
+                " one, or choose --validation-chromosomes and --test-chromosomes, or"
                 " --validation-fraction and --test-fraction"
             )
     return rows

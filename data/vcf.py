@@ -129,7 +129,7 @@ def read_vcf(path: Path) -> Iterator[VcfRecord]:
     and a line that is no record.
     """
     seen_columns = False
-    for number, line in enumerate(_text_lines(path), start=1):
+    for number, line in enumerate(read_lines(path), start=1):
         place = f"{path}, line {number}"
         if number == 1 and not line.startswith("##fileformat=VCF"):
             raise GenoslimError(f"{place}: {line[:40]!r}; a VCF begins with ##fileformat=VCFv4.x")
@@ -144,18 +144,6 @@ def read_vcf(path: Path) -> Iterator[VcfRecord]:
             yield parse_record(line, place=place)
     if not seen_columns:
         raise GenoslimError(f"{path}: no line {_shown()}: empty or truncated VCF")
-
-
-def _text_lines(path: Path) -> Iterator[str]:
-    lines = read_lines(path)
-    try:
-        yield from lines
-    except GenoslimError as error:
-        if "no UTF-8 text" in str(error):
-            raise GenoslimError(
-                f"{error}; if it is BCF, convert it: bcftools view in.bcf -Oz -o out.vcf.gz"
-            ) from None
-        raise
 
 
 def _check_columns(line: str, place: str) -> None:

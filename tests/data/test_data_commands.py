@@ -34,10 +34,25 @@ def test_variants_from_the_simulated_vcf(folder: Path, tmp_path: Path) -> None:
     assert made.fingerprint in result.stdout
 
 
+def test_variants_as_the_readme_has_it(folder: Path, tmp_path: Path) -> None:
+    """A plain labelled VCF, windows of 512, no split named anywhere."""
+    out = tmp_path / "v.parquet"
+    source = ("-i", folder / "variants.vcf", "-f", folder / "genome.fa", "-o", out)
+    result = run("variants", *source, "--window", 512)
+    assert result.exit_code == 0, result.stderr
+    assert "no split named: validation is chr" in result.stderr
+    assert set(LabelledData.read(out).split_counts) == {"train", "validation", "test"}
+
+
 def test_exit_codes(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "v.parquet"
     source = ("-i", folder / "variants.vcf", "-f", folder / "genome.fa", "-o", out)
-    assert run("variants", *source).exit_code == 2
+    csv = run("variants", *source[:-1], tmp_path / "v.csv")
+    assert csv.exit_code == 2
+    assert "v.csv: labelled windows are a Parquet file; name it *.parquet" in csv.stderr
+    assert not (tmp_path / "v.csv").exists()
+    splits = ("--test-fraction", 0.2, "--test-chromosomes", "chr6")
+    assert run("variants", *source, *splits).exit_code == 2
     leaking = run("variants", *source, "--window", 400, "--test-fraction", 0.3)
     assert leaking.exit_code == 3
     assert leaking.stderr.startswith("genoslim: ")
@@ -77,5 +92,11 @@ def test_mpra(real_data: Path, tmp_path: Path) -> None:
     source = ("-i", folder / "labelled_snv.tsv.gz", "-f", folder / "loci.GRCh38.fa")
     result = run("mpra", *source, "-o", tmp_path / "m.parquet", "--negatives-per-positive", 1)
     assert result.exit_code == 0, result.stderr
-    assert "train: 1497 functional, 1497 not_functional" in result.stdout
-    assert "dropped: 13432 negative_not_sampled" in result.stdout
+    assert "train: 1331 functional, 1331 not_functional" in result.stdout
+    assert "dropped: 11045 negative_not_sampled" in result.stdout
+    assert "dropped: 4799 window_leaves_contig" in result.stdout
+    everything = ("--edges", "pad", "--negatives-per-positive", 1)
+    padded = run("mpra", *source, "-o", tmp_path / "p.parquet", *everything)
+    assert padded.exit_code == 0, padded.stderr
+    assert "train: 1497 functional, 1497 not_functional" in padded.stdout
+    assert "number of N in a window alone has AUROC 0.687 on test" in padded.stderr

@@ -14,7 +14,7 @@ import pytest
 from genoslim.data.dataset import LabelledData, VariantColumns
 from genoslim.data.metadata import DataMetadata
 from genoslim.data.variant import Variant
-from genoslim.errors import GenoslimError
+from genoslim.errors import GenoslimError, UsageError
 
 LENGTH = 12
 
@@ -70,6 +70,19 @@ def test_subgroups_are_columns_of_the_file_and_follow_the_rows(tmp_path: Path) -
     assert data.fingerprint != make().fingerprint
     with pytest.raises(GenoslimError, match="column subgroup_kind: 2 rows beside 12"):
         make(subgroups={"kind": kinds[:2]})
+
+
+def test_other_names_than_parquet_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"d.csv: labelled windows are a Parquet file; name it"):
+        make().write(tmp_path / "d.csv")
+
+
+def test_repr_is_one_short_line() -> None:
+    data = make(999)
+    assert repr(data) == (
+        "LabelledData(333 train, 333 validation, 333 test windows of 12 bases, assembly hg38)"
+    )
+    assert repr(data.variants) == "VariantColumns(999 variants)"
 
 
 def test_same_data_same_bytes(tmp_path: Path) -> None:

@@ -10,9 +10,9 @@ from sklearn.linear_model import LogisticRegression
 
 from genoslim.data.dataset import LabelledData
 from genoslim.data.genome import Genome, ReferenceMismatch, alternate_window
+from genoslim.data.leakage import check_leakage
 from genoslim.data.shortcuts import fit_shortcuts
 from genoslim.data.simulate import ANCHORS, KINDS, PARTNERS, simulate, simulated_sequences
-from genoslim.data.splits import check_leakage
 from genoslim.data.variants import build_variants
 from genoslim.data.vcf import AlleleKind, allele_kind, read_vcf
 from genoslim.errors import UsageError

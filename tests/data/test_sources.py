@@ -12,8 +12,8 @@ import pytest
 
 from genoslim.data.eqtl import build_eqtl
 from genoslim.data.genome import Genome
+from genoslim.data.leakage import Leakage
 from genoslim.data.mpra import build_mpra
-from genoslim.data.splits import Leakage
 from genoslim.data.variants import SplitRule, build_variants
 from genoslim.errors import GenoslimError, UsageError
 
@@ -41,6 +41,7 @@ ROWS = [
     row("chr7", 60, "train"),
     row("chr8", 40, "train", 0),
     row("chr9", 33, "test"),
+    row("chr9", 70, "test", 0),
 ]
 
 
@@ -51,7 +52,7 @@ def write(path: Path, rows: list[str], header: str = HEADER) -> Path:
 
 def test_eqtl_rows_windows_and_splits(tmp_path: Path, fasta: Path) -> None:
     data = build_eqtl(write(tmp_path / "e.csv", ROWS), fasta, window=21)
-    assert data.split_counts == {"train": 3, "validation": 2, "test": 1}
+    assert data.split_counts == {"train": 3, "validation": 2, "test": 2}
     assert data.keys[0] == data.keys[1]
     assert data.labels[:2].tolist() == [1, 0]
     assert data.tissues is not None
@@ -66,7 +67,7 @@ def test_eqtl_rows_windows_and_splits(tmp_path: Path, fasta: Path) -> None:
 @pytest.mark.parametrize("length", [20, 21])
 def test_eqtl_edges_follow_the_benchmark(tmp_path: Path, fasta: Path, length: int) -> None:
     """Its loader drops `start < 0 or end >= len(contig)`, one position more than needed."""
-    rows = [row("chr1", p, "train") for p in range(1, 101)] + ROWS[3:]
+    rows = [row("chr1", p, "train", p % 2) for p in range(1, 101)] + ROWS[3:]
     half = length // 2
     kept = [
         p for p in range(1, 101) if p - 1 - half >= 0 and p - 1 + half + length % 2 < len(CONTIG)
@@ -77,7 +78,7 @@ def test_eqtl_edges_follow_the_benchmark(tmp_path: Path, fasta: Path, length: in
     assert found.tolist() == kept
     assert data.metadata.dropped == {"window_leaves_contig": 100 - len(kept)}
     padded = build_eqtl(table, fasta, window=length, edges="pad")
-    assert len(padded) == 103
+    assert len(padded) == 104
     assert padded.metadata.dropped == {}
 
 
@@ -86,12 +87,12 @@ def test_eqtl_edges_follow_the_benchmark(tmp_path: Path, fasta: Path, length: in
     [
         ([], HEADER, "a header but no rows"),
         (ROWS, HEADER.replace("POS", "Pos"), "no column 'POS'; is it 'Pos'"),
-        ([*ROWS, row("chr1", 9, "valid")], HEADER, "line 8: split is 'valid'; expected train or"),
-        ([*ROWS, row("chr1", 9, "test", 2)], HEADER, "line 8: label is '2'; expected 0 or 1"),
-        ([*ROWS, "chr1,x,A,C,1,L,1,test"], HEADER, "line 8: POS is 'x'; expected a whole"),
-        ([*ROWS, "chr1,0,A,C,1,L,1,test"], HEADER, "line 8: chr1: position 0"),
-        ([*ROWS, "chr1,5,A,-,1,L,1,test"], HEADER, "line 8: chr1:5: alternate allele '-'"),
-        ([*ROWS, "chr1,5"], HEADER, "line 8: 2 cells; the header has 8"),
+        ([*ROWS, row("chr1", 9, "valid")], HEADER, "line 9: split is 'valid'; expected train or"),
+        ([*ROWS, row("chr1", 9, "test", 2)], HEADER, "line 9: label is '2'; expected 0 or 1"),
+        ([*ROWS, "chr1,x,A,C,1,L,1,test"], HEADER, "line 9: POS is 'x'; expected a whole"),
+        ([*ROWS, "chr1,0,A,C,1,L,1,test"], HEADER, "line 9: chr1: position 0"),
+        ([*ROWS, "chr1,5,A,-,1,L,1,test"], HEADER, "line 9: chr1:5: alternate allele '-'"),
+        ([*ROWS, "chr1,5"], HEADER, "line 9: 2 cells; the header has 8"),
         (
             [ROWS[3], ROWS[4], "chr1,50,G,T,1,L,1,train"],
             HEADER,
@@ -127,21 +128,22 @@ def test_few_mismatches_and_unknown_contigs_are_counted(
     with caplog.at_level(logging.WARNING):
         data = build_eqtl(write(tmp_path / "e.csv", rows), fasta, window=10)
     assert data.metadata.dropped == {"reference_mismatch": 1, "unknown_contig": 1}
-    assert len(data) == 206
+    assert len(data) == 207
     assert "left out: 1 reference_mismatch, 1 unknown_contig" in caplog.text
 
 
 def test_rows_come_out_in_their_order_and_with_the_names_of_the_fasta(
     tmp_path: Path, fasta: Path
 ) -> None:
-    rows = [ROWS[5], ROWS[4], ROWS[0].replace("chr1", "1"), ROWS[3], ROWS[2]]
+    rows = [ROWS[5], ROWS[4], ROWS[0].replace("chr1", "1"), ROWS[3], ROWS[2], ROWS[6]]
     data = build_eqtl(write(tmp_path / "e.csv", rows), fasta, window=10)
-    assert data.variants.contig.tolist() == ["chr9", "chr8", "chr1", "chr7", "chr1"]
+    assert data.variants.contig.tolist() == ["chr9", "chr8", "chr1", "chr7", "chr1", "chr9"]
 
 
 def test_mpra_real(real_data: Path) -> None:
     folder = real_data / "mpra"
-    data = build_mpra(folder / "labelled_snv.tsv.gz", folder / "loci.GRCh38.fa", window=128)
+    table, fasta = folder / "labelled_snv.tsv.gz", folder / "loci.GRCh38.fa"
+    data = build_mpra(table, fasta, window=128, edges="pad")
     counts = {
         name: Counter(data.labels[data.splits == name].tolist()) for name in data.split_counts
     }
@@ -155,7 +157,14 @@ def test_mpra_real(real_data: Path) -> None:
     assert (data.groups == data.variants.contig).all()
     assert sum("N" in sequence for sequence in data.sequences) > 1000
     assert {sequence[64] for sequence in data.sequences} == set("ACGT")
-    assert data.fingerprint.startswith("1f354591f7fa364a763e")
+    inside = build_mpra(table, fasta, window=128)
+    assert inside.metadata.dropped["window_leaves_contig"] == len(data) - len(inside)
+    with Genome(fasta) as genome:
+        lengths = genome.contigs
+    assert inside.keys.tolist() == [
+        v.key for v in data.variants if 64 <= v.start <= lengths[v.contig] - 64
+    ]
+    assert data.fingerprint.startswith("5a263f7166c83a29199a")
 
 
 def test_mpra_negatives_are_drawn_a_locus_of_training_alone(real_data: Path) -> None:
@@ -190,20 +199,27 @@ def test_mpra_negatives_are_drawn_a_locus_of_training_alone(real_data: Path) -> 
 def test_mpra_keeps_na_and_pads(tmp_path: Path) -> None:
     (tmp_path / "l.fa").write_text(">NA\nACGTACGT\n>HBB\nACGTACGT\n")
     table = tmp_path / "t.tsv"
-    lines = ["NA\t0\tA\tC\t1\ttrain", "NA\t7\tT\tG\t\ttrain", "HBB\t7\tT\tG\t0\tval"]
+    lines = ["NA\t0\tA\tC\t1\ttrain", "NA\t7\tT\tG\t\ttrain", "NA\t4\tA\tG\t0\ttrain"]
+    lines += ["HBB\t7\tT\tG\t0\tval", "HBB\t3\tT\tG\t1\tval"]
     table.write_text("locus\toffset0\tRef\tAlt\tlabel\tsplit\n" + "\n".join(lines) + "\n")
-    data = build_mpra(table, tmp_path / "l.fa", window=6)
-    assert data.sequences == ["NNNCCG", "ACGGNN"]
-    assert data.keys.tolist() == ["NA:1:A:C", "HBB:8:T:G"]
-    assert data.splits.tolist() == ["train", "validation"]
+    data = build_mpra(table, tmp_path / "l.fa", window=6, edges="pad")
+    assert data.sequences == ["NNNCCG", "CGTGCG", "ACGGNN", "ACGGAC"]
+    assert data.keys.tolist() == ["NA:1:A:C", "NA:5:A:G", "HBB:8:T:G", "HBB:4:T:G"]
+    assert data.splits.tolist() == ["train", "train", "validation", "validation"]
     assert data.metadata.dropped == {"ambiguous_label": 1}
+    with pytest.raises(
+        GenoslimError, match=r"rows of split train are .* left out: .* 2 window_leaves_contig"
+    ):
+        build_mpra(table, tmp_path / "l.fa", window=6)
 
 
 VCF = """##fileformat=VCFv4.3
 #CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO
 chr1\t50\t.\tC\tA,<DEL>,G\t.\t.\tLABEL=1,.,0
 chr7\t50\t.\tC\tA\t.\t.\tLABEL=0;GROUP=g
+chr7\t51\t.\tA\tC\t.\t.\tLABEL=1
 chr8\t50\t.\tCA\tC\t.\t.\tLABEL=1
+chr8\t52\t.\tC\tG\t.\t.\tLABEL=0
 chr9\t50\t.\tC\tA\t.\t.\tX=1
 chr9\t50\t.\tC\t*\t.\t.\tLABEL=1
 """
@@ -214,36 +230,49 @@ def test_vcf_with_labels(tmp_path: Path, fasta: Path) -> None:
     path.write_text(VCF)
     rule = SplitRule(validation_chromosomes=["chr7"], test_chromosomes=["chr8"])
     data = build_variants(path, fasta, window=10, rule=rule, assembly="toy", licence="CC0-1.0")
-    assert data.keys.tolist() == ["chr1:50:C:A", "chr1:50:C:G", "chr7:50:C:A", "chr8:50:CA:C"]
-    assert data.labels.tolist() == [1, 0, 0, 1]
-    assert data.groups.tolist() == ["", "", "g", ""]
-    assert data.splits.tolist() == ["train", "train", "validation", "test"]
+    assert data.keys.tolist() == [
+        "chr1:50:C:A",
+        "chr1:50:C:G",
+        "chr7:50:C:A",
+        "chr7:51:A:C",
+        "chr8:50:CA:C",
+        "chr8:52:C:G",
+    ]
+    assert data.labels.tolist() == [1, 0, 0, 1, 1, 0]
+    assert data.groups.tolist() == ["", "", "g", "", "", ""]
+    assert data.splits.tolist() == [*["train"] * 2, *["validation"] * 2, *["test"] * 2]
     assert data.metadata.dropped == {"allele_star": 1, "allele_symbolic": 1, "no_label": 1}
     with Genome(fasta) as genome:
         deleted = genome.fetch("chr8", 44, 50) + genome.fetch("chr8", 51, 55)
-    assert data.sequences[3] == deleted
+    assert data.sequences[4] == deleted
 
 
 def test_a_table_names_its_splits(tmp_path: Path, fasta: Path) -> None:
-    header = "contig\tposition\treference\talternate\tlabel\tsplit\tgroup\textra"
-    table = tmp_path / "t.tsv"
-    table.write_text(f"{header}\nchr1\t50\tC\tA\t1\ttrain\tg\tx\n7\t50\tC\tA\t0\tval\th\ty\n")
-    data = build_variants(table, fasta, window=8)
-    assert data.splits.tolist() == ["train", "validation"]
-    assert data.groups.tolist() == ["g", "h"]
+    header = "contig\tposition\treference\talternate\tlabel\tsplit\tgroup\tsubgroup_side\textra"
+    lines = [
+        f"{contig}\t50\tC\t{alternate}\t{label}\t{split}\t{group}\tleft\tx"
+        for contig, split, group in (("chr1", "train", "g"), ("7", "val", "h"))
+        for label, alternate in enumerate("AG")
+    ]
+    data = build_variants(write(tmp_path / "t.tsv", lines, header), fasta, window=8)
+    assert data.splits.tolist() == ["train", "train", "validation", "validation"]
+    assert data.groups.tolist() == ["g", "g", "h", "h"]
+    assert data.subgroups["side"].tolist() == ["left"] * 4
     assert data.metadata.options == {"edges": "pad", "split_by": "input"}
 
 
 def test_variants_refusals(tmp_path: Path, fasta: Path) -> None:
     path = tmp_path / "v.vcf"
     path.write_text(VCF)
-    with pytest.raises(UsageError, match="line 3: no split named"):
-        build_variants(path, fasta, window=10)
-    with pytest.raises(GenoslimError, match=r"no labelled variant .* 5 no_label"):
+    some = tmp_path / "some.vcf"
+    some.write_text(VCF.replace("LABEL=0;GROUP=g", "LABEL=0;SPLIT=test"))
+    with pytest.raises(UsageError, match="line 3: no split named, while other rows name theirs"):
+        build_variants(some, fasta, window=10)
+    with pytest.raises(GenoslimError, match=r"no labelled variant .* 7 no_label"):
         build_variants(path, fasta, window=10, label_info="Y")
     bad = tmp_path / "w.vcf"
     bad.write_text(VCF.replace("X=1", "X=1,2"))
-    with pytest.raises(GenoslimError, match="line 6: INFO X=1,2; expected 0 or 1"):
+    with pytest.raises(GenoslimError, match="line 8: INFO X=1,2; expected 0 or 1"):
         build_variants(bad, fasta, window=10, label_info="X")
     with pytest.raises(UsageError, match="chromosomes or fractions, not both"):
         SplitRule(test_chromosomes=["chr1"], test_fraction=0.1)
@@ -279,3 +308,75 @@ def test_mpra_refusals(tmp_path: Path, fasta: Path) -> None:
         build_mpra(one, fasta, window=10, negatives_per_positive=-1)
     with pytest.raises(UsageError, match="seed -1"):
         build_mpra(one, fasta, window=10, negatives_per_positive=1, seed=-1)
+
+
+def test_chromosomes_are_chosen_where_no_split_is_named(
+    tmp_path: Path, fasta: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "v.vcf"
+    path.write_text(VCF)
+    with caplog.at_level(logging.WARNING):
+        data = build_variants(path, fasta, window=10)
+    assert data.split_counts == {"train": 2, "validation": 2, "test": 2}
+    assert "no split named: validation is chr" in caplog.text
+    assert data.metadata.options["split_by"] == "chromosome"
+    one = tmp_path / "one.vcf"
+    one.write_text("".join(line for line in VCF.splitlines(True) if "chr8" not in line))
+    with pytest.raises(UsageError, match="no split named, and 2 of 2 chromosomes have both labels"):
+        build_variants(one, fasta, window=10)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "chrom,pos,ref,alt,label,split",
+        "#CHROM,POS,REF,ALT,LABEL,Split",
+        "Contig,Position,Reference,Alternate,Label,SPLIT",
+    ],
+)
+def test_other_names_of_columns(tmp_path: Path, fasta: Path, header: str) -> None:
+    lines = ["chr1,50,C,A,1,train", "chr1,51,A,C,0,train", "chr7,50,C,A,1,test", "7,51,A,C,0,test"]
+    data = build_variants(write(tmp_path / "t.csv", lines, header), fasta, window=10)
+    assert data.split_counts == {"train": 2, "test": 2}
+    assert data.keys[0] == "chr1:50:C:A"
+
+
+def test_the_exact_name_of_a_column_comes_first(tmp_path: Path, fasta: Path) -> None:
+    header = "chrom,contig,position,reference,alternate,label,split"
+    lines = [f"x,chr1,{p},{CONTIG[p - 1]},T,{p % 2},train" for p in (50, 51)]
+    data = build_variants(write(tmp_path / "t.csv", lines, header), fasta, window=10)
+    assert data.variants.contig.tolist() == ["chr1", "chr1"]
+
+
+def test_a_bcf_is_named_as_such(tmp_path: Path, fasta: Path) -> None:
+    for name, content in (("a.bcf", b"BCF\x02\x02"), ("b.bcf", gzip.compress(b"BCF\x02\x02"))):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(GenoslimError, match=f"{name}: a BCF; expected text: bcftools view"):
+            build_variants(tmp_path / name, fasta, window=10)
+
+
+def test_eqtl_subgroups(tmp_path: Path, fasta: Path) -> None:
+    distances = [0, -29_999, 30_000, -99_999, 100_000, 5, 6]
+    tissues = [
+        "Brain - Cortex",
+        "Brain_Amygdala",
+        "Whole_Blood",
+        "Cells - EBV-transformed lymphocytes",
+        "Artery_Aorta",
+        "Minor_Salivary_Gland",
+        "Liver",
+    ]
+    rows = [
+        ",".join([*line.split(",")[:5], tissue, str(distance), line.split(",")[7]])
+        for line, tissue, distance in zip(ROWS, tissues, distances, strict=True)
+    ]
+    data = build_eqtl(write(tmp_path / "e.csv", rows), fasta, window=10)
+    near, middle, far = "0-30 kb", "30-100 kb", "100 kb and more"
+    assert data.subgroups["tss_distance"].tolist() == [near] * 2 + [middle] * 2 + [far] + [near] * 2
+    assert data.subgroups["tissue_group"].tolist() == [
+        *["Brain"] * 2,
+        *["Blood"] * 2,
+        "Blood Vessel",
+        "Salivary Gland",
+        "Liver",
+    ]
