@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
 
 from ..data.dataset import LabelledData
@@ -30,6 +31,10 @@ Training = Literal["pretrained", "healed"]
 TRAININGS: tuple[Training, Training] = ("healed", "pretrained")
 Start = Literal["supernet", "baseline"]
 """What healed models start from: the best baseline trained on as a supernet, or that baseline."""
+
+
+PROBE_ROWS = 600
+"""Validation rows that a probe looks at, at most: every subset is scored on the same ones."""
 
 
 @dataclass
@@ -183,7 +188,7 @@ class Trainings:
         return found
 
     def probe(self, trial: Trial, kept: Subset) -> LayerProbe:
-        """Return the probe on a trained model, on the validation rows, that has the layers `kept`.
+        """Return the probe on a trained model that has the layers `kept`, on validation rows.
 
         Its scores are kept in `folder/probes`, so that they outlive the weights.
         """
@@ -199,6 +204,9 @@ class Trainings:
 
     @cached_property
     def _validation(self) -> Labelled:
+        """The rows that probes look at, spread evenly over validation if it has more of them."""
         device = torch.device(resolve_devices(self.executor.device)[0])
         data = LabelledData.read(self._setting.data).split("validation")
-        return Labelled.encode(load_tokenizer(self._setting.model), data, device=device)
+        chosen = np.unique(np.linspace(0, len(data) - 1, min(len(data), PROBE_ROWS)).astype(int))
+        tokenizer = load_tokenizer(self._setting.model)
+        return Labelled.encode(tokenizer, data.subset(chosen), device=device)
