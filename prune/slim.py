@@ -167,11 +167,8 @@ def build_slim_models(
     choices += choose(judgement)
     builder.train(choices)
     frontier = None
-    if options.trainings != 0:
-        judged: dict[str, Subset] = {
-            c.name: complement(c.dropped, paper.depth) for c in choices if c.dropped
-        }
-        frontier = search_frontier(searching, options, judgement.rules, judged=judged)
+    if options.trainings != 0 and searching.taught:
+        frontier = _searched(searching, options, judgement.rules, choices)
         choices += _smallest(frontier, paper.depth)
         builder.train(choices)
     models = builder.models(choices)
@@ -216,6 +213,17 @@ def _places(
         for mine, other in (folders, folders[::-1])
     )
     return first, second
+
+
+def _searched(
+    trainings: Trainings, options: SearchOptions, rules: Rules, choices: Sequence[Choice]
+) -> Frontier:
+    judged: dict[str, Subset] = {
+        choice.name: complement(choice.dropped, trainings.depth)
+        for choice in choices
+        if choice.dropped
+    }
+    return search_frontier(trainings, options, rules, judged=judged)
 
 
 def _smallest(frontier: Frontier, depth: int) -> list[Choice]:

@@ -100,6 +100,11 @@ class Trainings:
         self.weights(found.spec)
         return found
 
+    @property
+    def taught(self) -> bool:
+        """Whether any seed of the baseline learnt something, so that there is a teacher."""
+        return any(self._baseline(seed) for seed in self.seeds)
+
     def _best_seed(self) -> int:
         found = {seed: self._baseline(seed) for seed in self.seeds}
         sound = {seed: trial for seed, trial in found.items() if trial}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +18,11 @@ from genoslim.models.record import read_training
 from genoslim.prune.execution import Executor
 from genoslim.prune.finetune import predict
 from genoslim.prune.frontier import Frontier
+from genoslim.prune.plan import plan
 from genoslim.prune.run_folder import RunFolder
 from genoslim.prune.search import SearchOptions
 from genoslim.prune.slim import Pruned
+from genoslim.prune.trial import RETRIES
 from genoslim.prune.verbs import prune_layers
 from genoslim.prune.verdicts import Rules
 
@@ -120,3 +123,23 @@ def test_an_unknown_strategy_is_a_usage_error(finished: RunFolder, tmp_path: Pat
     result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 2
     assert "no strategy luck" in result.stderr
+
+
+def test_a_run_that_learnt_nothing_is_pruned_without_a_search(
+    finished: RunFolder, tmp_path: Path
+) -> None:
+    """Where every baseline collapsed there is no model to heal from; the paper's two are built."""
+    shutil.copytree(finished.folder, tmp_path / "run")
+    run = RunFolder(tmp_path / "run")
+    for spec in (one for one in plan(run) if not one.dropped):
+        trial = run.trials.read(spec)
+        assert trial is not None
+        for number in range(RETRIES, -1, -1):
+            attempt = spec.again(number)
+            if number:
+                shutil.copytree(run.trials.path(spec), run.trials.path(attempt))
+            lost = replace(trial.result, hash=attempt.hash, collapsed="stuck at ln 2")
+            run.trials.write_result(attempt, lost, trial.predictions)
+    pruned = prune_layers(run.folder, out=tmp_path / "out", rules=RULES, executor=INLINE)
+    assert pruned.frontier is None
+    assert [model.name for model in pruned.models][:1] == ["baseline"]
