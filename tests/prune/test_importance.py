@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import math
 from pathlib import Path
 from runpy import run_path
@@ -9,9 +8,7 @@ from runpy import run_path
 import numpy as np
 import pytest
 import torch
-from click.testing import CliRunner
 
-from genoslim.cli import main
 from genoslim.data.dataset import LabelledData
 from genoslim.errors import UsageError
 from genoslim.models import load, load_tokenizer
@@ -30,9 +27,7 @@ from genoslim.prune.importance import (
     taylor,
     window_shapley,
 )
-from genoslim.prune.plan import plan
 from genoslim.prune.recipe import Recipe
-from genoslim.prune.run_folder import RunFolder
 
 
 @pytest.fixture(scope="module")
@@ -184,47 +179,3 @@ def test_linear_cka() -> None:
     other = torch.randn(50, 8, generator=generator, dtype=torch.float64)
     assert linear_cka(features, other - other.mean(0)) < 0.5
     assert linear_cka(torch.zeros(5, 2), torch.zeros(5, 2)) == 1
-
-
-def test_command_compares_with_a_run(finished: RunFolder, tmp_path: Path) -> None:
-    record = finished.record
-    out = tmp_path / "estimate.json"
-    where = ["-m", record.model, "-d", record.data, "-o", str(out)]
-    compare = ["--run", str(finished.folder), "--rows", "16"]
-    result = CliRunner().invoke(main, ["estimate", *where, *compare])
-    assert result.exit_code == 0, result.stderr
-    found = json.loads(out.read_text())
-    assert set(found["methods"]) == set(METHODS)
-    assert set(found["methods"]["taylor"]["agreement"]) == {
-        *("spearman", "low", "high", "kendall", "least", "roles"),
-    }
-    assert found["sweep"]["agreement_with_itself"] is None
-    assert [found["methods"][name]["passes"] for name in ("cka", "frozen", "sleb")] == [1, 4, 5]
-    assert found["methods"]["window_shapley"]["passes"] == 1 + 3 + 2
-    assert len(found["sweep"]["auroc_lost_without"]) == 3
-    assert "Spearman" in result.stdout
-    assert found["scored"]["cka"] == record.model
-    assert found["scored"]["taylor"].endswith("checkpoint")
-
-
-def test_command_refuses_the_run_of_another_model(
-    finished: RunFolder, model: Path, tmp_path: Path
-) -> None:
-    where = ["-m", str(model), "-d", finished.record.data, "-o", str(tmp_path / "e.json")]
-    result = CliRunner().invoke(main, ["estimate", *where, "--run", str(finished.folder)])
-    assert result.exit_code == 1
-    assert f"{model}: the run {finished.folder} is of {finished.record.model}" in result.stderr
-
-
-def test_command_wants_a_trained_head_for_losses(finished: RunFolder, tmp_path: Path) -> None:
-    record = finished.record
-    base = ["estimate", "-d", record.data, "-o", str(tmp_path / "e.json"), "--rows", "8"]
-    result = CliRunner().invoke(main, [*base, "-m", record.model, "--method", "fisher"])
-    assert result.exit_code == 2
-    assert "fisher needs a fine-tuned model" in result.stderr
-    result = CliRunner().invoke(main, [*base, "-m", record.model])
-    assert result.exit_code == 0
-    assert "frozen is left out" in result.stderr
-    tuned = str(finished.trials.checkpoint(plan(finished)[0]))
-    result = CliRunner().invoke(main, [*base, "-m", tuned, "--method", "fisher"])
-    assert result.exit_code == 0, result.stderr

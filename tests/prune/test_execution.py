@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import signal
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from processes import children
+from sweeps import assert_same_results
+
+from genoslim.bundle.machine import usable_cores
+from genoslim.errors import GenoslimError
+from genoslim.interrupts import Terminated, sigterm_interrupts
+from genoslim.prune import runner as runners
+from genoslim.prune.execution import Executor, run_trials
+from genoslim.prune.plan import (
+    SweepConfig,
+    attempts,
+    next_attempt,
+    open_sweep,
+    plan,
+    setting_of,
+    spec_of,
+)
+from genoslim.prune.pool import Ended, InlinePool
+from genoslim.prune.progress import TrialProgress
+from genoslim.prune.run_folder import RunFolder
+from genoslim.prune.sweep import sweep
+
+INLINE = Executor(workers=1, threads=1, device="cpu")
+
+
+def test_two_processes_find_what_one_finds(
+    finished: RunFolder, config: SweepConfig, tmp_path: Path
+) -> None:
+    run = open_sweep(tmp_path / "run", config)
+    executor = Executor(workers=2, threads=1, device="cpu")
+    seen: list[TrialProgress] = []
+    sweep(run, executor=executor, progress=seen.append)
+    assert_same_results(finished, run)
+    assert seen[-1].done == seen[-1].total == 6
+    assert max(len(status.running) for status in seen) == 2
+
+
+def test_a_trial_another_process_runs_is_left_to_it(finished: RunFolder, tmp_path: Path) -> None:
+    """Another process holds a claim, then dies without a result: the sweep takes over."""
+    shutil.copytree(finished.folder, tmp_path / "run")
+    run = RunFolder(tmp_path / "run")
+    spec = plan(run)[-1]
+    (run.trials.path(spec) / "result.json").unlink()
+    with run.trials.claim(spec):
+        pool = InlinePool(replace(setting_of(run), threads=1), lambda *args: None)
+        pool.submit(spec, keep_weights=False)
+        assert pool.wait() == [Ended(spec, "busy")]
+        taken = threading.Thread(target=lambda: sweep(run, executor=INLINE))
+        taken.start()
+        time.sleep(0.5)
+        assert run.trials.read(spec) is None
+    taken.join(60)
+    assert_same_results(finished, run)
+
+
+def _collapse_seed_below_1000(monkeypatch: pytest.MonkeyPatch, dropped: tuple[int, ...]) -> None:
+    original = runners.TrialRunner._result
+
+    def result(self, spec, *args):  # type: ignore[no-untyped-def]
+        found = original(self, spec, *args)
+        stuck = "stuck" if spec.dropped == dropped and spec.seed < 1000 else ""
+        return replace(found, collapsed=stuck)
+
+    monkeypatch.setattr(runners.TrialRunner, "_result", result)
+
+
+def test_a_collapsed_trial_is_retried_with_another_seed(
+    config: SweepConfig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    _collapse_seed_below_1000(monkeypatch, (1,))
+    run = open_sweep(tmp_path / "run", config)
+    spec = plan(run)[4]
+    with caplog.at_level(logging.INFO):
+        run_trials(
+            [spec],
+            store=run.trials,
+            setting=setting_of(run),
+            executor=INLINE,
+            keeps=lambda spec: False,
+        )
+    assert [trial.spec.seed for trial in attempts(run.trials, spec)] == [0, 1000]
+    assert next_attempt(run.trials, spec, keep_weights=False) is None
+    assert "COLLAPSED (stuck)" in caplog.text
+
+
+def test_a_failing_trial_is_named_with_its_cause(config: SweepConfig, tmp_path: Path) -> None:
+    run = open_sweep(tmp_path / "run", config)
+    spec = spec_of(run, (0, 7), 0)
+    with pytest.raises(
+        GenoslimError, match=f"{spec.hash} .without layers 0 7, seed 0. failed: .*7.*run the"
+    ):
+        run_trials(
+            [spec],
+            store=run.trials,
+            setting=setting_of(run),
+            executor=INLINE,
+            keeps=lambda spec: False,
+        )
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize(
+    ("number", "raised"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Terminated)]
+)
+def test_an_interrupt_logs_one_line_and_goes_on_up(
+    workers: int,
+    number: signal.Signals,
+    raised: type[KeyboardInterrupt],
+    config: SweepConfig,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    run = open_sweep(tmp_path / "run", replace(config, recipe=replace(config.recipe, epochs=5000)))
+
+    def interrupt(progress: TrialProgress) -> None:
+        if any(not trial.endswith(" 0%") for trial in progress.running):
+            os.kill(os.getpid(), number)
+
+    with pytest.raises(KeyboardInterrupt) as caught, sigterm_interrupts():
+        sweep(run, executor=replace(INLINE, workers=workers), progress=interrupt)
+    assert caught.type is raised
+    assert [record.getMessage() for record in caplog.records] == [
+        "interrupted with 0 of 6 trials done; the same command goes on from here"
+    ]
+    assert not children(os.getpid())
+    assert not list(run.folder.glob("trials/*/result.json"))
+    assert not list(run.folder.rglob(".tmp-*"))
+
+
+def test_workers_and_threads(config: SweepConfig, tmp_path: Path) -> None:
+    base = setting_of(open_sweep(tmp_path / "run", config))
+    assert len(Executor(device="cpu", workers=3).settings(base, 10)) == 3
+    assert len(Executor(device="cpu", workers=3).settings(base, 2)) == 2
+    small = Executor(device="cpu").settings(base, 1000)
+    assert len(small) == usable_cores()
+    assert {setting.threads for setting in small} == {1}
+
+
+@pytest.mark.slow
+def test_ray_finds_what_one_process_finds(
+    finished: RunFolder, config: SweepConfig, tmp_path: Path
+) -> None:
+    pytest.importorskip("ray")
+    run = open_sweep(tmp_path / "run", config)
+    executor = Executor(kind="ray", workers=2, threads=1, device="cpu")
+    sweep(run, executor=executor)
+    assert_same_results(finished, run)
