@@ -374,6 +374,12 @@ def estimate(
     help="What healed models start from: the best baseline trained on as a supernet, or itself.",
 )
 @click.option(
+    "--subgroup-limit",
+    default=0.05,
+    show_default=True,
+    help="AUROC that the smallest model may lose in any subgroup.",
+)
+@click.option(
     "--strategy",
     "strategies",
     multiple=True,
@@ -397,6 +403,7 @@ def prune(
     threshold: Literal["fixed", "youden"],
     trainings: int | None,
     minutes: float | None,
+    subgroup_limit: float,
     strategies: tuple[StrategyName, ...],
     start: Start,
     executor: Literal["local", "ray"],
@@ -431,7 +438,11 @@ def prune(
             out=out,
             rules=rules,
             search=SearchOptions(
-                trainings=trainings, minutes=minutes, strategies=strategies, start=start
+                trainings=trainings,
+                minutes=minutes,
+                strategies=strategies,
+                start=start,
+                subgroup_limit=subgroup_limit,
             ),
             executor=where,
             data=data,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from ..errors import GenoslimError
+from .measure import Rows, Split
 from .plan import attempts, next_attempt, plan
 from .run_folder import RunFolder
+from .subgroups import SubgroupChanges, layer_changes
 from .trial import Trial
 from .verdicts import Judgement, Rules, judge_trials
 
@@ -50,3 +53,15 @@ def judge_run(run: RunFolder, rules: Rules) -> Judgement:
     baseline = found.pop(())
     layers = {dropped[0]: tries for dropped, tries in found.items()}
     return judge_trials(baseline, layers, run.rows(), rules)
+
+
+def subgroups_without_layers(run: RunFolder, rows: Mapping[Split, Rows]) -> SubgroupChanges:
+    """Return what each layer of a finished sweep is for, by subgroup of the run's `rows`."""
+    found: dict[tuple[int, ...], dict[int, Trial]] = {}
+    for spec in plan(run):
+        last = attempts(run.trials, spec)[-1]
+        sound = {} if last.collapsed(rows) else {spec.seed: last}
+        found.setdefault(spec.dropped, {}).update(sound)
+    baseline = found.pop(())
+    layers = {dropped[0]: trials for dropped, trials in found.items()}
+    return layer_changes(baseline, layers, rows["validation"])

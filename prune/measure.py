@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -45,12 +46,14 @@ class Rows:
     """What is known of a split's rows besides the predictions, in the order of the data.
 
     `labels` int8[n] in {0, 1}; `keys` the variant of each row, which may recur; `groups` the
-    name of each row's group ('' if none), over which a macro mean of AUROC is taken.
+    name of each row's group ('' if none), over which a macro mean of AUROC is taken. `subgroups`
+    are ways to part the rows: by name, the subgroup of each row ('' if none).
     """
 
     labels: np.ndarray
     keys: np.ndarray
     groups: np.ndarray
+    subgroups: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def grouped(self) -> bool:

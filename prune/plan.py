@@ -17,7 +17,7 @@ from .measure import Rows, Split
 from .recipe import Recipe, RecipeOptions
 from .run_folder import RunFolder, TrialStore
 from .run_record import RUN_FILE, RunIdentity, RunLicences, RunRecord
-from .runner import Setting, describe_environment, rows_of
+from .runner import Setting, describe_environment, read_same, rows_of
 from .trial import RETRIES, Trial, TrialSpec, check_splits
 
 
@@ -114,6 +114,17 @@ def _described(config: SweepConfig) -> tuple[RunRecord, dict[Split, Rows]]:
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     return record, rows
+
+
+def rows_with_subgroups(run: RunFolder, data: Path | None) -> dict[Split, Rows]:
+    """Return a run's rows; a folder made before there were subgroups takes them from `data`.
+
+    Raises GenoslimError if `data` is not the run's.
+    """
+    rows = run.rows()
+    if rows["validation"].subgroups or data is None:
+        return rows
+    return rows_of(read_same(data, run.record.identity.data_fingerprint))
 
 
 def config_of(run: RunFolder) -> SweepConfig:

@@ -16,10 +16,12 @@ from ..files import write_text
 from .frontier import Frontier
 from .frontier_figure import draw
 from .frontier_table import FRONTIER_HEADS, frontier_rows
+from .heat_map import heat_maps
 from .measure import MEASURES, SPLITS, TITLES
 from .progress import duration
 from .run_folder import RunFolder
 from .slim import SlimModel
+from .subgroups import SubgroupChanges
 from .verdicts import Judgement, Role, Spread
 
 _WIDTH, _HEIGHT, _LEFT, _TOP, _BOTTOM = 480, 190, 48, 24, 22
@@ -45,6 +47,7 @@ def write_report(
     judgement: Judgement,
     *,
     notes: Sequence[str],
+    subgroups: SubgroupChanges,
     models: Sequence[SlimModel] = (),
     frontier: Frontier | None = None,
 ) -> None:
@@ -71,6 +74,8 @@ def write_report(
         metrics=MEASURES,
         charts=[chart(judgement, name) for name in MEASURES],
         method=_method(judgement),
+        subgroups=subgroups,
+        heat_maps=heat_maps(subgroups),
         facts=_facts(run, judgement),
     )
     write_text(path, page)

@@ -124,7 +124,7 @@ class TrialStore:
 
 
 class RunFolder:
-    """A sweep on disk: `run.json` (what it is) and `rows.npz` (labels, keys, groups), trials.
+    """A sweep on disk: `run.json` (what it is), `rows.npz` (what is known of its rows), trials.
 
     `identity` in `run.json` is what must agree for the sweep to go on in the folder; the rest
     (paths, environment, versions) is there to be read.
@@ -167,26 +167,37 @@ class RunFolder:
             )
 
     def rows(self) -> dict[Split, Rows]:
-        """Return labels, keys and groups of both splits; GenoslimError if they do not read."""
+        """Return what is known of the rows of both splits; GenoslimError if they do not read.
+
+        Folders that were made before there were subgroups have none.
+        """
         path = self.folder / _ROWS_FILE
         try:
             with np.load(path, allow_pickle=False) as arrays:
-                return {
-                    split: Rows(*(arrays[f"{split}_{name}"] for name in _ROW_FIELDS))
-                    for split in SPLITS
-                }
+                return {split: _rows_in(arrays, split) for split in SPLITS}
         except (OSError, ValueError, KeyError, zipfile.BadZipFile) as why:
             raise GenoslimError(f"{path}: not the rows of a run: {why}") from why
 
 
 _ROWS_FILE = "rows.npz"
 _ROW_FIELDS = ("labels", "keys", "groups")
+_SUBGROUP = "subgroup_"
+
+
+def _rows_in(arrays: Mapping[str, np.ndarray], split: Split) -> Rows:
+    prefix = f"{split}_{_SUBGROUP}"
+    names = [name for name in arrays if name.startswith(prefix)]
+    subgroups = {name.removeprefix(prefix): arrays[name] for name in names}
+    labels, keys, groups = (arrays[f"{split}_{name}"] for name in _ROW_FIELDS)
+    return Rows(labels, keys, groups, subgroups)
 
 
 def _write_rows(path: Path, rows: Mapping[Split, Rows]) -> None:
-    arrays = {
-        f"{split}_{name}": getattr(rows[split], name) for split in SPLITS for name in _ROW_FIELDS
-    }
+    arrays: dict[str, Any] = {}
+    for split in SPLITS:
+        known = {name: getattr(rows[split], name) for name in _ROW_FIELDS}
+        known |= {_SUBGROUP + way: names for way, names in rows[split].subgroups.items()}
+        arrays |= {f"{split}_{name}": column for name, column in known.items()}
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, **arrays)
 

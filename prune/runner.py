@@ -17,6 +17,7 @@ import torch
 
 from .. import __version__
 from ..data.dataset import LabelledData
+from ..data.subgroups import subgroup_columns
 from ..errors import GenoslimError, UsageError
 from ..models import load, load_tokenizer, resolve
 from ..models.checkpoint import save
@@ -97,13 +98,7 @@ class TrialRunner:
     @cached_property
     def data(self) -> LabelledData:
         """The data set, which must still be the one the trials were planned for."""
-        data = LabelledData.read(self.setting.data)
-        if data.fingerprint != self.setting.data_fingerprint:
-            raise GenoslimError(
-                f"{self.setting.data}: fingerprint {data.fingerprint[:16]}, the trials are for"
-                f" {self.setting.data_fingerprint[:16]}: the file was changed"
-            )
-        return data
+        return read_same(self.setting.data, self.setting.data_fingerprint)
 
     @cached_property
     def encoded(self) -> dict[str, Labelled]:
@@ -238,14 +233,27 @@ class TrialRunner:
         )
 
 
+def read_same(path: Path, fingerprint: str) -> LabelledData:
+    """Read a run's data set; GenoslimError if it is not the one the trials were planned for."""
+    data = LabelledData.read(path)
+    if data.fingerprint != fingerprint:
+        raise GenoslimError(
+            f"{path}: fingerprint {data.fingerprint[:16]}, the trials are for"
+            f" {fingerprint[:16]}: the file was changed"
+        )
+    return data
+
+
 def rows_of(data: LabelledData) -> dict[Split, Rows]:
     """Return what is known of the validation and test rows of a data set."""
+    columns = subgroup_columns(data)
     found: dict[Split, Rows] = {}
     for name in SPLITS:
         split = data.split(name)
         keys = np.asarray(split.keys, dtype=np.str_)
         groups = np.asarray(split.groups, dtype=np.str_)
-        found[name] = Rows(np.asarray(split.labels), keys, groups)
+        subgroups = {way: column[data.splits == name] for way, column in columns.items()}
+        found[name] = Rows(np.asarray(split.labels), keys, groups, subgroups)
     return found
 
 

@@ -24,6 +24,7 @@ from .probe import LayerProbe
 from .run_folder import CHECKPOINT
 from .smallest import smallest_noninferior
 from .strategies import Greedy, Listed, Probe, Strategy, beam, best_runs, ladder
+from .subgroups import SUBGROUP_LIMIT
 from .subsets import Subset, alternate, by_turns, children, draws, first, last
 from .trainings import TRAININGS, Start, Training, Trainings
 from .trial import Trial
@@ -57,8 +58,9 @@ class SearchOptions:
     (None: two for each layer of the model; 0: no search) or `minutes` of training, added up over
     workers. What the sweep has trained counts for neither, nor do the last models over all seeds.
     `strategies` are asked in turns, those of `DEFAULT_STRATEGIES` if none is named. `start` is what
-    healed models start from. `draws` subsets of each size are drawn at random. A value that makes
-    no sense raises UsageError quoting it.
+    healed models start from. `draws` subsets of each size are drawn at random. A model that is
+    shown to lose more than `subgroup_limit` of AUROC in a subgroup of the validation rows is not
+    chosen. A value that makes no sense raises UsageError quoting it.
     """
 
     trainings: int | None = None
@@ -66,6 +68,7 @@ class SearchOptions:
     strategies: tuple[StrategyName, ...] = ()
     start: Start = "supernet"
     draws: int = 3
+    subgroup_limit: float = SUBGROUP_LIMIT
 
     def __post_init__(self) -> None:
         if unknown := sorted(set(self.strategies) - set(STRATEGIES)):
@@ -77,6 +80,10 @@ class SearchOptions:
                 raise UsageError(f"search: {name} is {value}, must be at least 0")
         if self.start not in get_args(Start):
             raise UsageError(f"search: start is {self.start!r}, must be supernet or baseline")
+        if not 0 < self.subgroup_limit < 1:
+            raise UsageError(
+                f"search: subgroup_limit is {self.subgroup_limit}, must be above 0 and below 1"
+            )
         if self.draws < 1:
             raise UsageError(f"search: draws is {self.draws}, must be at least 1")
 
@@ -97,7 +104,13 @@ def search_frontier(
     search = _Search(trainings, options, judged or {})
     ended = search.run()
     full = search.full()
-    smallest, reason = smallest_noninferior(trainings, search.best_by_size(), full, rules)
+    smallest, reason = smallest_noninferior(
+        trainings,
+        search.best_by_size(),
+        full,
+        rules,
+        subgroup_limit=options.subgroup_limit,
+    )
     frontier = Frontier(
         format=FRONTIER_FORMAT,
         run=str(trainings.run.folder.absolute()),

@@ -25,13 +25,19 @@ from .prune_record import PRUNE_FILE, PRUNE_FORMAT, PruneRecord, read_pruned
 from .run_folder import REPORT_FILE, RunFolder, TrialStore, differences
 from .run_record import RUN_FILE
 from .search import SearchOptions, search_frontier
+from .subgroups import changes, losses, lost_skills, on_validation
 from .subsets import Subset, complement
 from .trainings import Start, Training, Trainings
-from .trial import TrialSpec
+from .trial import Trial, TrialSpec
 from .verdicts import Judgement, Rules, Spread
 
 SEARCH_FOLDER = "frontier"
 """In a run folder: what was trained and probed to find slim models."""
+
+NO_SUBGROUPS = (
+    "What models lose in subgroups is not known: the run was made before rows.npz held them; its"
+    " data set tells them: give it with --data"
+)
 
 ModelName = Literal["baseline", "unfavourable_removed", "cornerstone_only", "smallest_noninferior"]
 
@@ -166,6 +172,7 @@ def build_slim_models(
     builder.save(builder.models(choices)[0], out)  # first: lost weights are told before training
     choices += choose(judgement)
     builder.train(choices)
+    skills = builder.lost_skills(choices, options.subgroup_limit)
     frontier = None
     if options.trainings != 0 and searching.taught:
         frontier = _searched(searching, options, judgement.rules, choices)
@@ -174,7 +181,7 @@ def build_slim_models(
     models = builder.models(choices)
     for model in models:
         builder.save(model, out)
-    notes = _notes(run, judgement, models, frontier)
+    notes = (*skills, *_notes(run, judgement, models, frontier))
     pruned = Pruned(
         folder=out,
         run=run.folder.absolute(),
@@ -257,7 +264,7 @@ class _Builder:
         self.trainings = trainings
         self.run = trainings.run
         self.judgement = judgement
-        self.rows = self.run.rows()
+        self.rows = trainings.rows
 
     def specs(self, choice: Choice) -> list[TrialSpec]:
         """Return the trials of a model, one a seed."""
@@ -280,10 +287,10 @@ class _Builder:
         return tuple(found)
 
     def _model(self, choice: Choice, same_as: ModelName | None) -> SlimModel:
-        trials = [t for spec in self.specs(choice) for t in self.trainings.attempts(spec)]
+        trials = self._trials(choice)
         how = self.judgement.rules.measuring
         measured = {trial.spec.seed: trial.measured(self.rows, how) for trial in trials}
-        counted = [t for t in trials if not t.result.collapsed] or trials
+        counted = _counted(trials)
         best = max(counted, key=lambda t: (measured[t.spec.seed].validation.auroc, -t.spec.seed))
         return SlimModel(
             name=choice.name,
@@ -300,6 +307,25 @@ class _Builder:
             seeds=tuple(seed_record(t.spec, t.result, measured[t.spec.seed]) for t in trials),
             best_seed=best.spec.seed,
         )
+
+    def _trials(self, choice: Choice) -> list[Trial]:
+        return [t for spec in self.specs(choice) for t in self.trainings.attempts(spec)]
+
+    def lost_skills(self, choices: Sequence[Choice], limit: float) -> list[str]:
+        """Say which models, after the baseline, are shown to lose more than `limit` in a subgroup.
+
+        The mean of each over its seeds is held against that of the baseline over its own.
+        """
+        rows, alpha = self.rows["validation"], self.judgement.rules.alpha
+        if not rows.subgroups:
+            return [NO_SUBGROUPS]
+        tried = [[on_validation(trial) for trial in _counted(self._trials(c))] for c in choices]
+        told = [losses(changes(rows, tried[0], m), limit=limit, alpha=alpha) for m in tried[1:]]
+        return [
+            f"{choice.name} {lost_skills(lost)}, on validation"
+            for choice, lost in zip(choices[1:], told, strict=True)
+            if lost
+        ]
 
     def save(self, model: SlimModel, out: Path) -> None:
         """Write the checkpoint of the best seed, or a link to that of an identical model."""
@@ -319,8 +345,7 @@ class _Builder:
     def _best(self, model: SlimModel) -> TrialSpec:
         """Return the trial whose weights are kept, which may be a retry with another seed."""
         choice = Choice(model.name, model.dropped, model.reason, model.training)
-        trials = [t for spec in self.specs(choice) for t in self.trainings.attempts(spec)]
-        return next(t.spec for t in trials if t.spec.seed == model.best_seed)
+        return next(t.spec for t in self._trials(choice) if t.spec.seed == model.best_seed)
 
     def _record(self, model: SlimModel, spec: TrialSpec) -> TrainingRecord:
         """Return what `genoslim.json` of a checkpoint says about how it was made."""
@@ -335,6 +360,11 @@ class _Builder:
             environment=about.environment,
         )
         return replace(record, model=model.name, chosen_because=model.reason, seeds=model.seeds)
+
+
+def _counted(trials: list[Trial]) -> list[Trial]:
+    """Return the trials that figures rest on: those that did not collapse, if there are any."""
+    return [trial for trial in trials if not trial.result.collapsed] or trials
 
 
 def _spreads(measured: Sequence[Measured], split: Split) -> dict[str, Spread]:

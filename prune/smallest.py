@@ -12,6 +12,7 @@ from ..stats.clustered import pooled_aurocs
 from ..stats.student import t_below, t_quantile
 from .frontier import Candidate, Smallest
 from .measure import Rows
+from .subgroups import SUBGROUP_LIMIT, changes, losses, lost_skills
 from .trainings import Trainings
 from .verdicts import Rules
 
@@ -20,54 +21,81 @@ CONFIRMED = 3
 
 
 def smallest_noninferior(
-    trainings: Trainings, best: Sequence[Candidate], full: Sequence[Candidate], rules: Rules
+    trainings: Trainings,
+    best: Sequence[Candidate],
+    full: Sequence[Candidate],
+    rules: Rules,
+    *,
+    subgroup_limit: float = SUBGROUP_LIMIT,
 ) -> tuple[Smallest | None, str]:
     """Train the best of the smallest sizes over the run's seeds until one is not inferior.
 
     `best` are the best candidates of each size, from few layers to many, `full` the full model in
     either training, of which the better on validation is the reference. A size whose best lies
-    further than the margin below that is passed over. Returns what was chosen, and in words why,
-    or what came nearest.
+    further than the margin below that is passed over, and so is one that is shown to lose more than
+    `subgroup_limit` in a subgroup. Returns what was chosen, and in words why, or what came nearest.
     """
     reference = max(full, key=lambda one: one.auroc)
     near = [one for one in best if one.auroc >= reference.auroc - rules.margin]
     reason = f"no model found comes within {rules.margin:g} of the full one's AUROC"
+    refused: list[str] = []
     for candidate in near[:CONFIRMED]:
-        found = _against(reference, candidate, trainings, rules.margin)
+        pair = _trained(reference, candidate, trainings)
+        found = _against(reference, candidate, pair, rules.margin)
         layers = " ".join(map(str, found.kept))
-        what = (
-            f"{len(found.kept)} layer{'s' * (len(found.kept) > 1)} ({layers}), {found.training}:"
-            f" AUROC {found.difference:+.4f} against the full model"
-        )
-        if found.p_inferior <= rules.alpha:
+        size = f"{len(found.kept)} layer{'s' * (len(found.kept) > 1)} ({layers}), {found.training}"
+        what = f"{size}: AUROC {found.difference:+.4f} against the full model"
+        if found.p_inferior > rules.alpha:
+            reason = (
+                f"no model could be shown to lose less than {rules.margin:g}; the largest tried,"
+                f" {what}, 95 % interval {found.low:+.4f} to {found.high:+.4f}"
+            )
+        elif skills := pair.lost_skills(subgroup_limit, rules.alpha):
+            reason = "no model that is as good on average may be taken"
+            refused.append(f"not taken: {what}, but it {skills}")
+        else:
             told = f"{what}; a loss of {rules.margin:g} is ruled out (p {found.p_inferior:.2g})"
-            return found, told
-        reason = (
-            f"no model could be shown to lose less than {rules.margin:g}; the largest tried,"
-            f" {what}, 95 % interval {found.low:+.4f} to {found.high:+.4f}"
-        )
-    return None, reason
+            return found, "; ".join([told, *refused])
+    return None, "; ".join([reason, *refused])
 
 
-def _against(
-    reference: Candidate, candidate: Candidate, trainings: Trainings, margin: float
-) -> Smallest:
-    """Train a candidate over all seeds, and test its loss of AUROC."""
+@dataclass(frozen=True)
+class _Pair:
+    """What a candidate over its seeds and one full model predict, float[n] each."""
+
+    rows: Rows
+    full: np.ndarray
+    slim: tuple[np.ndarray, ...]
+    seeds: tuple[int, ...]
+
+    def lost_skills(self, limit: float, alpha: float) -> str:
+        """Say in words in which subgroups the candidate is shown to lose more than `limit`."""
+        found = changes(self.rows, [self.full], self.slim)
+        return lost_skills(losses(found, limit=limit, alpha=alpha))
+
+
+def _trained(reference: Candidate, candidate: Candidate, trainings: Trainings) -> _Pair:
+    """Train a candidate over all seeds."""
     specs = [trainings.spec(candidate.kept, candidate.training, seed) for seed in trainings.seeds]
     trainings.settle(specs)
     slim = [trainings.find(spec) for spec in specs]
     full = trainings.full_model(reference.training)
-    rows = trainings.rows["validation"]
-    found = difference_from_full(
-        rows,
-        full.predictions.probabilities()["validation"],
-        [trial.predictions.probabilities()["validation"] for trial in slim],
+    return _Pair(
+        rows=trainings.rows["validation"],
+        full=full.predictions.probabilities()["validation"],
+        slim=tuple(trial.predictions.probabilities()["validation"] for trial in slim),
+        seeds=tuple(trial.spec.seed for trial in slim),
     )
+
+
+def _against(reference: Candidate, candidate: Candidate, pair: _Pair, margin: float) -> Smallest:
+    """Test a candidate's loss of AUROC."""
+    found = difference_from_full(pair.rows, pair.full, pair.slim)
     reach = t_quantile(0.975, found.freedom) * found.error
     return Smallest(
         kept=candidate.kept,
         training=candidate.training,
-        seeds=tuple(trial.spec.seed for trial in slim),
+        seeds=pair.seeds,
         reference=reference.training,
         difference=found.value,
         standard_error=found.error,

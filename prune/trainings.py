@@ -17,7 +17,7 @@ from ..models import load_tokenizer
 from .execution import Executor, run_trials
 from .finetune import Labelled
 from .measure import Rows, Split
-from .plan import attempts, next_attempt, plan, setting_of, spec_of
+from .plan import attempts, next_attempt, plan, rows_with_subgroups, setting_of, spec_of
 from .probe import LayerProbe
 from .progress import ProgressCallback
 from .recipe import Healing, Supernet
@@ -68,8 +68,8 @@ class Trainings:
 
     @cached_property
     def rows(self) -> dict[Split, Rows]:
-        """Labels, keys and groups of the validation and test rows."""
-        return self.run.rows()
+        """What is known of the validation and test rows."""
+        return rows_with_subgroups(self.run, self.data)
 
     @cached_property
     def store(self) -> TrialStore:

@@ -11,14 +11,22 @@ from pathlib import Path
 
 from ..codec import write_record
 from .execution import Executor
-from .judging import judge_run
-from .plan import PlannedTrial, SweepConfig, open_sweep, planned_sweep, progress_of
+from .judging import judge_run, subgroups_without_layers
+from .plan import (
+    PlannedTrial,
+    SweepConfig,
+    open_sweep,
+    planned_sweep,
+    progress_of,
+    rows_with_subgroups,
+)
 from .progress import ProgressCallback
 from .recipe import Recipe
 from .report import write_report
 from .run_folder import LAYERS_FILE, REPORT_FILE, RunFolder
 from .search import SearchOptions
 from .slim import Pruned, build_slim_models, caveats, refuse_other_models
+from .subgroups import SUBGROUPS_FILE
 from .sweep import run_one, sweep
 from .verdicts import Judgement, Rules
 
@@ -96,16 +104,18 @@ def run_sweep(
     )
     run = open_sweep(Path(out), config)
     sweep(run, executor=executor or Executor(), progress=progress)
-    return _concluded(run)
+    return _concluded(run, config.data)
 
 
-def _concluded(run: RunFolder) -> SweepResult:
-    """Judge a finished sweep and leave `layers.json` and `report.html` in its folder."""
+def _concluded(run: RunFolder, data: Path) -> SweepResult:
+    """Judge a finished sweep, and leave what was found and a report of it in its folder."""
     rules = Rules()
     judgement = judge_run(run, rules)
+    subgroups = subgroups_without_layers(run, rows_with_subgroups(run, data))
     report = run.folder / REPORT_FILE
     write_record(run.folder / LAYERS_FILE, judgement)
-    write_report(report, run, judgement, notes=caveats(run, rules))
+    write_record(run.folder / SUBGROUPS_FILE, subgroups)
+    write_report(report, run, judgement, notes=caveats(run, rules), subgroups=subgroups)
     trials = len(progress_of(run))
     return SweepResult(folder=run.folder, report=report, trials=trials, judgement=judgement)
 
@@ -175,6 +185,7 @@ def prune_layers(
         'cornerstone_only'
     """
     folder, home, chosen = RunFolder(Path(run)), Path(out), rules or Rules()
+    moved = None if data is None else Path(data)
     refuse_other_models(home, folder, chosen)
     pruned = build_slim_models(
         folder,
@@ -182,7 +193,7 @@ def prune_layers(
         home,
         search=search,
         executor=executor or Executor(),
-        data=None if data is None else Path(data),
+        data=moved,
         progress=progress,
     )
     write_report(
@@ -192,5 +203,6 @@ def prune_layers(
         notes=pruned.notes,
         models=pruned.models,
         frontier=pruned.frontier,
+        subgroups=subgroups_without_layers(folder, rows_with_subgroups(folder, moved)),
     )
     return pruned

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from judgements import judged
 
+from genoslim.prune.judging import subgroups_without_layers
 from genoslim.prune.report import chart, write_report
 from genoslim.prune.run_folder import RunFolder
 from genoslim.prune.slim import Pruned
@@ -18,6 +19,7 @@ def test_the_report_escapes_what_it_is_told(
         finished,
         pruned[1].judgement,
         notes=["<script>alert(1)</script>"],
+        subgroups=subgroups_without_layers(finished, finished.rows()),
         models=pruned[1].models,
     )
     page = (tmp_path / "report.html").read_text()
@@ -59,11 +61,13 @@ def test_tables_scroll_and_pictures_shrink_on_a_narrow_screen(
     finished: RunFolder, pruned: tuple[Path, Pruned], tmp_path: Path
 ) -> None:
     path = tmp_path / "report.html"
-    write_report(path, finished, pruned[1].judgement, notes=[], models=pruned[1].models)
+    subgroups = subgroups_without_layers(finished, finished.rows())
+    judgement, models = pruned[1].judgement, pruned[1].models
+    write_report(path, finished, judgement, notes=[], subgroups=subgroups, models=models)
     page = path.read_text()
     boxes = _Boxes()
     boxes.feed(page)
-    assert boxes.tables == ["wide", "wide", "facts"]
+    assert boxes.tables == ["wide", "wide", "wide heat", "wide heat", "facts"]
     assert boxes.pictures == [True] * 4
     assert ".wide { overflow-x: auto; }" in page
     assert "svg, img { max-width: 100%; height: auto; }" in page

@@ -1,0 +1,300 @@
+"""What layers and slim models lose in subgroups, from planted predictions with a known answer."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from genoslim.codec import decode
+from genoslim.errors import GenoslimError
+from genoslim.prune.execution import Executor
+from genoslim.prune.frontier import Candidate
+from genoslim.prune.judging import subgroups_without_layers
+from genoslim.prune.measure import Rows
+from genoslim.prune.plan import attempts, plan, rows_with_subgroups
+from genoslim.prune.run_folder import RunFolder, TrialStore
+from genoslim.prune.search import candidate_of
+from genoslim.prune.smallest import smallest_noninferior
+from genoslim.prune.subgroups import (
+    Change,
+    SubgroupChanges,
+    changes,
+    losses,
+    lost_skills,
+    subgroups_of,
+)
+from genoslim.prune.trainings import Trainings
+from genoslim.prune.trial import Predictions, Trial, TrialSpec
+from genoslim.prune.verbs import run_sweep
+from genoslim.prune.verdicts import Rules
+from genoslim.stats.ranks import auroc
+from genoslim.stats.resampling import clustered_bootstrap
+
+INLINE = Executor(workers=1, threads=1, device="cpu")
+OLD = Path(__file__).parents[1] / "fixtures" / "old"
+
+N = 600
+KINDS = np.array(["broken"] * 300 + ["reversed"] * 120 + ["lone"] * 170 + ["rare"] * 10)
+_NOISE = np.arange(N) % 25 == 0
+LABELS = ((KINDS == "broken") != _NOISE).astype(np.int8)
+SIDES = np.array(["left", "right"])[np.arange(N) // 2 % 2]
+ROWS = Rows(
+    LABELS,
+    np.array([f"v{row}" for row in range(N)]),
+    np.full(N, ""),
+    {"kind": KINDS, "side": SIDES},
+)
+
+
+def _predicted(seed: int, *, blind: str = "") -> np.ndarray:
+    """Return probabilities that tell the classes; rows of a `blind` kind pass for positive."""
+    shared, own = (np.random.default_rng(s).normal(size=N) for s in (99, seed))
+    signal = 2.0 * ((KINDS == "broken") | (blind == KINDS))
+    margin = signal - 1 + shared + 0.3 * own
+    found: np.ndarray = 1 / (1 + np.exp(-margin))
+    return found
+
+
+def _by_name(found: tuple[Change, ...]) -> dict[str, Change]:
+    return {str(change.subgroup): change for change in found}
+
+
+def test_a_kind_that_tells_the_class_is_held_against_all_of_the_other_class() -> None:
+    found = {str(subgroup): (subgroup, mask) for subgroup, mask in subgroups_of(ROWS)}
+    subgroup, mask = found["kind reversed"]
+    assert subgroup.whole == "positives"
+    assert subgroup.positives == LABELS.sum()
+    assert subgroup.negatives == np.sum((KINDS == "reversed") & (LABELS == 0))
+    assert mask.sum() == subgroup.positives + subgroup.negatives
+    assert found["kind broken"][0].whole == "negatives"
+    side, mask = found["side left"]
+    assert (side.whole, mask.tolist()) == ("", (SIDES == "left").tolist())
+    assert [name for name, (one, _) in found.items() if not one.enough] == ["kind rare"]
+
+
+def test_rare_positives_do_not_make_a_grouping_tell_the_class() -> None:
+    labels = (np.arange(N) % 20 == 0).astype(np.int8)
+    rows = replace(ROWS, labels=labels, subgroups={"side": SIDES})
+    assert [one.whole for one, _ in subgroups_of(rows)] == ["", "", ""]
+
+
+def test_subgroups_are_in_the_order_of_their_numbers_and_recurring_variants_count_once() -> None:
+    bins = np.array(["100 kb and more", "0-30 kb", "30-100 kb", ""])[np.arange(N) % 4]
+    keys = np.array([f"v{row // 8}" for row in range(N)])
+    rows = Rows(np.arange(N) // 4 % 2, keys, np.full(N, ""), {"distance": bins})
+    everything, *others = (one for one, _ in subgroups_of(rows))
+    assert [one.name for one in others] == ["0-30 kb", "30-100 kb", "100 kb and more"]
+    assert everything.positives == len(set(keys))
+
+
+def test_a_change_is_the_difference_of_the_mean_aurocs() -> None:
+    full, slim = [_predicted(1), _predicted(2)], [_predicted(3, blind="reversed")]
+    mask = (KINDS == "reversed") & (LABELS == 0) | (LABELS == 1)
+    found = _by_name(changes(ROWS, full, slim))["kind reversed"]
+    means = [np.mean([auroc(LABELS[mask], p[mask]) for p in side]) for side in (full, slim)]
+    assert (found.reference, found.auroc) == pytest.approx(tuple(means))
+    assert found.difference == pytest.approx(means[1] - means[0])
+
+
+def test_its_error_is_that_of_a_paired_bootstrap_over_variants() -> None:
+    keys = np.array([f"v{row // 2}" for row in range(N)])
+    full, slim = [_predicted(1), _predicted(2)], [_predicted(3, blind="lone"), _predicted(4)]
+    mask = SIDES == "left"
+
+    def difference(labels: np.ndarray, *columns: np.ndarray) -> float:
+        first, second, third, fourth = (auroc(labels, column) for column in columns)
+        return (third + fourth - first - second) / 2
+
+    drawn = clustered_bootstrap(
+        difference,
+        LABELS[mask],
+        *(one[mask] for one in (*full, *slim)),
+        clusters=keys[mask],
+        repeats=1000,
+    )
+    found = _by_name(changes(replace(ROWS, keys=keys), full, slim))["side left"]
+    assert found.standard_error == pytest.approx(drawn.standard_error, rel=0.1)
+    assert (found.low, found.high) == pytest.approx((drawn.low, drawn.high), abs=0.01)
+
+
+def test_a_lost_skill_is_named_with_its_figures_though_the_average_hides_it() -> None:
+    found = changes(ROWS, [_predicted(1)], [_predicted(2, blind="reversed")])
+    lost = losses(found, limit=0.05, alpha=0.05)
+    worst = _by_name(found)["kind reversed"]
+    assert lost[0] == worst
+    assert worst.difference < -0.3 < _by_name(found)["all rows"].difference
+    text = lost_skills(lost[:1])
+    assert text.startswith("loses one skill: kind reversed: AUROC 0.5")
+    assert f"({worst.difference:+.3f}, 95 % interval {worst.low:+.3f} to" in text
+    assert lost_skills(()) == ""
+    assert losses(found, limit=0.9, alpha=0.05) == ()
+
+
+def test_a_model_against_itself_loses_nothing() -> None:
+    found = changes(ROWS, [_predicted(1)], [_predicted(1)])
+    assert {(one.difference, one.standard_error) for one in found} == {(0.0, 0.0)}
+    assert losses(found, limit=0.05, alpha=0.05) == ()
+
+
+@pytest.mark.parametrize(("strength", "bounds"), [(1.0, (0.0, 0.07)), (0.0, (0.95, 1.0))])
+def test_the_gate_errs_as_stated_and_finds_a_lost_skill(
+    strength: float, bounds: tuple[float, float]
+) -> None:
+    """At a loss of just the limit in one of five subgroups 5 % are refused; a lost one is found.
+
+    One row in five is of a subgroup; the full model separates its classes by 2 sd (AUROC 0.921),
+    the slim one by `limit_at` sd (0.871), times `strength`.
+    """
+    generator = np.random.default_rng(5)
+    size, repeats, refused = 500, 200, 0
+    labels, names = np.arange(size) % 2, np.array(list("abcde"))[np.arange(size) // 2 % 5]
+    rows = Rows(labels, np.arange(size).astype(str), np.full(size, ""), {"part": names})
+    limit_at = 1.5999
+    strengths = np.where(names == "a", limit_at * strength, 2.0)
+    for _ in range(repeats):
+        shared, own, other = generator.normal(size=(3, size))
+        full = labels * 2.0 + 0.8 * shared + 0.6 * own
+        slim = labels * strengths + 0.8 * shared + 0.6 * other
+        found = changes(rows, [full], [slim])
+        refused += any(one.subgroup.name == "a" for one in losses(found, limit=0.05, alpha=0.05))
+    assert bounds[0] <= refused / repeats <= bounds[1]
+
+
+Plant = Callable[[TrialSpec], np.ndarray]
+
+
+def _plant(store: TrialStore, spec: TrialSpec, found: np.ndarray, pattern: Trial) -> None:
+    """Write a finished trial with these predictions."""
+    margin = np.log(found) - np.log1p(-found)
+    logits = np.stack([np.zeros(N), margin], axis=1).astype(np.float32)
+    if store.read(spec) is None:
+        store.begin(spec)
+    result = replace(pattern.result, hash=spec.hash, collapsed="")
+    store.write_result(spec, result, Predictions(logits, logits))
+
+
+@pytest.fixture
+def planted(finished: RunFolder, tmp_path: Path) -> RunFolder:
+    """A copy of the shared run with planted rows: without layer 1 `reversed` is not told."""
+    shutil.copytree(finished.folder, tmp_path / "run")
+    run = RunFolder(tmp_path / "run")
+    _write_rows(run.folder / "rows.npz", {"validation": ROWS, "test": ROWS})
+    for spec in plan(run):
+        blind = "reversed" if 1 in spec.dropped else ""
+        for tried in attempts(run.trials, spec):
+            seed = spec.seed + 10 * sum(layer + 1 for layer in spec.dropped)
+            _plant(run.trials, tried.spec, _predicted(seed, blind=blind), tried)
+    return run
+
+
+def _write_rows(path: Path, rows: Mapping[str, Rows]) -> None:
+    arrays: dict[str, np.ndarray] = {}
+    for split, one in rows.items():
+        arrays |= {f"{split}_{name}": getattr(one, name) for name in ("labels", "keys", "groups")}
+        arrays |= {f"{split}_subgroup_{way}": names for way, names in one.subgroups.items()}
+    with path.open("wb") as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
+
+
+def test_the_layer_that_carries_a_skill_is_found(planted: RunFolder) -> None:
+    found = subgroups_without_layers(planted, planted.rows())
+    assert [str(one) for one in found.left_out] == ["kind rare"]
+    assert [one.seeds for one in found.layers] == [(0,)] * 3
+    shown = {
+        (layer.layer, str(one.subgroup))
+        for layer in found.layers
+        for one in losses(layer.changes, limit=0.05, alpha=0.05)
+    }
+    assert (1, "kind reversed") in shown
+    assert {layer for layer, _ in shown} == {1}
+    kinds = {name for _, name in shown if name.startswith("kind")}
+    assert kinds <= {"kind reversed", "kind broken"}  # `broken`: against reversed ones too
+
+
+def test_seeds_that_collapsed_are_not_compared(planted: RunFolder) -> None:
+    spec = next(one for one in plan(planted) if one.dropped == (2,))
+    for tried in attempts(planted.trials, spec):
+        _plant(planted.trials, tried.spec, np.random.default_rng(1).uniform(0.4, 0.6, N), tried)
+    found = subgroups_without_layers(planted, planted.rows())
+    assert (found.layers[2].seeds, found.layers[2].changes) == ((), ())
+    assert found.layers[1].changes
+
+
+def test_a_run_keeps_the_subgroups_of_its_rows(finished: RunFolder) -> None:
+    rows = finished.rows()
+    for split in ("validation", "test"):
+        assert set(rows[split].subgroups) == {"group", "gc"}
+        assert {len(names) for names in rows[split].subgroups.values()} == {64}
+
+
+def test_an_old_run_folder_takes_them_from_the_data_given() -> None:
+    run = RunFolder(OLD / "run")
+    rows = rows_with_subgroups(run, None)
+    assert rows["validation"].subgroups == {}
+    assert not subgroups_without_layers(run, rows).parted
+    rows = rows_with_subgroups(run, OLD / "data.parquet")
+    assert set(rows["validation"].subgroups) == {"gc"}
+    found = subgroups_without_layers(run, rows)
+    assert found.parted
+    assert len(found.layers) == 2
+
+
+def test_data_of_another_run_are_refused(data: Path) -> None:
+    with pytest.raises(GenoslimError, match=r"data\.parquet: fingerprint .* the trials are for"):
+        rows_with_subgroups(RunFolder(OLD / "run"), data)
+
+
+def test_a_finished_sweep_leaves_them_in_its_folder_and_page(finished: RunFolder) -> None:
+    about = finished.record
+    run_sweep(
+        about.model,
+        about.data,
+        out=finished.folder,
+        recipe=about.identity.recipe,
+        executor=INLINE,
+    )
+    written = json.loads((finished.folder / "subgroups.json").read_text())
+    found = decode(SubgroupChanges, written, "subgroups.json", exact=True)
+    assert found == subgroups_without_layers(finished, finished.rows())
+    page = (finished.folder / "report.html").read_text()
+    assert "What each layer is for" in page
+    assert page.count('class="wide heat"') == 2  # all rows and gc: loci have too few of a class
+    assert "Left out, with fewer than 20 variants of a class" in page
+
+
+def _kept(trainings: Trainings, kept: tuple[int, ...], *, blind: str) -> Candidate:
+    """Plant the trials of a subset over all seeds and return the candidate it is."""
+    pattern = trainings.find(trainings.spec((0, 1, 2), "pretrained", 0))
+    for seed in trainings.seeds:
+        spec = trainings.spec(kept, "pretrained", seed)
+        found = _predicted(100 + seed, blind=blind)
+        store = trainings.run.trials if trainings.run.trials.read(spec) else trainings.store
+        _plant(store, spec, found, pattern)
+    trial = trainings.find(trainings.spec(kept, "pretrained", 0))
+    return candidate_of(trial, kept, "pretrained", ["test"], trainings.rows)
+
+
+def test_the_smallest_model_may_not_have_lost_a_skill(planted: RunFolder, tmp_path: Path) -> None:
+    """It is not inferior by the margin asked for on average, but blind in a subgroup."""
+    trainings = Trainings(planted, tmp_path / "frontier", INLINE, start="baseline")
+    full = _kept(trainings, (0, 1, 2), blind="")
+    lost, sound = _kept(trainings, (0,), blind="reversed"), _kept(trainings, (0, 1), blind="")
+    rules = Rules(margin=0.3)
+    chosen, reason = smallest_noninferior(trainings, [lost, sound], [full], rules)
+    assert chosen is not None
+    assert chosen.kept == (0, 1)
+    assert "; not taken: 1 layer (0), pretrained: AUROC -0." in reason
+    assert "but it loses" in reason
+    assert "kind reversed: AUROC 0.5" in reason
+    chosen, reason = smallest_noninferior(trainings, [lost], [full], rules)
+    assert chosen is None
+    assert reason.startswith("no model that is as good on average may be taken; not taken: 1 layer")
+    chosen, _ = smallest_noninferior(trainings, [lost], [full], rules, subgroup_limit=0.9)
+    assert chosen is not None
+    assert chosen.kept == (0,)
