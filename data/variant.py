@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from ..errors import GenoslimError
-
-# The IUPAC nucleotide codes. Anything but A, C, G, T becomes N in a window.
-_ALLELE = re.compile(r"[ACGTNRYSWKMBDHV]+")
+from .alleles import is_sequence
 
 
 class InvalidVariant(GenoslimError):  # noqa: N818
@@ -20,7 +17,7 @@ class Variant:
     """One alternate allele. `position` is 1-based, as in VCF; alleles are kept upper-case.
 
     Raises InvalidVariant if the contig is blank, the position below 1, or an allele anything
-    but nucleotide letters (so symbolic alleles, `*`, `.` and breakends are no Variants).
+    but A, C, G, T, N (so other IUPAC codes, symbolic alleles, `*`, `.`, breakends are no Variants).
     """
 
     contig: str
@@ -39,13 +36,12 @@ class Variant:
         object.__setattr__(self, "alternate", self._checked("alternate", self.alternate))
 
     def _checked(self, name: str, allele: str) -> str:
-        upper = allele.upper()
-        if not _ALLELE.fullmatch(upper):
+        if not is_sequence(allele):
             raise InvalidVariant(
                 f"{self.contig}:{self.position}: {name} allele {allele!r}:"
                 " an allele is one or more of the letters A, C, G, T, N"
             )
-        return upper
+        return allele.upper()
 
     @property
     def start(self) -> int:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import GenoslimError, UsageError
+from .alleles import Allele, allele_kind
 from .assemble import Edges, LabelledVariant, assemble, without_edges
 from .dataset import SPLITS, SUBGROUP_PREFIX, LabelledData
 from .genome import Genome
@@ -19,7 +20,7 @@ from .metadata import DataMetadata
 from .splits import choose_chromosomes, split_by_chromosome, split_by_variant
 from .table import Row, read_lines, read_table
 from .variant import variant_at
-from .vcf import VcfRecord, allele_kind, read_vcf
+from .vcf import VcfRecord, read_vcf
 
 _log = logging.getLogger(__name__)
 
@@ -156,7 +157,7 @@ def _from_record(
     labels = _labels(record, label_info)
     for alternate in record.alternates:
         kind = allele_kind(record.reference, alternate)
-        if not kind.is_sequence:
+        if kind is not Allele.SEQUENCE:
             dropped[f"allele_{kind.value}"] += 1
     for index, variant in record.variants():
         label = labels[index]

@@ -1,4 +1,4 @@
-"""VCF as records: what is needed to build data sets, and to tell what an allele is.
+"""VCF as records: what is needed to build data sets.
 
 The file is read as text, line by line, since a real file may name contigs, filters or INFO keys
 that its header does not declare; nothing that a data set does not need is judged.
@@ -6,71 +6,16 @@ that its header does not declare; nothing that a data set does not need is judge
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 
 from ..errors import GenoslimError
+from .alleles import Allele, allele_kind
 from .table import read_lines
 from .variant import Variant, variant_at
 
 _COLUMNS = ("#CHROM", "POS", "ID", "REF", "ALT", "QUAL", "FILTER", "INFO")
-_LETTERS = re.compile(r"[ACGTNRYSWKMBDHV]+", re.IGNORECASE)
-
-
-class AlleleKind(Enum):
-    """What an alternate allele is, judged beside its reference allele."""
-
-    SNV = "snv"
-    MNV = "mnv"
-    INSERTION = "insertion"
-    DELETION = "deletion"
-    SYMBOLIC = "symbolic"
-    STAR = "star"
-    BREAKEND = "breakend"
-    MISSING = "missing"
-    INVALID = "invalid"
-
-    @property
-    def is_sequence(self) -> bool:
-        """Whether the allele is spelt out, so that a window can be made of it."""
-        return self in _SEQUENCE_KINDS
-
-
-_SEQUENCE_KINDS = frozenset(
-    {AlleleKind.SNV, AlleleKind.MNV, AlleleKind.INSERTION, AlleleKind.DELETION}
-)
-
-
-def allele_kind(reference: str, alternate: str) -> AlleleKind:
-    """Tell what `alternate` is (VCF 4.3, section 1.6.1, field 5).
-
-    Two alleles of one length are an SNV or MNV, also where both are equal in letters apart from
-    case or hold N; INVALID is what no rule of the format covers, and any REF that is no sequence.
-    """
-    special = _special_kind(alternate)
-    if special is not None:
-        return special
-    if not _LETTERS.fullmatch(reference) or not _LETTERS.fullmatch(alternate):
-        return AlleleKind.INVALID
-    if len(alternate) == len(reference):
-        return AlleleKind.SNV if len(alternate) == 1 else AlleleKind.MNV
-    longer = len(alternate) > len(reference)
-    return AlleleKind.INSERTION if longer else AlleleKind.DELETION
-
-
-def _special_kind(alternate: str) -> AlleleKind | None:
-    if alternate in {".", ""}:
-        return AlleleKind.MISSING
-    if alternate == "*":
-        return AlleleKind.STAR
-    if "[" in alternate or "]" in alternate or (len(alternate) > 1 and "." in alternate):
-        return AlleleKind.BREAKEND
-    if alternate.startswith("<") and alternate.endswith(">") and len(alternate) > 2:
-        return AlleleKind.SYMBOLIC
-    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +36,7 @@ class VcfRecord:
         Raises GenoslimError, naming the line, for a position below 1.
         """
         for index, alternate in enumerate(self.alternates):
-            if allele_kind(self.reference, alternate).is_sequence:
+            if allele_kind(self.reference, alternate) is Allele.SEQUENCE:
                 yield (
                     index,
                     variant_at(self.place, self.contig, self.position, self.reference, alternate),

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
+from genoslim.data.alleles import Allele, allele_kind
 from genoslim.data.dataset import LabelledData
 from genoslim.data.genome import Genome, ReferenceMismatch, alternate_window
 from genoslim.data.leakage import check_leakage
 from genoslim.data.shortcuts import fit_shortcuts
 from genoslim.data.simulate import ANCHORS, KINDS, PARTNERS, simulate, simulated_sequences
 from genoslim.data.variants import build_variants
-from genoslim.data.vcf import AlleleKind, allele_kind, read_vcf
+from genoslim.data.vcf import read_vcf
 from genoslim.errors import UsageError
 from genoslim.stats.ranks import auroc
 
@@ -142,7 +143,7 @@ def test_awkward_records(folder: Path) -> None:
     records = list(read_vcf(folder / "awkward.vcf"))
     notes = {r.info_value("NOTE"): r for r in records}
     kinds = {allele_kind(r.reference, a) for r in records for a in r.alternates}
-    assert kinds == set(AlleleKind) - {AlleleKind.INVALID}
+    assert kinds == set(Allele) - {Allele.INVALID}
     assert len(notes["multi_allelic"].alternates) == 3
     with Genome(folder / "genome.fa") as genome:
         for note, record in notes.items():
