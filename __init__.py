@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from .prune.progress import TrialProgress as TrialProgress
     from .prune.recipe import Recipe as Recipe
     from .prune.search import SearchOptions as SearchOptions
-    from .prune.slim import Pruned as Pruned
-    from .prune.slim import SlimModel as SlimModel
+    from .prune.slim_model import Pruned as Pruned
+    from .prune.slim_model import SlimModel as SlimModel
     from .prune.verbs import SweepResult as SweepResult
     from .prune.verbs import prune_layers as prune_layers
     from .prune.verbs import run_sweep as run_sweep
@@ -55,11 +55,11 @@ _PLACES: dict[str, str] = {
     "Measuring": ".prune.measure",
     "Predictions": ".bundle.predictor",
     "Predictor": ".bundle.predictor",
-    "Pruned": ".prune.slim",
+    "Pruned": ".prune.slim_model",
     "Recipe": ".prune.recipe",
     "Rules": ".prune.verdicts",
     "SearchOptions": ".prune.search",
-    "SlimModel": ".prune.slim",
+    "SlimModel": ".prune.slim_model",
     "Status": ".data.status",
     "SweepResult": ".prune.verbs",
     "Tally": ".score.tally",

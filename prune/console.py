@@ -12,7 +12,7 @@ from .verdicts import Judgement, Spread
 if TYPE_CHECKING:
     from .estimates import LayerEstimates
     from .plan import PlannedTrial
-    from .slim import SlimModel
+    from .slim_model import SlimModel
 
 
 def judgement_text(judgement: Judgement) -> str:

@@ -20,7 +20,7 @@ from .heat_map import heat_maps
 from .measure import MEASURES, SPLITS, TITLES
 from .progress import duration
 from .run_folder import RunFolder
-from .slim import SlimModel
+from .slim_model import SlimModel
 from .subgroups import SubgroupChanges
 from .verdicts import Judgement, Role, Spread
 

@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal, get_args
 
 from ..codec import plain, write_record
-from ..errors import UsageError
-from ..files import atomic_path, refuse_foreign, write_json
+from ..files import atomic_path, write_json
 from ..models import load, load_tokenizer
 from ..models.checkpoint import save
-from ..models.licences import is_non_commercial
-from ..models.record import SeedRecord, TrainingRecord, read_training
+from ..models.record import TrainingRecord, read_training
+from .choice import Choice, ModelName, choose
 from .execution import Executor
 from .frontier import FRONTIER_FILE, Frontier
 from .frontier_figure import FRONTIER_PICTURE, draw
 from .measure import MEASURES, Measured, Split
+from .notes import notes_on
 from .progress import ProgressCallback
 from .provenance import seed_record, training_record
-from .prune_record import PRUNE_FILE, PRUNE_FORMAT, PruneRecord, read_pruned
-from .run_folder import REPORT_FILE, RunFolder, TrialStore, differences
-from .run_record import RUN_FILE
+from .prune_record import PRUNE_FILE, PRUNE_FORMAT
+from .run_folder import RunFolder, TrialStore
 from .search import SearchOptions, search_frontier
+from .slim_model import Pruned, SlimModel
 from .subgroups import changes, losses, lost_skills, on_validation
 from .subsets import Subset, complement
 from .trainings import Start, Training, Trainings
@@ -38,113 +37,6 @@ NO_SUBGROUPS = (
     "What models lose in subgroups is not known: the run was made before rows.npz held them; its"
     " data set tells them: give it with --data"
 )
-
-ModelName = Literal["baseline", "unfavourable_removed", "cornerstone_only", "smallest_noninferior"]
-
-
-@dataclass(frozen=True)
-class Choice:
-    """One model to build: the layers to drop, in words why these, and how it is trained."""
-
-    name: ModelName
-    dropped: tuple[int, ...]
-    reason: str
-    training: Training = "pretrained"
-
-
-@dataclass(frozen=True)
-class SlimModel:
-    """One line of the table: what was built, how it did over its seeds, where the best one is.
-
-    Spreads are over the seeds that did not collapse (all, if every one did). `training` says where
-    training started: a `healed` model's time comes after that of the baseline it started from.
-    `same_as` names the model this one is identical to, with which it shares trials and checkpoint.
-    """
-
-    name: ModelName
-    reason: str
-    kept: tuple[int, ...]
-    dropped: tuple[int, ...]
-    training: Training
-    same_as: ModelName | None
-    parameters: int
-    validation: dict[str, Spread]
-    test: dict[str, Spread]
-    fine_tune_seconds: Spread
-    evaluation_seconds: Spread
-    seeds: tuple[SeedRecord, ...]
-    best_seed: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Pruned:
-    """The slim models of a run, in `folder`: how they were chosen, and how good they are.
-
-    `models` are in the order of the table, the baseline first; `notes` say what a reader must know
-    besides the figures.
-    """
-
-    folder: Path
-    run: Path
-    judgement: Judgement
-    models: tuple[SlimModel, ...]
-    notes: tuple[str, ...]
-    frontier: Frontier | None = None
-
-    @property
-    def report(self) -> Path:
-        """The HTML page of the models and the judgement."""
-        return self.folder / REPORT_FILE
-
-    def checkpoint(self, name: ModelName) -> Path:
-        """Return the folder of a model's best seed."""
-        return self.folder / name
-
-
-def choose(judgement: Judgement) -> tuple[Choice, Choice]:
-    """Return the unfavourable-removed and the cornerstone-only model; neither is ever empty.
-
-    Every layer unfavourable: the one whose removal leaves the lowest AUROC (the dearest) is kept.
-    No layer cornerstone: that same layer is the one kept. A layer without enough usable seeds is
-    never the dearest; where the baseline judges no layer, or none has them, nothing is removed.
-    """
-    layers = tuple(verdict.layer for verdict in judgement.verdicts)
-    judged = [verdict for verdict in judgement.verdicts if verdict.evidence.decides]
-    if judgement.unjudged or not judged:
-        cause = judgement.unjudged or "training collapsed without each of them"
-        reason = f"no layer is judged: nothing is removed ({cause})"
-        return Choice("unfavourable_removed", (), reason), Choice("cornerstone_only", (), reason)
-    dearest = min(judged, key=lambda v: (v.evidence.metrics["auroc"], v.layer)).layer
-    return _unfavourable_removed(judgement, layers, dearest), _cornerstone_only(
-        judgement, layers, dearest
-    )
-
-
-def _unfavourable_removed(judgement: Judgement, layers: tuple[int, ...], dearest: int) -> Choice:
-    unfavourable = judgement.layers("unfavourable")
-    reason = "all unfavourable layers removed"
-    if not unfavourable:
-        reason = "no layer is unfavourable: nothing is removed"
-    elif unfavourable == layers:
-        unfavourable = tuple(layer for layer in layers if layer != dearest)
-        reason = (
-            "every layer is unfavourable; by the rule `never empty` the layer is kept without"
-            f" which AUROC is lowest ({dearest})"
-        )
-    return Choice("unfavourable_removed", unfavourable, reason)
-
-
-def _cornerstone_only(judgement: Judgement, layers: tuple[int, ...], dearest: int) -> Choice:
-    cornerstone = judgement.layers("cornerstone")
-    reason = "all layers removed but the cornerstones"
-    if not cornerstone:
-        cornerstone = (dearest,)
-        reason = (
-            "no layer is a cornerstone; by the rule `dearest layer` the one is kept without which"
-            f" AUROC is lowest ({dearest})"
-        )
-    dropped = tuple(layer for layer in layers if layer not in cornerstone)
-    return Choice("cornerstone_only", dropped, reason)
 
 
 def build_slim_models(
@@ -181,7 +73,7 @@ def build_slim_models(
     models = builder.models(choices)
     for model in models:
         builder.save(model, out)
-    notes = (*skills, *_notes(run, judgement, models, frontier))
+    notes = (*skills, *notes_on(run, judgement, models, frontier))
     pruned = Pruned(
         folder=out,
         run=run.folder.absolute(),
@@ -373,41 +265,6 @@ def _spreads(measured: Sequence[Measured], split: Split) -> dict[str, Spread]:
     return {**found, "macro_auroc": Spread.of(macro)} if macro else found
 
 
-def refuse_other_models(out: Path, run: RunFolder, rules: Rules) -> None:
-    """Raise UsageError where `out` holds something else than models of this run by these rules."""
-    if (out / RUN_FILE).exists():
-        raise UsageError(f"{out} is a run folder: give another one for the slim models with -o")
-    names = get_args(ModelName)
-    begun = (*names, "trials", FRONTIER_FILE, FRONTIER_PICTURE)
-    refuse_foreign(out, "folder of slim models", marker=PRUNE_FILE, begun=begun)
-    for folder in (out / name for name in names):
-        if folder.exists() and read_training(folder) is None:
-            raise UsageError(
-                f"{folder} is no checkpoint of `genoslim prune` and would be replaced: move it, or"
-                " give another folder with -o"
-            )
-    if not (out / PRUNE_FILE).exists():
-        return
-    found = read_pruned(out)
-    if others := [*_other_run(found, run), *_other_rules(found, rules)]:
-        raise UsageError(
-            f"{out} holds other slim models: {'; '.join(others)}. Ask for the same, or give another"
-            " folder with -o"
-        )
-
-
-def _other_run(found: PruneRecord, run: RunFolder) -> list[str]:
-    """Say of which other run the models are; one that is not there any more was moved."""
-    there = Path(found.run)
-    if not there.exists() or there.samefile(run.folder):
-        return []
-    return [f"run is {there} there and {run.folder.absolute()} here"]
-
-
-def _other_rules(found: PruneRecord, rules: Rules) -> list[str]:
-    return differences(plain(found.judgement.rules), plain(rules))
-
-
 def _link(folder: Path, target: str) -> None:
     """Make `folder` a relative link to its neighbour `target`."""
     if folder.is_symlink():
@@ -415,45 +272,3 @@ def _link(folder: Path, target: str) -> None:
     elif folder.exists():
         shutil.rmtree(folder)
     folder.symlink_to(target, target_is_directory=True)
-
-
-def _notes(
-    run: RunFolder,
-    judgement: Judgement,
-    models: Sequence[SlimModel],
-    frontier: Frontier | None,
-) -> tuple[str, ...]:
-    """Return what a reader must know besides the figures."""
-    notes = [f"{m.name} is identical to {m.same_as}: {m.reason}" for m in models if m.same_as]
-    notes += [f"{m.name}: {m.reason}" for m in models if " rule `" in m.reason and not m.same_as]
-    for model in models:
-        lost = [str(seed.seed) for seed in model.seeds if seed.collapsed]
-        if len(lost) == len(model.seeds):
-            notes.append(f"{model.name}: EVERY seed collapsed: its figures are those of chance")
-        elif lost:
-            notes.append(f"{model.name}: seed {', '.join(lost)} collapsed and does not count")
-    told = any(m.name == "smallest_noninferior" and m.same_as for m in models)
-    if frontier is not None and not told:
-        notes.append(f"smallest_noninferior: {frontier.reason}")
-    return (*notes, *caveats(run, judgement.rules))
-
-
-def caveats(run: RunFolder, rules: Rules) -> tuple[str, ...]:
-    """Return the warnings that come with a run: selection on test, licences, what eQTLs say."""
-    found = []
-    if rules.split == "test":
-        found.append(
-            "Layers were selected on the test split: figures on test are optimistic for the models"
-            " chosen by it"
-        )
-    for what, licence in plain(run.record.licences).items():
-        if is_non_commercial(licence):
-            found.append(f"The licence of the {what} is {licence}: no commercial use")
-        elif licence in ("", "unknown"):
-            found.append(f"The licence of the {what} is not known: find out before use")
-    if "eqtl" in run.record.data_metadata.source.lower():
-        found.append(
-            "The labels say whether a variant causes a change of expression (eQTL). That is not"
-            " pathogenicity, and a score is no evidence for PP3 or BP4"
-        )
-    return tuple(found)

@@ -12,6 +12,7 @@ from pathlib import Path
 from ..codec import write_record
 from .execution import Executor
 from .judging import judge_run, subgroups_without_layers
+from .notes import caveats
 from .plan import (
     PlannedTrial,
     SweepConfig,
@@ -25,7 +26,9 @@ from .recipe import Recipe
 from .report import write_report
 from .run_folder import LAYERS_FILE, REPORT_FILE, RunFolder
 from .search import SearchOptions
-from .slim import Pruned, build_slim_models, caveats, refuse_other_models
+from .slim import build_slim_models
+from .slim_folder import refuse_other_models
+from .slim_model import Pruned
 from .subgroups import SUBGROUPS_FILE
 from .sweep import run_one, sweep
 from .verdicts import Judgement, Rules

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from genoslim.prune.choice import choose
 from genoslim.prune.execution import Executor
 from genoslim.prune.recipe import Recipe
-from genoslim.prune.slim import choose
 from genoslim.prune.verbs import run_sweep
 
 TINY = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "tiny_sweep.py"))

@@ -15,7 +15,8 @@ from genoslim.prune.plan import SweepConfig, open_sweep
 from genoslim.prune.recipe import Recipe
 from genoslim.prune.run_folder import RunFolder
 from genoslim.prune.search import SearchOptions
-from genoslim.prune.slim import Pruned, build_slim_models
+from genoslim.prune.slim import build_slim_models
+from genoslim.prune.slim_model import Pruned
 from genoslim.prune.sweep import sweep
 
 TINY = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "tiny_sweep.py"))

@@ -12,7 +12,7 @@ from genoslim.prune.importance import Estimate
 from genoslim.prune.judging import judge_run
 from genoslim.prune.plan import PlannedTrial, plan
 from genoslim.prune.run_folder import RunFolder
-from genoslim.prune.slim import Pruned, SlimModel
+from genoslim.prune.slim_model import Pruned, SlimModel
 from genoslim.prune.verdicts import Judgement, Role, Rules, Spread
 
 

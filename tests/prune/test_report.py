@@ -8,7 +8,7 @@ from judgements import judged
 from genoslim.prune.judging import subgroups_without_layers
 from genoslim.prune.report import chart, write_report
 from genoslim.prune.run_folder import RunFolder
-from genoslim.prune.slim import Pruned
+from genoslim.prune.slim_model import Pruned
 
 
 def test_the_report_escapes_what_it_is_told(

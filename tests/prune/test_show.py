@@ -11,7 +11,7 @@ from genoslim.errors import GateError, GenoslimError
 from genoslim.prune.plan import plan
 from genoslim.prune.run_folder import RunFolder
 from genoslim.prune.show import show_checkpoint, show_pruned, show_run
-from genoslim.prune.slim import Pruned
+from genoslim.prune.slim_model import Pruned
 
 
 def test_a_finished_run_with_its_verdicts(

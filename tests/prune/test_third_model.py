@@ -21,7 +21,7 @@ from genoslim.prune.frontier import Frontier
 from genoslim.prune.plan import plan
 from genoslim.prune.run_folder import RunFolder
 from genoslim.prune.search import SearchOptions
-from genoslim.prune.slim import Pruned
+from genoslim.prune.slim_model import Pruned
 from genoslim.prune.trial import RETRIES
 from genoslim.prune.verbs import prune_layers
 from genoslim.prune.verdicts import Rules
