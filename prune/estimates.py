@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..codec import plain
 from ..data.dataset import LabelledData
 from ..errors import GenoslimError, UsageError
 from ..files import write_json
@@ -63,9 +64,9 @@ class LayerEstimates:
         """Return scores, orders and, with a sweep, agreement, JSON-ready."""
         methods: dict[str, Any] = {}
         for one in self.methods:
-            methods[one.method] = {**asdict(one), "least_important_first": list(one.order)}
+            methods[one.method] = {**plain(one), "least_important_first": list(one.order)}
             if self.lost is not None:
-                methods[one.method]["agreement"] = asdict(self.agreement(one))
+                methods[one.method]["agreement"] = plain(self.agreement(one))
         about: dict[str, Any] = {
             "model": self.model,
             "data": str(self.data),
