@@ -27,7 +27,7 @@ import numpy as np
 from genoslim.data.simulate import simulate
 from genoslim.files import write_json
 from genoslim.prune.execution import Executor, run_trials
-from genoslim.prune.plan import SweepConfig, open_sweep, plan, setting_of
+from genoslim.prune.plan import SweepConfig, open_sweep, setting_of, spec_of
 from genoslim.prune.recipe import Recipe
 from genoslim.prune.run_folder import RunFolder
 from genoslim.prune.strategies import beam
@@ -75,13 +75,13 @@ def main() -> None:
     if options.smoke:
         options.variants, options.epochs, options.seeds, options.sizes = 1500, 3, 1, [3]
     data = _data(options.out / f"data-{options.variants}", options.variants)
-    for family in options.families:
-        run = _run(options, family, data)
-        cells: list[Cell] = []
-        for seed in range(options.seeds):
-            cells += _pipeline(run, family, seed, options)
-            write_json(options.out / f"{family}.json", [asdict(cell) for cell in cells])
-            print(f"\n{_tables(run, cells, options)}", flush=True)
+    runs = {family: _run(options, family, data) for family in options.families}
+    cells: dict[str, list[Cell]] = {family: [] for family in runs}
+    for seed in range(options.seeds):
+        for family, run in runs.items():
+            cells[family] += _pipeline(run, family, seed, options)
+            write_json(options.out / f"{family}.json", [asdict(cell) for cell in cells[family]])
+            print(f"\n{_tables(run, cells[family], options)}", flush=True)
 
 
 def _data(folder: Path, variants: int) -> Path:
@@ -97,26 +97,25 @@ def _data(folder: Path, variants: int) -> Path:
 
 
 def _run(options: argparse.Namespace, family: str, data: Path) -> RunFolder:
-    """Open a run and train its baselines, which the sweep would train; no layer is dropped here."""
+    """Open a run, whose baselines alone are trained here: no layer is dropped one by one."""
     recipe = Recipe(epochs=options.epochs, learning_rate=options.learning_rate)
     config = SweepConfig(
         model=f"shipped:{family}", data=data, recipe=recipe, seeds=options.seeds, layer_seeds=1
     )
-    run = open_sweep(options.out / family, config)
-    run_trials(
-        [spec for spec in plan(run) if not spec.dropped],
-        store=run.trials,
-        setting=setting_of(run),
-        executor=INLINE,
-        keeps=lambda spec: True,
-    )
-    return run
+    return open_sweep(options.out / family, config)
 
 
 def _pipeline(
     run: RunFolder, family: str, seed: int, options: argparse.Namespace
 ) -> Iterator[Cell]:
     """Train every arm of one seed, and yield what it reached."""
+    run_trials(
+        [spec_of(run, (), seed)],
+        store=run.trials,
+        setting=setting_of(run),
+        executor=INLINE,
+        keeps=lambda spec: True,
+    )
     trainings = Trainings(run, run.folder / "search", INLINE, start="supernet", seed=seed)
     depth = trainings.depth
     longer = replace(
@@ -124,7 +123,7 @@ def _pipeline(
         recipe=replace(trainings.teacher.spec.recipe, epochs=2 * options.epochs),
     )
     full = trainings.spec(trainings.full, "healed", seed)
-    arms = {"full": trainings.teacher.spec, "full, twice as long": longer, "full, healed": full}
+    arms = {"full": trainings.teacher.spec, "full, healed": full}
     path = beam(depth, trainings.probe(trainings.source, trainings.full))
     for size in options.sizes:
         drawn = draws(depth, size, 1, 1000 + seed)[0]
@@ -138,6 +137,7 @@ def _pipeline(
             arms[f"supernet {size}, from pretrained"] = trainings.spec(
                 path[size], "pretrained", seed
             )
+    arms["full, twice as long"] = longer
     for arm, spec in arms.items():
         trainings.settle([spec])
         yield _cell(trainings, trainings.find(spec), family, seed, arm)
