@@ -225,7 +225,7 @@ def _recipe_options(command: _Command) -> _Command:
 @_data_option("Labelled windows (Parquet).", required=False)
 @_output_option("RUN", _FOLDER, "The run folder; a sweep there goes on.", "out")
 @click.option("--seeds", type=int, help="Seeds of the baseline.  [default: 3]")
-@click.option("--layer-seeds", type=int, help="Seeds of each layer's trial.  [default: 1]")
+@click.option("--layer-seeds", type=int, help="Seeds of each layer's trial.  [default: 2]")
 @click.option("--seed", type=int, help="The first seed.  [default: 0]")
 @_recipe_options
 @_executor_options

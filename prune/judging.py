@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ..errors import GenoslimError
+from .judgement import judge_trials
 from .measure import Rows, Split
 from .plan import attempts, next_attempt, plan
 from .run_folder import RunFolder
 from .subgroups import SubgroupChanges, layer_changes
 from .trial import Trial
-from .verdicts import Judgement, Rules, judge_trials
+from .verdicts import Judgement, Rules
 
 
 def judge_layers(run: str | Path, *, rules: Rules | None = None) -> Judgement:

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 
 from ..errors import GenoslimError
+from ..stats.clustered import Aurocs, macro_aurocs, pooled_aurocs
 from ..stats.metrics import Metrics, compute_metrics, macro_auroc
 from ..stats.thresholds import youden_threshold
 
@@ -24,6 +25,7 @@ TITLES = {
 }
 """What tables and pages call the metrics."""
 
+Unit = Literal["row", "variant", "group"]
 Split = Literal["validation", "test"]
 SPLITS: tuple[Split, Split] = ("validation", "test")
 
@@ -64,6 +66,52 @@ class Rows:
     def recurring(self) -> bool:
         """Whether a variant has several rows, which are then not independent."""
         return len(np.unique(self.keys)) < len(self.keys)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A split as a sample: of rows, of variants that recur in several, or of groups (loci, genes).
+
+    `names` (shape [n]) are those of each row's unit. Groups are the sample where validation and
+    test have none in common: a held-out locus is one of many. Those that both have (tissues, kinds
+    of motif) are categories, and then variants are the sample. Where groups are it, and two or more
+    have both classes, the macro AUROC decides.
+    """
+
+    split: Split
+    labels: np.ndarray
+    names: np.ndarray
+    unit: Unit
+    macro: bool
+
+    @classmethod
+    def of(cls, rows: Mapping[Split, Rows], split: Split) -> Sample:
+        """Tell what a split is a sample of."""
+        here = rows[split]
+        groups = [set(rows[name].groups.tolist()) for name in SPLITS]
+        if here.grouped and not groups[0] & groups[1]:
+            return cls(split, here.labels, here.groups, "group", _mixed_groups(here) > 1)
+        unit: Unit = "variant" if here.recurring else "row"
+        return cls(split, here.labels, here.keys, unit, macro=False)
+
+    @property
+    def measure(self) -> str:
+        """What decides."""
+        return "macro AUROC" if self.macro else "AUROC"
+
+    def aurocs(self, probabilities: np.ndarray) -> Aurocs:
+        """Return the AUROCs that decide, with their covariance over the units.
+
+        `probabilities` float[n, k] are those of k models.
+        """
+        estimate = macro_aurocs if self.macro else pooled_aurocs
+        return estimate(self.labels, probabilities, self.names)
+
+
+def _mixed_groups(rows: Rows) -> int:
+    """Return how many groups have both classes."""
+    with_both = (set(rows.groups[rows.labels == label].tolist()) for label in (0, 1))
+    return len(set.intersection(*with_both))
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ class SweepConfig:
     recipe: Recipe = field(default_factory=Recipe)
     seed: int = 0
     seeds: int = 3
-    layer_seeds: int = 1
+    layer_seeds: int = 2
 
     def __post_init__(self) -> None:
         for name in ("seeds", "layer_seeds"):
@@ -70,8 +70,14 @@ def requested_sweep(
         recipe=base.recipe.changed(recipe),
         seed=base.seed if seed is None else seed,
         seeds=base.seeds if seeds is None else seeds,
-        layer_seeds=base.layer_seeds if layer_seeds is None else layer_seeds,
+        layer_seeds=seeds_a_layer(folder) if layer_seeds is None else layer_seeds,
     )
+
+
+def seeds_a_layer(folder: Path) -> int:
+    """Return the seeds of each layer of the run that is in a folder, or the default's."""
+    begun = (folder / RUN_FILE).exists()
+    return config_of(RunFolder(folder)).layer_seeds if begun else SweepConfig.layer_seeds
 
 
 def open_sweep(folder: Path, config: SweepConfig) -> RunFolder:

@@ -11,7 +11,7 @@ from .progress import ProgressCallback
 from .run_folder import RunFolder
 from .runner import TrialRunner
 from .trial import RETRIES
-from .verdicts import FEWEST_SEEDS
+from .trial_group import FEWEST_SEEDS
 
 _log = logging.getLogger(__name__)
 

@@ -20,6 +20,7 @@ from .plan import (
     planned_sweep,
     progress_of,
     rows_with_subgroups,
+    seeds_a_layer,
 )
 from .progress import ProgressCallback
 from .recipe import Recipe
@@ -56,7 +57,7 @@ def run_sweep(
     recipe: Recipe | None = None,
     seed: int = SweepConfig.seed,
     seeds: int = SweepConfig.seeds,
-    layer_seeds: int = SweepConfig.layer_seeds,
+    layer_seeds: int | None = None,
     executor: Executor | None = None,
     progress: ProgressCallback | None = None,
 ) -> SweepResult:
@@ -71,7 +72,8 @@ def run_sweep(
         recipe: How each trial is fine-tuned; None: `Recipe()`.
         seed: The first seed; others count up from it.
         seeds: How many seeds the whole model is fine-tuned with.
-        layer_seeds: How many seeds each layer's trial is fine-tuned with.
+        layer_seeds: How many seeds each layer is dropped with; None: as many as the run in `out`
+            has, or two.
         executor: Where trials run side by side; None: processes of this machine, as many as suit.
         progress: Called with a `TrialProgress` at every change.
 
@@ -95,7 +97,7 @@ def run_sweep(
         ...     executor=Executor(workers=1, threads=1, device="cpu"),
         ... )
         >>> result.trials, len(result.judgement.verdicts), result.report.name
-        (6, 3, 'report.html')
+        (9, 3, 'report.html')
     """
     config = SweepConfig(
         model=str(model),
@@ -103,7 +105,7 @@ def run_sweep(
         recipe=recipe or Recipe(),
         seed=seed,
         seeds=seeds,
-        layer_seeds=layer_seeds,
+        layer_seeds=seeds_a_layer(Path(out)) if layer_seeds is None else layer_seeds,
     )
     run = open_sweep(Path(out), config)
     sweep(run, executor=executor or Executor(), progress=progress)

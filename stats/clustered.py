@@ -12,6 +12,7 @@ is that of the groups' AUROCs over their number: four groups are four, however m
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,17 +86,23 @@ def macro_aurocs(labels: ArrayLike, scores: ArrayLike, groups: ArrayLike) -> Aur
     `groups` (shape [n]) names the group of each row; those with a single class have no AUROC and
     are left out. Raises GenoslimError when fewer than two are left.
     """
-    positive = binary_labels(labels)
-    columns = _columns(scores, positive.size)
-    names = aligned("groups", groups, positive.size)
-    inside = [names == name for name in np.unique(names)]
-    tables = np.array(
-        [_of_group(positive[rows], columns[:, rows]) for rows in inside if _mixed(positive[rows])]
-    )
+    tables = group_aurocs(labels, scores, groups)
+    tables = tables[~np.isnan(tables).any(axis=1)]
     if len(tables) < 2:
         raise GenoslimError(f"needs at least 2 groups with both classes, found {len(tables)}")
     covariance = np.atleast_2d(np.cov(tables, rowvar=False)) / len(tables)
     return Aurocs(values=tables.mean(axis=0), covariance=covariance, units=len(tables))
+
+
+def group_aurocs(labels: ArrayLike, scores: ArrayLike, groups: ArrayLike) -> Floats:
+    """Return the AUROC within each group of each column of `scores` [n, k]: float[g, k].
+
+    Groups are in the order of their sorted names; one with a single class has NaN.
+    """
+    positive = binary_labels(labels)
+    columns = _columns(scores, positive.size)
+    names = aligned("groups", groups, positive.size)
+    return np.array([_of_group(positive[rows], columns[:, rows]) for rows in _each(names)])
 
 
 def _columns(scores: ArrayLike, size: int) -> Floats:
@@ -106,12 +113,15 @@ def _columns(scores: ArrayLike, size: int) -> Floats:
     return np.stack([finite_scores(column, size) for column in table.T])
 
 
+def _each(names: NDArray[Any]) -> Iterator[Bools]:
+    """Yield which rows are of each group."""
+    for name in np.unique(names):
+        yield names == name
+
+
 def _of_group(positive: Bools, columns: Floats) -> list[float]:
-    return [auroc_of(positive, column) for column in columns]
-
-
-def _mixed(positive: Bools) -> bool:
-    return bool(positive.any() and not positive.all())
+    mixed = positive.any() and not positive.all()
+    return [auroc_of(positive, column) if mixed else np.nan for column in columns]
 
 
 def _sums(values: Floats, index: NDArray[Any], units: int) -> Floats:

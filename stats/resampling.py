@@ -83,6 +83,21 @@ def clustered_bootstrap(
     )
 
 
+def draw_counts(
+    clusters: ArrayLike, *, repeats: int, seed: int = 0
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return how often each cluster is drawn, int[repeats, c], and the cluster of each row, int[n].
+
+    What `clustered_bootstrap` draws row by row, as counts: `counts[:, index]` weights the rows.
+    """
+    count("repeats", repeats)
+    names, index = np.unique(np.asarray(clusters), return_inverse=True)
+    generator = np.random.default_rng(seed)
+    size = len(names)
+    draws = generator.integers(size, size=(repeats, size))
+    return np.stack([np.bincount(draw, minlength=size) for draw in draws]), index
+
+
 @dataclass(frozen=True)
 class _Clusters:
     """The rows of each cluster: `order[starts[c] : starts[c] + sizes[c]]` are those of c."""

@@ -37,6 +37,10 @@ def test_the_sweep_finds_what_was_planted(
     expected = dict.fromkeys(range(LAYERS), "unfavourable") | {carrier: "undecided"}
     assert roles == expected
     assert judgement.baseline["auroc"].mean > 0.95
+    for layer in set(range(LAYERS)) - {carrier}:
+        comparison = judgement.verdicts[layer].evidence.comparison
+        assert comparison is not None
+        assert comparison.pairs == 2
     evidence = judgement.verdicts[carrier].evidence
     assert evidence.metrics["auroc"] == 0.5
     assert "COLLAPSED" in evidence.reason  # no figure tells a bad recipe from a layer that is all

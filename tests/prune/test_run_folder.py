@@ -33,6 +33,7 @@ def test_a_finished_trial_reads_back(finished: RunFolder) -> None:
     assert set(trial.result.macro_auroc) == {"validation", "test"}
     assert trial.result.macro_auroc["test"] is not None
     kept = {path.name for path in finished.trials.path(spec).iterdir()}
+    kept.discard("train_logits.npy")  # another test's healing asked this trial as its teacher
     assert kept == {"spec.json", "predictions.npz", "result.json", "checkpoint", "claim"}
 
 

@@ -71,7 +71,7 @@ def test_a_dry_run_binds_no_folder_to_what_it_listed(config: SweepConfig, tmp_pa
     assert [line[1:3] for line in others] == [
         ["-", "1"],
         ["-", "2"],
-        *([str(n), "0"] for n in range(3)),
+        *([str(n), str(seed)] for n in range(3) for seed in range(2)),
     ]
     assert not out.exists()
     code, again, _ = _genoslim(*options, "--epochs", "4", "--dry-run")

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from statsmodels.stats.multitest import multipletests
 
 from genoslim.errors import GenoslimError
-from genoslim.stats.multiplicity import holm
+from genoslim.stats.multiplicity import holm, holm_exclusive
 
 P_VALUES = st.lists(st.floats(0, 1), max_size=12)
 
@@ -56,3 +56,31 @@ def test_what_is_no_p_value_is_refused(bad: list[float]) -> None:
 def test_a_table_is_refused() -> None:
     with pytest.raises(GenoslimError, match="one-dimensional"):
         holm([[0.1]])
+
+
+def test_pairs_that_exclude_each_other_count_as_one_until_both_are_rejected() -> None:
+    """By hand: multipliers 3, 3 (pair 0 still has one), 2 (pair 0 is done), 2, 2, 1."""
+    first, second = holm_exclusive([0.001, 0.02, 0.9], [0.004, 0.03, 0.5])
+    assert first == pytest.approx([0.003, 0.04, 0.9])
+    assert second == pytest.approx([0.012, 0.06, 0.5])
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), max_size=8))
+def test_one_family_lies_between_two_families_and_holm_over_all(
+    pairs: list[tuple[float, float]],
+) -> None:
+    first, second = np.array(pairs).reshape(-1, 2).T
+    found = np.concatenate(holm_exclusive(first, second))
+    assert (found <= holm(np.concatenate([first, second])) + 1e-12).all()
+    assert (found + 1e-12 >= np.concatenate([holm(first), holm(second)])).all()
+
+
+def test_family_wise_error_of_pairs() -> None:
+    """The worst case: of each pair one hypothesis is true, the other is rejected outright."""
+    generator = np.random.default_rng(0)
+    errors = 0
+    for _ in range(4000):
+        true = generator.random(6)
+        first, _ = holm_exclusive(true, np.zeros(6))
+        errors += bool((first <= 0.05).any())
+    assert errors / 4000 == pytest.approx(0.05, abs=0.01)
