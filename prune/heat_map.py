@@ -5,13 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import groupby
 
-from ..data.subgroups import GC
-from .subgroups import EVERYTHING, Change, Subgroup, SubgroupChanges
+from .subgroups import Change, Subgroup, SubgroupChanges
 
 _FULL = 0.25
 """The change of AUROC that has the deepest colour."""
 _DEEPEST = 0.6
-_TITLES = {EVERYTHING: "overall", GC: "GC content"}
 _LOSS, _GAIN = "179 38 30", "20 112 60"
 
 
@@ -41,14 +39,13 @@ def heat_maps(found: SubgroupChanges) -> tuple[HeatMap, ...]:
     """Return a heat map for each grouping, that of all rows together first."""
     places = enumerate(found.subgroups)
     maps = []
-    for grouping, members in groupby(places, key=lambda place: place[1].grouping):
+    for title, members in groupby(places, key=lambda place: place[1].title):
         columns = [index for index, _ in members]
         rows = tuple(
             (one.layer, tuple(_cell(one.changes[index]) for index in columns if one.changes))
             for one in found.layers
         )
         heads = tuple(_head(found.subgroups[index]) for index in columns)
-        title = _TITLES.get(grouping) or grouping.replace("_", " ")
         maps.append(HeatMap(title, heads, rows))
     return tuple(maps)
 

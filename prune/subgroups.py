@@ -14,6 +14,7 @@ from typing import Literal
 
 import numpy as np
 
+from ..data.subgroups import GC
 from ..stats.clustered import pooled_aurocs
 from ..stats.multiplicity import holm
 from ..stats.student import t_below, t_quantile
@@ -28,6 +29,7 @@ SUBGROUP_LIMIT = 0.05
 """The loss of AUROC that a slim model may have in a subgroup, unless another is asked for."""
 EVERYTHING = "all"
 """The grouping that has all rows in one subgroup."""
+_TITLES = {EVERYTHING: "overall", GC: "GC content"}
 _TELLING = 0.75
 
 Predicted = Sequence[np.ndarray]
@@ -49,7 +51,12 @@ class Subgroup:
     whole: Literal["", "positives", "negatives"] = ""
 
     def __str__(self) -> str:
-        return "all rows" if self.grouping == EVERYTHING else f"{self.grouping} {self.name}"
+        return "all rows" if self.grouping == EVERYTHING else f"{self.title} {self.name}"
+
+    @property
+    def title(self) -> str:
+        """The grouping as people call it."""
+        return _TITLES.get(self.grouping) or self.grouping.replace("_", " ")
 
     @property
     def enough(self) -> bool:
@@ -77,7 +84,8 @@ class Change:
         """Return the one-sided p-value of "the difference is not below `bound`"."""
         if self.standard_error == 0:
             return 0.0 if self.difference < bound else 1.0
-        return t_below((self.difference - bound) / self.standard_error, self.degrees_of_freedom)
+        distance = (self.difference - bound) / self.standard_error
+        return float(t_below(distance, self.degrees_of_freedom))
 
     def __str__(self) -> str:
         return (
@@ -157,7 +165,7 @@ def _change(
     found = pooled_aurocs(rows.labels[mask], table[mask], rows.keys[mask])
     error = math.sqrt(max(float(weights @ found.covariance @ weights), 0.0))
     reference, auroc = (float(np.mean(found.values[side])) for side in (weights < 0, weights > 0))
-    reach = t_quantile(0.975, found.freedom) * error
+    reach = float(t_quantile(0.975, found.freedom)) * error
     difference = auroc - reference
     return Change(
         subgroup=subgroup,

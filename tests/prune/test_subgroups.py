@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from judgements import judged
 
 from genoslim.codec import decode
 from genoslim.errors import GenoslimError
@@ -19,7 +20,8 @@ from genoslim.prune.judging import subgroups_without_layers
 from genoslim.prune.measure import Rows
 from genoslim.prune.plan import attempts, plan, rows_with_subgroups
 from genoslim.prune.run_folder import RunFolder, TrialStore
-from genoslim.prune.search import candidate_of
+from genoslim.prune.search import SearchOptions, candidate_of
+from genoslim.prune.slim import NO_SUBGROUPS, Pruned, build_slim_models
 from genoslim.prune.smallest import smallest_noninferior
 from genoslim.prune.subgroups import (
     Change,
@@ -166,9 +168,6 @@ def test_the_gate_errs_as_stated_and_finds_a_lost_skill(
     assert bounds[0] <= refused / repeats <= bounds[1]
 
 
-Plant = Callable[[TrialSpec], np.ndarray]
-
-
 def _plant(store: TrialStore, spec: TrialSpec, found: np.ndarray, pattern: Trial) -> None:
     """Write a finished trial with these predictions."""
     margin = np.log(found) - np.log1p(-found)
@@ -298,3 +297,34 @@ def test_the_smallest_model_may_not_have_lost_a_skill(planted: RunFolder, tmp_pa
     chosen, _ = smallest_noninferior(trainings, [lost], [full], rules, subgroup_limit=0.9)
     assert chosen is not None
     assert chosen.kept == (0,)
+
+
+def _built(planted: RunFolder, out: Path) -> Pruned:
+    """Build the paper's models from planted trials: the cornerstone's is blind for a kind."""
+    trainings = Trainings(planted, out, INLINE)
+    baseline = trainings.find(trainings.spec((0, 1, 2), "pretrained", 0))
+    for kept, blind in (((1, 2), ""), ((1,), "reversed")):
+        for seed in trainings.seeds:
+            spec = trainings.spec(kept, "pretrained", seed)
+            _plant(trainings.store, spec, _predicted(100 + seed, blind=blind), baseline)
+            weights = planted.trials.checkpoint(baseline.spec)
+            shutil.copytree(weights, trainings.store.checkpoint(spec))
+    verdicts = judged(("unfavourable", 0.8), ("cornerstone", 0.5), ("neutral", 0.75))
+    search = SearchOptions(trainings=0)
+    return build_slim_models(planted, verdicts, out, executor=INLINE, search=search)
+
+
+def test_the_papers_models_say_which_skill_they_lost(planted: RunFolder, tmp_path: Path) -> None:
+    lost = [note for note in _built(planted, tmp_path / "slim").notes if "skill" in note]
+    assert len(lost) == 1
+    assert lost[0].startswith("cornerstone_only loses ")
+    assert "kind reversed: AUROC 0.5" in lost[0]
+    assert lost[0].endswith(", on validation")
+
+
+def test_an_old_run_says_that_skills_are_not_known(planted: RunFolder, tmp_path: Path) -> None:
+    rows = replace(ROWS, subgroups={})
+    _write_rows(planted.folder / "rows.npz", {"validation": rows, "test": rows})
+    notes = _built(planted, tmp_path / "slim").notes
+    assert notes[0] == NO_SUBGROUPS
+    assert not any("loses" in note for note in notes)
