@@ -74,7 +74,7 @@ def test_the_layer_that_works_is_all_that_is_kept(searched: tuple[Trainings, Fro
     assert frontier.smallest.kept == (CARRIER,)
     assert frontier.smallest.p_inferior <= 0.05
     assert frontier.smallest.seeds == (0, 1, 2)
-    assert "1 layers (2)" in frontier.reason
+    assert "1 layer (2)" in frontier.reason
     found = frontier.best(1)
     assert found is not None
     assert found.kept == (CARRIER,)
