@@ -17,10 +17,21 @@ if TYPE_CHECKING:
     from .bundle.predictor import Predictions as Predictions
     from .bundle.predictor import Predictor as Predictor
     from .bundle.predictor import open_bundle as open_bundle
+    from .data.dataset import LabelledData as LabelledData
+    from .data.dataset import read_data as read_data
+    from .data.eqtl import build_eqtl_data as build_eqtl_data
+    from .data.mpra import build_mpra_data as build_mpra_data
+    from .data.simulate import simulate_data as simulate_data
     from .data.status import Status as Status
     from .data.variant import Variant as Variant
+    from .data.variants import SplitRule as SplitRule
+    from .data.variants import build_variant_data as build_variant_data
     from .export.exporter import ExportSummary as ExportSummary
     from .export.exporter import export_bundle as export_bundle
+    from .models.model import Model as Model
+    from .models.model import drop_layers as drop_layers
+    from .models.model import load_model as load_model
+    from .models.model import save_model as save_model
     from .prune.estimates import LayerEstimates as LayerEstimates
     from .prune.estimates import estimate_layers as estimate_layers
     from .prune.execution import Executor as Executor
@@ -50,9 +61,11 @@ _PLACES: dict[str, str] = {
     "ExportSummary": ".export.exporter",
     "Frontier": ".prune.frontier",
     "Judgement": ".prune.verdicts",
+    "LabelledData": ".data.dataset",
     "LayerEstimates": ".prune.estimates",
     "LayerVerdict": ".prune.verdicts",
     "Measuring": ".prune.measure",
+    "Model": ".models.model",
     "Predictions": ".bundle.predictor",
     "Predictor": ".bundle.predictor",
     "Pruned": ".prune.slim_model",
@@ -60,19 +73,28 @@ _PLACES: dict[str, str] = {
     "Rules": ".prune.verdicts",
     "SearchOptions": ".prune.search",
     "SlimModel": ".prune.slim_model",
+    "SplitRule": ".data.variants",
     "Status": ".data.status",
     "SweepResult": ".prune.verbs",
     "Tally": ".score.tally",
     "TrialProgress": ".prune.progress",
     "Variant": ".data.variant",
     "benchmark": ".bench.benchmark",
+    "build_eqtl_data": ".data.eqtl",
+    "build_mpra_data": ".data.mpra",
+    "build_variant_data": ".data.variants",
+    "drop_layers": ".models.model",
     "estimate_layers": ".prune.estimates",
     "export_bundle": ".export.exporter",
     "judge_layers": ".prune.judging",
+    "load_model": ".models.model",
     "open_bundle": ".bundle.predictor",
     "prune_layers": ".prune.verbs",
+    "read_data": ".data.dataset",
     "run_sweep": ".prune.verbs",
+    "save_model": ".models.model",
     "score_vcf": ".score.vcf",
+    "simulate_data": ".data.simulate",
 }
 """Where each public name lives. Imported when it is asked for (PEP 562)."""
 
@@ -83,9 +105,11 @@ __all__ = (
     "ExportSummary",
     "Frontier",
     "Judgement",
+    "LabelledData",
     "LayerEstimates",
     "LayerVerdict",
     "Measuring",
+    "Model",
     "Predictions",
     "Predictor",
     "Pruned",
@@ -93,6 +117,7 @@ __all__ = (
     "Rules",
     "SearchOptions",
     "SlimModel",
+    "SplitRule",
     "Status",
     "SweepResult",
     "Tally",
@@ -100,13 +125,21 @@ __all__ = (
     "Variant",
     "__version__",
     "benchmark",
+    "build_eqtl_data",
+    "build_mpra_data",
+    "build_variant_data",
+    "drop_layers",
     "estimate_layers",
     "export_bundle",
     "judge_layers",
+    "load_model",
     "open_bundle",
     "prune_layers",
+    "read_data",
     "run_sweep",
+    "save_model",
     "score_vcf",
+    "simulate_data",
 )
 
 

@@ -798,9 +798,9 @@ def _write_windows(windows: LabelledData, out: Path) -> None:
 @_seed_option()
 def data_simulate(out: Path, variants: int, window: int, seed: int) -> None:
     """Simulate a genome with motifs, variants that break or keep them, and their windows."""
-    from .data.simulate import simulate
+    from .data.simulate import simulate_data
 
-    windows = simulate(out, variants=variants, window=window, seed=seed)
+    windows = simulate_data(out, variants=variants, window=window, seed=seed)
     click.echo(f"{out / 'dataset.parquet'}: {windows.summary()}")
 
 
@@ -829,11 +829,11 @@ def data_eqtl(
     edges: Literal["drop", "pad"],
 ) -> None:
     """Cut the windows of the causal eQTL table (All_Tissues.csv) on hg38."""
-    from .data.eqtl import build_eqtl
+    from .data.eqtl import build_eqtl_data
 
     _check_output(out, [source, fasta])
     chromosomes = _names(validation_chromosomes)
-    windows = build_eqtl(
+    windows = build_eqtl_data(
         source, fasta, window=window, validation_chromosomes=chromosomes, edges=edges
     )
     _write_windows(windows, out)
@@ -865,10 +865,10 @@ def data_mpra(
     edges: Literal["drop", "pad"],
 ) -> None:
     """Cut the windows of saturation mutagenesis, grouped by locus."""
-    from .data.mpra import build_mpra
+    from .data.mpra import build_mpra_data
 
     _check_output(out, [source, fasta])
-    windows = build_mpra(
+    windows = build_mpra_data(
         source,
         fasta,
         window=window,
@@ -914,7 +914,7 @@ def data_variants(
     The splits are those the input names (column or INFO key), or by chromosome, or by variant; if
     none are named, whole chromosomes are chosen.
     """
-    from .data.variants import SplitRule, build_variants
+    from .data.variants import SplitRule, build_variant_data
 
     _check_output(out, [source, fasta])
     rule = SplitRule(
@@ -924,7 +924,7 @@ def data_variants(
         test_fraction=test_fraction,
         seed=seed,
     )
-    windows = build_variants(
+    windows = build_variant_data(
         source,
         fasta,
         window=window,

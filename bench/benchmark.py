@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..bundle.sessions import Backend, Device
-from ..data.dataset import LabelledData, SplitName
+from ..data.dataset import LabelledData, SplitName, read_data
 from ..data.leakage import Leakage, check_leakage
 from ..errors import GenoslimError, UsageError
 from ..files import atomic_folder, refuse_foreign, refuse_unwritable
@@ -120,7 +120,7 @@ def benchmark(
     refuse_foreign(output, "benchmark", marker=RESULT, parts=OUTPUTS)
     refuse_unwritable(output)
     subjects = open_subjects(_baseline_first(list(map(Path, models)), baseline))
-    labelled = LabelledData.read(data)
+    labelled = read_data(data)
     for subject in subjects:
         subject.check_fits(labelled)
     splits = {name: _split(labelled, name, data) for name in SPLITS}

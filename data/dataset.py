@@ -236,53 +236,6 @@ class LabelledData:
             table = pa.Table.from_arrays(arrays, schema=schema)
             pq.write_table(table, temporary, compression="zstd")
 
-    @classmethod
-    def read(cls, path: Path) -> LabelledData:
-        """Read what `write` wrote and check every part of it.
-
-        Raises GenoslimError, naming the file, the value found and what would be right, for a file
-        that is no Parquet or truncated, has another format version, lacks a column, has a column
-        of another type, or holds rows that `LabelledData` refuses or whose fingerprint differs.
-        """
-        table = _read_table(Path(path))
-        try:
-            return cls._from_table(table)
-        except GenoslimError as error:
-            raise GenoslimError(f"{path}: {error}") from None
-
-    @classmethod
-    def _from_table(cls, table: pa.Table) -> LabelledData:
-        header = _checked_header(table)
-        _check_columns(table)
-        columns = {name: table.column(name).to_pylist() for name in table.column_names}
-        tissues, distances = columns.get("tissue"), columns.get("distance_to_tss")
-        data = cls(
-            sequences=columns["sequence"],
-            labels=np.array(columns["label"], dtype=np.int8),
-            splits=np.array(columns["split"], dtype=np.str_),
-            variants=VariantColumns(
-                np.array(columns["contig"], dtype=np.str_),
-                np.array(columns["position"], dtype=np.int64),
-                np.array(columns["reference"], dtype=np.str_),
-                np.array(columns["alternate"], dtype=np.str_),
-            ),
-            groups=np.array(columns["group"], dtype=np.str_),
-            metadata=header.metadata,
-            tissues=None if tissues is None else np.array(tissues, dtype=np.str_),
-            distances_to_tss=None if distances is None else np.array(distances, dtype=np.int64),
-            subgroups={
-                name.removeprefix(SUBGROUP_PREFIX): np.array(column, dtype=np.str_)
-                for name, column in columns.items()
-                if name.startswith(SUBGROUP_PREFIX)
-            },
-        )
-        if data.fingerprint != header.fingerprint:
-            raise GenoslimError(
-                f"the rows have fingerprint {data.fingerprint[:12]} where the file says"
-                f" {header.fingerprint[:12]}: it was changed after genoslim wrote it"
-            )
-        return data
-
     def _columns(self) -> dict[str, npt.NDArray[Any] | list[str]]:
         columns: dict[str, npt.NDArray[Any] | list[str] | None] = {
             "contig": self.variants.contig,
@@ -322,6 +275,68 @@ class LabelledData:
                 f"row {wrong[0]}: {name} {column[wrong[0]].item()!r};"
                 f" expected {' or '.join(map(str, allowed))}"
             )
+
+
+def read_data(path: str | Path) -> LabelledData:
+    """Read the labelled windows of a Parquet file and check every part of it.
+
+    Args:
+        path: What `LabelledData.write` or `genoslim data ...` wrote.
+
+    Returns:
+        The windows, with their labels, splits, variants, groups and subgroups.
+
+    Raises:
+        GenoslimError: the file is no Parquet or truncated, has another format version, lacks a
+            column, has a column of another type, or holds rows that `LabelledData` refuses or
+            whose fingerprint differs; the message names the file and what would be right.
+
+    Example:
+        >>> from genoslim import read_data
+        >>> data = read_data("data.parquet")
+        >>> data.split_counts
+        {'train': 260, 'validation': 60, 'test': 80}
+        >>> data.sequences[0][data.metadata.window_length // 2], data.variants[0]
+        ('A', Variant(contig='chr1', position=289, reference='C', alternate='A'))
+    """
+    table = _read_table(Path(path))
+    try:
+        return _from_table(table)
+    except GenoslimError as error:
+        raise GenoslimError(f"{path}: {error}") from None
+
+
+def _from_table(table: pa.Table) -> LabelledData:
+    header = _checked_header(table)
+    _check_columns(table)
+    columns = {name: table.column(name).to_pylist() for name in table.column_names}
+    tissues, distances = columns.get("tissue"), columns.get("distance_to_tss")
+    data = LabelledData(
+        sequences=columns["sequence"],
+        labels=np.array(columns["label"], dtype=np.int8),
+        splits=np.array(columns["split"], dtype=np.str_),
+        variants=VariantColumns(
+            np.array(columns["contig"], dtype=np.str_),
+            np.array(columns["position"], dtype=np.int64),
+            np.array(columns["reference"], dtype=np.str_),
+            np.array(columns["alternate"], dtype=np.str_),
+        ),
+        groups=np.array(columns["group"], dtype=np.str_),
+        metadata=header.metadata,
+        tissues=None if tissues is None else np.array(tissues, dtype=np.str_),
+        distances_to_tss=None if distances is None else np.array(distances, dtype=np.int64),
+        subgroups={
+            name.removeprefix(SUBGROUP_PREFIX): np.array(column, dtype=np.str_)
+            for name, column in columns.items()
+            if name.startswith(SUBGROUP_PREFIX)
+        },
+    )
+    if data.fingerprint != header.fingerprint:
+        raise GenoslimError(
+            f"the rows have fingerprint {data.fingerprint[:12]} where the file says"
+            f" {header.fingerprint[:12]}: it was changed after genoslim wrote it"
+        )
+    return data
 
 
 def check_name(path: Path) -> None:

@@ -49,26 +49,48 @@ _ORGANS = {
 _TISSUE, _DISTANCE = "tissue", "distance_to_nearest_TSS"
 
 
-def build_eqtl(
-    table: Path,
-    fasta: Path,
+def build_eqtl_data(
+    table: str | Path,
+    fasta: str | Path,
     *,
     window: int,
     validation_chromosomes: Collection[str] = VALIDATION_CHROMOSOMES,
     edges: Edges = "drop",
     assembly: str = "hg38",
 ) -> LabelledData:
-    """Return the labelled windows of an eQTL table (CSV or TSV, plain or gzip).
+    """Cut the windows of the causal eQTL table of the genomics long-range benchmark.
 
-    Columns: CHROM, POS (1-based), REF, ALT, label, split (train or test), and, where there, tissue
-    and distance_to_nearest_TSS, which give the subgroups `tissue_group` (the organ) and
-    `tss_distance` (0-30 kb, 30-100 kb, 100 kb and more). The rows of split `train` on
-    `validation_chromosomes` become `validation`. `edges="drop"` leaves out windows that leave their
-    contig, as the benchmark does; `"pad"` fills them with N.
+    A row is a variant in a tissue; all of a variant's rows are kept, and statistics cluster them.
 
-    Raises GenoslimError for a bad table, UsageError for validation chromosomes without training
-    rows, Leakage if splits share a variant or overlapping windows, and whatever `checked` refuses.
+    Args:
+        table: CSV or TSV, plain or gzip, with the columns CHROM, POS (1-based), REF, ALT, label (0
+            or 1), split (train or test) and, where there, tissue and distance_to_nearest_TSS.
+        fasta: The genome, plain or bgzip.
+        window: Bases a window; the alternate allele is at the 0-based index `window // 2`.
+        validation_chromosomes: The training rows on these become the validation split.
+        edges: `drop` leaves out windows that leave their contig, as the benchmark does; `pad` fills
+            them with N.
+        assembly: What the genome is, for the record.
+
+    Returns:
+        The windows, rows in the order of the table, with the subgroups `tss_distance` (0-30 kb,
+        30-100 kb, 100 kb and more) and `tissue_group` (the organ) where their columns are there.
+
+    Raises:
+        GenoslimError: a bad table, a REF that is not the genome's in more than 1 % of the rows, or
+            a split with one class only.
+        UsageError: validation chromosomes without training rows.
+        GateError: two splits share a variant or overlapping windows.
+
+    Example:
+        >>> from genoslim import build_eqtl_data
+        >>> data = build_eqtl_data(
+        ...     "eqtl.csv", "genome.fa", window=96, validation_chromosomes=["chr5"]
+        ... )
+        >>> data.split_counts
+        {'train': 260, 'validation': 60, 'test': 80}
     """
+    table, fasta = Path(table), Path(fasta)
     rows = [_labelled(row) for row in read_table(table, required=_REQUIRED)]
     if not rows:
         raise GenoslimError(f"{table}: a header but no rows; expected at least one variant")

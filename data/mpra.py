@@ -30,9 +30,9 @@ _REQUIRED = ("locus", "offset0", "Ref", "Alt", "label", "split")
 _SPLITS = {"train": "train", "val": "validation", "validation": "validation", "test": "test"}
 
 
-def build_mpra(
-    table: Path,
-    fasta: Path,
+def build_mpra_data(
+    table: str | Path,
+    fasta: str | Path,
     *,
     window: int,
     negatives_per_positive: float | None = None,
@@ -40,17 +40,37 @@ def build_mpra(
     edges: Edges = "drop",
     assembly: str = "GRCh38",
 ) -> LabelledData:
-    """Return the labelled windows of an MPRA table (TSV or CSV, plain or gzip).
+    """Cut the windows of saturation mutagenesis; the groups are the loci.
 
-    Columns: locus (a contig of the FASTA), offset0 (0-based in it), Ref, Alt, label (1, 0, or
-    blank: ambiguous, left out and counted as `ambiguous_label`), split (train, val, test).
-    `negatives_per_positive` keeps, of the training split alone, that many negatives for each
-    positive of a locus, drawn with `seed`; the others are counted as `negative_not_sampled`.
-    `edges="drop"` leaves out windows that leave their locus, and counts them first: how much of a
-    window is padding tells the classes apart by itself. `"pad"` fills them with N.
+    Args:
+        table: TSV or CSV, plain or gzip, with the columns locus (a contig of the FASTA), offset0
+            (0-based in it), Ref, Alt, label (1, 0, or blank: ambiguous, left out) and split (train,
+            val, test).
+        fasta: The loci, plain or bgzip.
+        window: Bases a window; the alternate allele is at the 0-based index `window // 2`.
+        negatives_per_positive: Of the training split alone, keep that many negatives for each
+            positive of a locus; by default all.
+        seed: What those are drawn with.
+        edges: `drop` leaves out windows that leave their locus, before negatives are drawn: how
+            much of a window is padding tells the classes apart by itself. `pad` fills them with N.
+        assembly: What the loci are from, for the record.
 
-    Raises GenoslimError for a bad table, Leakage if splits share a variant or overlapping windows.
+    Returns:
+        The windows, rows in the order of the table; `metadata.dropped` counts what was left out.
+
+    Raises:
+        GenoslimError: a bad table, a REF that is not the FASTA's in more than 1 % of the rows, or a
+            split with one class only.
+        UsageError: a number of negatives that is not above 0, or a negative seed.
+        GateError: two splits share a variant or overlapping windows.
+
+    Example:
+        >>> from genoslim import build_mpra_data
+        >>> data = build_mpra_data("mpra.tsv", "genome.fa", window=96)
+        >>> data.metadata.label_names
+        ('not_functional', 'functional')
     """
+    table, fasta = Path(table), Path(fasta)
     if negatives_per_positive is not None and negatives_per_positive <= 0:
         raise UsageError(f"negatives per positive {negatives_per_positive}: must be above 0")
     table_rows = list(read_table(table, required=_REQUIRED))

@@ -131,21 +131,40 @@ class _Record:
     site: _Site
 
 
-def simulate(
-    out: Path,
+def simulate_data(
+    folder: str | Path,
     *,
     variants: int = DEFAULT_VARIANTS,
     window: int = DEFAULT_WINDOW,
     seed: int = 0,
 ) -> LabelledData:
-    """Write a simulated genome, its variants and their labelled windows into the folder `out`.
+    """Write a simulated genome, its variants and their labelled windows into a folder.
 
     Files: `genome.fa` with `genome.fa.fai`; `variants.vcf`, sorted, INFO LABEL, ANCHOR and KIND;
-    `labels.tsv`, the same as a table; `dataset.parquet`, windows of `window` bases, split by
-    chromosome; `awkward.vcf`, a few records of every kind a scorer must cope with.
+    `labels.tsv`, the same as a table; `dataset.parquet`, the labelled windows; `awkward.vcf`, a few
+    records of every kind a scorer must cope with.
 
-    Raises UsageError for fewer than 40 variants or a window under 24 bases.
+    Args:
+        folder: Where to write; made if it is missing.
+        variants: How many in all, at least 40: 65 % to train, 15 % to validate, 20 % to test.
+        window: Bases a window, at least 24.
+        seed: A seed gives the same files everywhere.
+
+    Returns:
+        What is in `dataset.parquet`: split by chromosome, with the subgroups `kind` and `anchor`.
+
+    Raises:
+        UsageError: too few variants or bases, or a negative seed.
+
+    Example:
+        >>> from genoslim import simulate_data
+        >>> data = simulate_data("simulated", variants=400)
+        >>> data
+        LabelledData(260 train, 60 validation, 80 test windows of 96 bases, assembly simulated)
+        >>> sorted(set(data.subgroups["kind"].tolist()))
+        ['beside', 'broken', 'distant', 'lone', 'reversed', 'swapped']
     """
+    out = Path(folder)
     if variants < 40 or window < 24:
         raise UsageError(
             f"variants {variants}, window {window}: at least 40 variants (so that each split has"
@@ -166,9 +185,9 @@ def simulate(
 def simulated_sequences(n: int, length: int, seed: int) -> list[str]:
     """Return `n` sequences of `length` bases from the same kind of genome, motifs intact.
 
-    One anchor, mostly with its partner, is planted at a random place of about every 96 bases.
-    Background, motifs and spacings follow the same laws as `simulate`, so that this is material
-    to pretrain on; a seed gives other sequences than the genome of the same seed.
+    One anchor, mostly with its partner on either side, is planted at a random place of about every
+    96 bases. Background and motifs follow the same laws as in `simulate_data`, so that this is
+    material to pretrain on; a seed gives other sequences than the genome of the same seed.
     """
     if n < 0 or length < 1:
         raise UsageError(f"{n} sequences of {length} bases: expected 0 or more, of 1 or more")

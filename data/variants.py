@@ -75,9 +75,9 @@ class SplitRule:
         return {"split_by": "input"}
 
 
-def build_variants(
-    source: Path,
-    fasta: Path,
+def build_variant_data(
+    source: str | Path,
+    fasta: str | Path,
     *,
     window: int,
     rule: SplitRule | None = None,
@@ -87,17 +87,42 @@ def build_variants(
     assembly: str = "unknown",
     licence: str = "unknown",
 ) -> LabelledData:
-    """Return the labelled windows of a VCF or a table (told by content), with a FASTA.
+    """Cut the windows of labelled variants: a VCF with the label in INFO, or a table.
 
     A table has the columns contig, position (1-based), reference, alternate (or chrom, pos, ref,
-    alt, in any case), label, and where wanted split, group, tissue, distance_to_tss and
-    `subgroup_*`; others are passed over. A VCF has the label of each alternate allele in the INFO
-    key `label_info` (one value, or one an allele), and SPLIT and GROUP where wanted. Alleles that
-    are no sequence (`<DEL>`, `*`, breakends) and alleles without a label are left out and counted.
+    alt, in any case), label (0 or 1), and where wanted split, group, tissue, distance_to_tss and
+    `subgroup_*`. A VCF has SPLIT and GROUP in INFO where wanted. Alleles that are no sequence
+    (`<DEL>`, `*`, breakends) and alleles without a label are left out and counted.
 
-    Raises GenoslimError for a bad input, UsageError for a rule that does not fit, Leakage if
-    splits share a variant or, with `check_windows`, overlapping windows, and what `checked` does.
+    Args:
+        source: VCF, CSV or TSV, told by content, plain, gzip or bgzip.
+        fasta: The genome, plain or bgzip.
+        window: Bases a window; the alternate allele is at the 0-based index `window // 2`.
+        rule: How rows get their split; by default as the input names it, else by whole chromosomes.
+        label_info: The INFO key of a VCF with the label: one value, or one an allele.
+        edges: `pad` fills windows that leave their contig with N; `drop` leaves them out.
+        check_windows: Refuse overlapping windows of different splits, and leave out a window whose
+            sequence stands in a later split too.
+        assembly: What the genome is, for the record.
+        licence: Of the data, for the record.
+
+    Returns:
+        The windows, rows in the order of the source; `metadata.dropped` counts what was left out.
+
+    Raises:
+        GenoslimError: a bad input, a REF that is not the genome's in more than 1 % of the rows, or
+            a split with one class only.
+        UsageError: a rule that does not fit the input.
+        GateError: two splits share a variant or, with `check_windows`, overlapping windows.
+
+    Example:
+        >>> from genoslim import SplitRule, build_variant_data
+        >>> rule = SplitRule(validation_chromosomes=["chr5"], test_chromosomes=["chr6"])
+        >>> data = build_variant_data("variants.vcf", "genome.fa", window=96, rule=rule)
+        >>> data.split_counts
+        {'train': 260, 'validation': 60, 'test': 80}
     """
+    source, fasta = Path(source), Path(fasta)
     dropped: Counter[str] = Counter()
     rows = list(_rows(source, label_info, dropped))
     if not rows:

@@ -27,7 +27,7 @@ from ..bundle.manifest import (
     sealed,
 )
 from ..bundle.versions import installed_versions
-from ..data.dataset import LabelledData
+from ..data.dataset import LabelledData, read_data
 from ..errors import UsageError
 from ..files import atomic_folder, refuse_foreign
 from ..models import load, load_tokenizer, resolve
@@ -156,7 +156,7 @@ class _Source:
     @classmethod
     def read(cls, checkpoint: Path, data: LabelledData | str | Path) -> _Source:
         record = known_training(checkpoint)
-        labelled = data if isinstance(data, LabelledData) else LabelledData.read(Path(data))
+        labelled = data if isinstance(data, LabelledData) else read_data(Path(data))
         check_data(record, labelled, checkpoint)
         require_trained_head(checkpoint, tensor_shapes(checkpoint))
         return cls(checkpoint, record, labelled, load(checkpoint), load_tokenizer(checkpoint))

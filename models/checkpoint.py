@@ -23,8 +23,8 @@ from .classifier import Classifier, NativeConfig
 from .families import CONFIG_FILE, Family, detect, family_name, read_config
 from .masked_lm import MaskedLM
 from .networks import classifier_class, masked_lm_class
-from .record import TrainingRecord, write_training
-from .tokenizer import SequenceTokenizer
+from .record import RECORD_FILE, TrainingRecord, write_training
+from .tokenizer import TOKENIZER_CONFIG_FILE, TOKENIZER_FILE, SequenceTokenizer
 from .weights import (
     DEFAULT_LABELS,
     Weights,
@@ -36,6 +36,8 @@ from .weights import (
 )
 
 WEIGHTS_FILE = "model.safetensors"
+PARTS = (WEIGHTS_FILE, TOKENIZER_FILE, TOKENIZER_CONFIG_FILE, CARD_FILE, RECORD_FILE)
+"""What lies beside the config in a checkpoint folder of ours."""
 
 _DEVIATION = 0.02
 _LOG = logging.getLogger(__name__)

@@ -306,7 +306,7 @@ class Classifier(nn.Module, ABC):
         """Return the encoder's output [B, T, H], final LayerNorm included."""
 
     def remove_blocks(self, dropped: Collection[int]) -> None:
-        """Delete the blocks at these positions and say so in `config`: see `layers.drop_layers`."""
+        """Delete the blocks at these positions and say so in `config`; see `remove_layers`."""
         for position in sorted(dropped, reverse=True):
             del self.blocks[position]
         self.config = self.config.without(dropped)

@@ -17,7 +17,7 @@ def layers(model: Classifier) -> nn.ModuleList:
     return model.blocks
 
 
-def drop_layers(model: Classifier, dropped: Collection[int]) -> Classifier:
+def remove_layers(model: Classifier, dropped: Collection[int]) -> Classifier:
     """Delete blocks in place and return `model`; everything else stays as it is.
 
     `dropped` are positions in the present stack, from 0. `config.num_hidden_layers` and
@@ -42,7 +42,7 @@ def only_layers(model: Classifier, kept: Sequence[int]) -> Iterator[None]:
     """Have `model` run the blocks `kept` alone for the time of the context.
 
     `kept` are ascending positions in the present stack, from 0. The model computes what it would
-    after `drop_layers` of the others; its config is left as it is. Raises UsageError for none or
+    after `remove_layers` of the others; its config is left as it is. Raises UsageError for none or
     for positions that are unknown or out of order.
     """
     stack = layers(model)

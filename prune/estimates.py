@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from ..codec import plain
-from ..data.dataset import LabelledData
+from ..data.dataset import LabelledData, read_data
 from ..errors import GenoslimError, UsageError
 from ..files import write_json
 from ..models import load, load_tokenizer, resolve
@@ -124,7 +124,7 @@ def estimate_layers(
     folder = None if run is None else RunFolder(Path(run))
     if folder is not None:
         judge_run(folder, Rules())  # an unfinished sweep is refused before anything is scored
-    labelled = LabelledData.read(data)
+    labelled = read_data(data)
     if folder is not None:
         _check_same_data(folder, labelled.fingerprint, data)
         _check_same_model(folder, model)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from ..data.dataset import LabelledData
+from ..data.dataset import read_data
 from ..errors import GenoslimError, UsageError
 from ..models import load, resolve
 from ..models.families import family_name, licence, read_config
@@ -95,7 +95,7 @@ def planned_sweep(folder: Path, config: SweepConfig) -> RunFolder:
 def _described(config: SweepConfig) -> tuple[RunRecord, dict[Split, Rows]]:
     """Return what a run folder of the sweep holds."""
     source = resolve(config.model)
-    data = LabelledData.read(config.data)
+    data = read_data(config.data)
     rows = rows_of(data)
     check_splits(rows)
     layers = _depth(source)

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from .. import __version__
-from ..data.dataset import LabelledData
+from ..data.dataset import LabelledData, read_data
 from ..data.subgroups import subgroup_columns
 from ..errors import GenoslimError, UsageError
 from ..models import load, load_tokenizer, resolve
@@ -24,7 +24,7 @@ from ..models.checkpoint import save
 from ..models.classifier import Classifier
 from ..models.families import licence
 from ..models.fingerprint import fingerprint_model
-from ..models.layers import drop_layers, layers
+from ..models.layers import layers, remove_layers
 from ..models.record import TrainingEnvironment, TrainingRecord
 from ..models.tokenizer import SequenceTokenizer
 from .finetune import (
@@ -180,7 +180,7 @@ class TrialRunner:
             objective = sandwich(model, train.labels, spec.supernet, seed=spec.seed)
         else:
             model = load(self.folder, num_labels=2, seed=spec.seed, fresh_head=True)
-        return drop_layers(model, spec.dropped) if spec.dropped else model, objective
+        return remove_layers(model, spec.dropped) if spec.dropped else model, objective
 
     def _home_of(self, teacher: str) -> Path:
         """Return the folder of the trial that has this hash and kept its weights."""
@@ -235,7 +235,7 @@ class TrialRunner:
 
 def read_same(path: Path, fingerprint: str) -> LabelledData:
     """Read a run's data set; GenoslimError if it is not the one the trials were planned for."""
-    data = LabelledData.read(path)
+    data = read_data(path)
     if data.fingerprint != fingerprint:
         raise GenoslimError(
             f"{path}: fingerprint {data.fingerprint[:16]}, the trials are for"

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 import torch
 
-from ..data.dataset import LabelledData
+from ..data.dataset import read_data
 from ..errors import GenoslimError
 from ..models import load_tokenizer
 from .execution import Executor, run_trials
@@ -211,7 +211,7 @@ class Trainings:
     def _validation(self) -> Labelled:
         """The rows that probes look at, spread evenly over validation if it has more of them."""
         device = torch.device(resolve_devices(self.executor.device)[0])
-        data = LabelledData.read(self._setting.data).split("validation")
+        data = read_data(self._setting.data).split("validation")
         chosen = np.unique(np.linspace(0, len(data) - 1, min(len(data), PROBE_ROWS)).astype(int))
         tokenizer = load_tokenizer(self._setting.model)
         return Labelled.encode(tokenizer, data.subset(chosen), device=device)

@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from genoslim.data.dataset import LabelledData
 from genoslim.data.shortcuts import fit_shortcuts
-from genoslim.data.simulate import KINDS, simulate
+from genoslim.data.simulate import KINDS, simulate_data
 from genoslim.stats.ranks import auroc
 from genoslim.tables import table
 
@@ -50,7 +50,7 @@ def main() -> None:
 
 def _measured(options: argparse.Namespace, seed: int) -> Iterator[tuple[str, list[float]]]:
     with TemporaryDirectory() as folder:
-        data = simulate(Path(folder), variants=options.variants, seed=seed)
+        data = simulate_data(Path(folder), variants=options.variants, seed=seed)
     for shortcut in fit_shortcuts(data):
         yield shortcut.name, _aurocs(data, shortcut.scores)
     for model in options.models:
@@ -63,14 +63,14 @@ def _fine_tuned(
     options: argparse.Namespace, data: LabelledData, name: str, layers: int, seed: int
 ) -> npt.NDArray[np.float64]:
     from genoslim.models import load, load_tokenizer
-    from genoslim.models.layers import drop_layers
+    from genoslim.models.layers import remove_layers
     from genoslim.prune.finetune import fine_tune, predict
     from genoslim.prune.recipe import Recipe
 
     source = f"shipped:{name}"
     model, tokenizer = load(source, seed=seed), load_tokenizer(source)
     dropped = range(layers, model.config.num_hidden_layers)
-    model = drop_layers(model, dropped) if dropped else model
+    model = remove_layers(model, dropped) if dropped else model
     recipe = Recipe(epochs=options.epochs, learning_rate=options.learning_rate)
     fine_tune(model, tokenizer, data, recipe, seed=seed)
     logits = predict(model, tokenizer, data.sequences).astype(np.float64)

@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from genoslim.cli import main
-from genoslim.data.dataset import LabelledData
+from genoslim.data.dataset import read_data
 
 
 def run(*arguments: object) -> Result:
@@ -28,7 +28,7 @@ def test_variants_from_the_simulated_vcf(folder: Path, tmp_path: Path) -> None:
     chromosomes = ("--validation-chromosomes", "chr5", "--test-chromosomes", "chr6")
     result = run("variants", *source, "--window", 96, *chromosomes, "--assembly", "simulated")
     assert result.exit_code == 0, result.stderr
-    made, given = LabelledData.read(out), LabelledData.read(folder / "dataset.parquet")
+    made, given = read_data(out), read_data(folder / "dataset.parquet")
     assert made.sequences == given.sequences
     assert made.splits.tolist() == given.splits.tolist()
     assert made.fingerprint in result.stdout
@@ -41,7 +41,7 @@ def test_variants_as_the_readme_has_it(folder: Path, tmp_path: Path) -> None:
     result = run("variants", *source, "--window", 512)
     assert result.exit_code == 0, result.stderr
     assert "no split named: validation is chr" in result.stderr
-    assert set(LabelledData.read(out).split_counts) == {"train", "validation", "test"}
+    assert set(read_data(out).split_counts) == {"train", "validation", "test"}
 
 
 def test_exit_codes(folder: Path, tmp_path: Path) -> None:
@@ -80,8 +80,8 @@ def test_eqtl(folder: Path, tmp_path: Path) -> None:
     assert "no variant on chr7, chr8" in missing.stderr
     result = run("eqtl", *source, "--window", 96, "--validation-chromosomes", "chr5")
     assert result.exit_code == 0, result.stderr
-    data = LabelledData.read(tmp_path / "e.parquet")
-    assert data.split_counts == LabelledData.read(folder / "dataset.parquet").split_counts
+    data = read_data(tmp_path / "e.parquet")
+    assert data.split_counts == read_data(folder / "dataset.parquet").split_counts
     none = run("eqtl", *source, "--window", 96, "--validation-chromosomes", "none")
     assert none.exit_code == 0, none.stderr
     assert "validation: NONE" in none.stdout

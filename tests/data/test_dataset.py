@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from genoslim.data.dataset import LabelledData, VariantColumns
+from genoslim.data.dataset import LabelledData, VariantColumns, read_data
 from genoslim.data.metadata import DataMetadata
 from genoslim.data.variant import Variant
 from genoslim.errors import GenoslimError, UsageError
@@ -41,7 +41,7 @@ def make(n: int = 12, **changes: Any) -> LabelledData:
 def test_round_trip_keeps_everything(tmp_path: Path) -> None:
     data = make(tissues=np.array(["Liver", ""] * 6), distances_to_tss=np.arange(12) * -7)
     data.write(tmp_path / "d.parquet")
-    back = LabelledData.read(tmp_path / "d.parquet")
+    back = read_data(tmp_path / "d.parquet")
     assert back.fingerprint == data.fingerprint
     assert back.metadata == data.metadata
     assert back.sequences == data.sequences
@@ -62,7 +62,7 @@ def test_subgroups_are_columns_of_the_file_and_follow_the_rows(tmp_path: Path) -
         "subgroup_kind",
         "subgroup_side",
     ]
-    back = LabelledData.read(tmp_path / "d.parquet").subset(np.array([1, 2]))
+    back = read_data(tmp_path / "d.parquet").subset(np.array([1, 2]))
     assert {way: column.tolist() for way, column in back.subgroups.items()} == {
         "kind": ["broken", "lone"],
         "side": ["", "left"],
@@ -96,7 +96,7 @@ def test_fingerprint_is_of_content_not_of_the_file(tmp_path: Path) -> None:
     data.write(tmp_path / "a.parquet")
     table = pq.read_table(tmp_path / "a.parquet")
     pq.write_table(table, tmp_path / "b.parquet", compression="none", version="1.0")
-    assert LabelledData.read(tmp_path / "b.parquet").fingerprint == data.fingerprint
+    assert read_data(tmp_path / "b.parquet").fingerprint == data.fingerprint
     assert data.fingerprint.startswith("002da35c9be8559c32e4")
 
 
@@ -204,7 +204,7 @@ def test_reading_refuses(
     make().write(path)
     rewrite(path, change)
     with pytest.raises(GenoslimError, match=named) as caught:
-        LabelledData.read(path)
+        read_data(path)
     assert str(caught.value).startswith(f"{path}: ")
 
 
@@ -215,7 +215,7 @@ def test_reading_refuses_what_is_not_whole(tmp_path: Path, content: bytes | str)
     whole = path.read_bytes()
     path.write_bytes(content if isinstance(content, bytes) else whole[: len(whole) // 2])
     with pytest.raises(GenoslimError, match="not a whole Parquet file"):
-        LabelledData.read(path)
+        read_data(path)
 
 
 def test_a_flipped_byte_never_passes(tmp_path: Path) -> None:
@@ -226,7 +226,7 @@ def test_a_flipped_byte_never_passes(tmp_path: Path) -> None:
     for place in range(4, len(whole), 11):
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x10]) + whole[place + 1 :])
         try:
-            assert LabelledData.read(path).fingerprint == data.fingerprint
+            assert read_data(path).fingerprint == data.fingerprint
         except GenoslimError:
             continue
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from genoslim.data.dataset import LabelledData, VariantColumns
 from genoslim.data.leakage import Leakage, check_leakage, checked, unknown_bases_auroc
 from genoslim.data.metadata import DataMetadata
-from genoslim.data.mpra import build_mpra
+from genoslim.data.mpra import build_mpra_data
 from genoslim.data.variant import Variant
 from genoslim.errors import GateError, GenoslimError
 
@@ -191,7 +191,7 @@ def test_a_handful_of_rows_tells_nothing() -> None:
 def test_padding_in_the_mpra_set(real_data: Path) -> None:
     folder = real_data / "mpra"
     table, fasta = folder / "labelled_snv.tsv.gz", folder / "loci.GRCh38.fa"
-    found = unknown_bases_auroc(build_mpra(table, fasta, window=96, edges="pad"))
+    found = unknown_bases_auroc(build_mpra_data(table, fasta, window=96, edges="pad"))
     assert found["validation"] == pytest.approx(1 - 0.594, abs=0.001)
     assert found["test"] == pytest.approx(1 - 0.687, abs=0.001)
-    assert unknown_bases_auroc(build_mpra(table, fasta, window=96)) == {}
+    assert unknown_bases_auroc(build_mpra_data(table, fasta, window=96)) == {}

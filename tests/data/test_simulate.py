@@ -9,12 +9,12 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from genoslim.data.alleles import Allele, allele_kind
-from genoslim.data.dataset import LabelledData
+from genoslim.data.dataset import LabelledData, read_data
 from genoslim.data.genome import Genome, ReferenceMismatch, alternate_window
 from genoslim.data.leakage import check_leakage
 from genoslim.data.shortcuts import fit_shortcuts
-from genoslim.data.simulate import ANCHORS, KINDS, PARTNERS, simulate, simulated_sequences
-from genoslim.data.variants import build_variants
+from genoslim.data.simulate import ANCHORS, KINDS, PARTNERS, simulate_data, simulated_sequences
+from genoslim.data.variants import build_variant_data
 from genoslim.data.vcf import read_vcf
 from genoslim.errors import UsageError
 from genoslim.stats.ranks import auroc
@@ -23,13 +23,13 @@ from genoslim.stats.ranks import auroc
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("simulated")
-    simulate(out, variants=4000, seed=1)
+    simulate_data(out, variants=4000, seed=1)
     return out
 
 
 @pytest.fixture(scope="module")
 def data(folder: Path) -> LabelledData:
-    return LabelledData.read(folder / "dataset.parquet")
+    return read_data(folder / "dataset.parquet")
 
 
 def test_files_and_splits(folder: Path, data: LabelledData) -> None:
@@ -48,16 +48,16 @@ def test_files_and_splits(folder: Path, data: LabelledData) -> None:
 
 
 def test_same_seed_same_bytes_other_seed_other_data(tmp_path: Path) -> None:
-    first = simulate(tmp_path / "a", variants=60, seed=5)
-    simulate(tmp_path / "b", variants=60, seed=5)
+    first = simulate_data(tmp_path / "a", variants=60, seed=5)
+    simulate_data(tmp_path / "b", variants=60, seed=5)
     for path in (tmp_path / "a").iterdir():
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
-    assert simulate(tmp_path / "c", variants=60, seed=6).fingerprint != first.fingerprint
+    assert simulate_data(tmp_path / "c", variants=60, seed=6).fingerprint != first.fingerprint
     assert first.fingerprint.startswith("5dc35fb26927b14d374a")
 
 
 def test_vcf_and_table_give_the_same_windows(folder: Path, data: LabelledData) -> None:
-    table = build_variants(folder / "labels.tsv", folder / "genome.fa", window=96)
+    table = build_variant_data(folder / "labels.tsv", folder / "genome.fa", window=96)
     assert table.sequences == data.sequences
     assert table.labels.tolist() == data.labels.tolist()
     assert table.splits.tolist() == data.splits.tolist()
@@ -175,10 +175,10 @@ def test_sequences_for_pretraining() -> None:
 
 def test_refusals(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="at least 40 variants"):
-        simulate(tmp_path, variants=10)
+        simulate_data(tmp_path, variants=10)
     with pytest.raises(UsageError, match="window 12"):
-        simulate(tmp_path, window=12)
+        simulate_data(tmp_path, window=12)
     with pytest.raises(UsageError, match="seed -1"):
-        simulate(tmp_path, seed=-1)
+        simulate_data(tmp_path, seed=-1)
     with pytest.raises(UsageError, match="-1 sequences"):
         simulated_sequences(-1, 96, 0)

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from genoslim.data.eqtl import build_eqtl
+from genoslim.data.eqtl import build_eqtl_data
 from genoslim.data.genome import Genome
 from genoslim.data.leakage import Leakage
-from genoslim.data.mpra import build_mpra
-from genoslim.data.variants import SplitRule, build_variants
+from genoslim.data.mpra import build_mpra_data
+from genoslim.data.variants import SplitRule, build_variant_data
 from genoslim.errors import GenoslimError, UsageError
 
 HEADER = "CHROM,POS,REF,ALT,label,tissue,distance_to_nearest_TSS,split"
@@ -51,7 +51,7 @@ def write(path: Path, rows: list[str], header: str = HEADER) -> Path:
 
 
 def test_eqtl_rows_windows_and_splits(tmp_path: Path, fasta: Path) -> None:
-    data = build_eqtl(write(tmp_path / "e.csv", ROWS), fasta, window=21)
+    data = build_eqtl_data(write(tmp_path / "e.csv", ROWS), fasta, window=21)
     assert data.split_counts == {"train": 3, "validation": 2, "test": 2}
     assert data.keys[0] == data.keys[1]
     assert data.labels[:2].tolist() == [1, 0]
@@ -73,11 +73,11 @@ def test_eqtl_edges_follow_the_benchmark(tmp_path: Path, fasta: Path, length: in
         p for p in range(1, 101) if p - 1 - half >= 0 and p - 1 + half + length % 2 < len(CONTIG)
     ]
     table = write(tmp_path / "e.csv", rows)
-    data = build_eqtl(table, fasta, window=length)
+    data = build_eqtl_data(table, fasta, window=length)
     found = data.variants.position[data.variants.contig == "chr1"]
     assert found.tolist() == kept
     assert data.metadata.dropped == {"window_leaves_contig": 100 - len(kept)}
-    padded = build_eqtl(table, fasta, window=length, edges="pad")
+    padded = build_eqtl_data(table, fasta, window=length, edges="pad")
     assert len(padded) == 104
     assert padded.metadata.dropped == {}
 
@@ -103,7 +103,7 @@ def test_eqtl_edges_follow_the_benchmark(tmp_path: Path, fasta: Path, length: in
 )
 def test_eqtl_faults(tmp_path: Path, fasta: Path, rows: list[str], header: str, named: str) -> None:
     with pytest.raises(GenoslimError, match=named):
-        build_eqtl(write(tmp_path / "e.csv", rows, header), fasta, window=10)
+        build_eqtl_data(write(tmp_path / "e.csv", rows, header), fasta, window=10)
 
 
 def test_eqtl_truncated_gzip(tmp_path: Path, fasta: Path) -> None:
@@ -111,13 +111,13 @@ def test_eqtl_truncated_gzip(tmp_path: Path, fasta: Path) -> None:
     rows = [row("chr1", 1 + i * 7 % 100, "train", i % 2, f"t{i * i}") for i in range(999)]
     path.write_bytes(gzip.compress("\n".join([HEADER, *rows]).encode())[:-2000])
     with pytest.raises(GenoslimError, match="truncated or damaged gzip after line"):
-        build_eqtl(path, fasta, window=10)
+        build_eqtl_data(path, fasta, window=10)
 
 
 def test_eqtl_leak_is_refused(tmp_path: Path, fasta: Path) -> None:
     rows = [*ROWS, row("chr7", 65, "test")]
     with pytest.raises(Leakage, match="windows of validation overlap windows of test"):
-        build_eqtl(write(tmp_path / "e.csv", rows), fasta, window=10)
+        build_eqtl_data(write(tmp_path / "e.csv", rows), fasta, window=10)
 
 
 def test_few_mismatches_and_unknown_contigs_are_counted(
@@ -126,7 +126,7 @@ def test_few_mismatches_and_unknown_contigs_are_counted(
     rows = ROWS + [row("chr1", 11 + i % 70, "train", i % 2) for i in range(200)]
     rows += [row("chrUn", 5, "train"), "chr1,50,G,T,1,L,1,train"]
     with caplog.at_level(logging.WARNING):
-        data = build_eqtl(write(tmp_path / "e.csv", rows), fasta, window=10)
+        data = build_eqtl_data(write(tmp_path / "e.csv", rows), fasta, window=10)
     assert data.metadata.dropped == {"reference_mismatch": 1, "unknown_contig": 1}
     assert len(data) == 207
     assert "left out: 1 reference_mismatch, 1 unknown_contig" in caplog.text
@@ -136,14 +136,14 @@ def test_rows_come_out_in_their_order_and_with_the_names_of_the_fasta(
     tmp_path: Path, fasta: Path
 ) -> None:
     rows = [ROWS[5], ROWS[4], ROWS[0].replace("chr1", "1"), ROWS[3], ROWS[2], ROWS[6]]
-    data = build_eqtl(write(tmp_path / "e.csv", rows), fasta, window=10)
+    data = build_eqtl_data(write(tmp_path / "e.csv", rows), fasta, window=10)
     assert data.variants.contig.tolist() == ["chr9", "chr8", "chr1", "chr7", "chr1", "chr9"]
 
 
 def test_mpra_real(real_data: Path) -> None:
     folder = real_data / "mpra"
     table, fasta = folder / "labelled_snv.tsv.gz", folder / "loci.GRCh38.fa"
-    data = build_mpra(table, fasta, window=128, edges="pad")
+    data = build_mpra_data(table, fasta, window=128, edges="pad")
     counts = {
         name: Counter(data.labels[data.splits == name].tolist()) for name in data.split_counts
     }
@@ -157,7 +157,7 @@ def test_mpra_real(real_data: Path) -> None:
     assert (data.groups == data.variants.contig).all()
     assert sum("N" in sequence for sequence in data.sequences) > 1000
     assert {sequence[64] for sequence in data.sequences} == set("ACGT")
-    inside = build_mpra(table, fasta, window=128)
+    inside = build_mpra_data(table, fasta, window=128)
     assert inside.metadata.dropped["window_leaves_contig"] == len(data) - len(inside)
     with Genome(fasta) as genome:
         lengths = genome.contigs
@@ -171,7 +171,7 @@ def test_mpra_negatives_are_drawn_a_locus_of_training_alone(real_data: Path) -> 
     folder = real_data / "mpra"
 
     def built(ratio: float | None, seed: int = 0) -> list[tuple[str, str, int]]:
-        data = build_mpra(
+        data = build_mpra_data(
             folder / "labelled_snv.tsv.gz",
             folder / "loci.GRCh38.fa",
             window=8,
@@ -202,7 +202,7 @@ def test_mpra_keeps_na_and_pads(tmp_path: Path) -> None:
     lines = ["NA\t0\tA\tC\t1\ttrain", "NA\t7\tT\tG\t\ttrain", "NA\t4\tA\tG\t0\ttrain"]
     lines += ["HBB\t7\tT\tG\t0\tval", "HBB\t3\tT\tG\t1\tval"]
     table.write_text("locus\toffset0\tRef\tAlt\tlabel\tsplit\n" + "\n".join(lines) + "\n")
-    data = build_mpra(table, tmp_path / "l.fa", window=6, edges="pad")
+    data = build_mpra_data(table, tmp_path / "l.fa", window=6, edges="pad")
     assert data.sequences == ["NNNCCG", "CGTGCG", "ACGGNN", "ACGGAC"]
     assert data.keys.tolist() == ["NA:1:A:C", "NA:5:A:G", "HBB:8:T:G", "HBB:4:T:G"]
     assert data.splits.tolist() == ["train", "train", "validation", "validation"]
@@ -210,7 +210,7 @@ def test_mpra_keeps_na_and_pads(tmp_path: Path) -> None:
     with pytest.raises(
         GenoslimError, match=r"rows of split train are .* left out: .* 2 window_leaves_contig"
     ):
-        build_mpra(table, tmp_path / "l.fa", window=6)
+        build_mpra_data(table, tmp_path / "l.fa", window=6)
 
 
 VCF = """##fileformat=VCFv4.3
@@ -229,7 +229,7 @@ def test_vcf_with_labels(tmp_path: Path, fasta: Path) -> None:
     path = tmp_path / "v.vcf"
     path.write_text(VCF)
     rule = SplitRule(validation_chromosomes=["chr7"], test_chromosomes=["chr8"])
-    data = build_variants(path, fasta, window=10, rule=rule, assembly="toy", licence="CC0-1.0")
+    data = build_variant_data(path, fasta, window=10, rule=rule, assembly="toy", licence="CC0-1.0")
     assert data.keys.tolist() == [
         "chr1:50:C:A",
         "chr1:50:C:G",
@@ -254,7 +254,7 @@ def test_a_table_names_its_splits(tmp_path: Path, fasta: Path) -> None:
         for contig, split, group in (("chr1", "train", "g"), ("7", "val", "h"))
         for label, alternate in enumerate("AG")
     ]
-    data = build_variants(write(tmp_path / "t.tsv", lines, header), fasta, window=8)
+    data = build_variant_data(write(tmp_path / "t.tsv", lines, header), fasta, window=8)
     assert data.splits.tolist() == ["train", "train", "validation", "validation"]
     assert data.groups.tolist() == ["g", "g", "h", "h"]
     assert data.subgroups["side"].tolist() == ["left"] * 4
@@ -267,13 +267,13 @@ def test_variants_refusals(tmp_path: Path, fasta: Path) -> None:
     some = tmp_path / "some.vcf"
     some.write_text(VCF.replace("LABEL=0;GROUP=g", "LABEL=0;SPLIT=test"))
     with pytest.raises(UsageError, match="line 3: no split named, while other rows name theirs"):
-        build_variants(some, fasta, window=10)
+        build_variant_data(some, fasta, window=10)
     with pytest.raises(GenoslimError, match=r"no labelled variant .* 7 no_label"):
-        build_variants(path, fasta, window=10, label_info="Y")
+        build_variant_data(path, fasta, window=10, label_info="Y")
     bad = tmp_path / "w.vcf"
     bad.write_text(VCF.replace("X=1", "X=1,2"))
     with pytest.raises(GenoslimError, match="line 8: INFO X=1,2; expected 0 or 1"):
-        build_variants(bad, fasta, window=10, label_info="X")
+        build_variant_data(bad, fasta, window=10, label_info="X")
     with pytest.raises(UsageError, match="chromosomes or fractions, not both"):
         SplitRule(test_chromosomes=["chr1"], test_fraction=0.1)
 
@@ -284,8 +284,8 @@ def test_by_variant_windows_may_overlap_only_where_allowed(tmp_path: Path, fasta
     table = write(tmp_path / "t.csv", lines, header)
     rule = SplitRule(validation_fraction=0.2, test_fraction=0.2, seed=1)
     with pytest.raises(Leakage, match="overlap"):
-        build_variants(table, fasta, window=10, rule=rule)
-    data = build_variants(table, fasta, window=10, rule=rule, check_windows=False)
+        build_variant_data(table, fasta, window=10, rule=rule)
+    data = build_variant_data(table, fasta, window=10, rule=rule, check_windows=False)
     assert set(data.split_counts) == {"train", "validation", "test"}
     assert not np.isin(data.split("test").keys, data.split("train").keys).any()
 
@@ -295,19 +295,19 @@ def test_nothing_left_is_an_error(tmp_path: Path, fasta: Path) -> None:
         tmp_path / "t.csv", ["z,1,A,C,1,train"], "contig,position,reference,alternate,label,split"
     )
     with pytest.raises(GenoslimError, match=r"none of 1 variants gave a window \(1 unknown_contig"):
-        build_variants(table, fasta, window=10)
+        build_variant_data(table, fasta, window=10)
 
 
 def test_mpra_refusals(tmp_path: Path, fasta: Path) -> None:
     header = "locus\toffset0\tRef\tAlt\tlabel\tsplit"
     empty = write(tmp_path / "t.tsv", [], header)
     with pytest.raises(GenoslimError, match="a header but no rows"):
-        build_mpra(empty, fasta, window=10)
+        build_mpra_data(empty, fasta, window=10)
     one = write(tmp_path / "u.tsv", ["chr1\t49\tC\tA\t1\ttrain"], header)
     with pytest.raises(UsageError, match="negatives per positive -1: must be above 0"):
-        build_mpra(one, fasta, window=10, negatives_per_positive=-1)
+        build_mpra_data(one, fasta, window=10, negatives_per_positive=-1)
     with pytest.raises(UsageError, match="seed -1"):
-        build_mpra(one, fasta, window=10, negatives_per_positive=1, seed=-1)
+        build_mpra_data(one, fasta, window=10, negatives_per_positive=1, seed=-1)
 
 
 def test_chromosomes_are_chosen_where_no_split_is_named(
@@ -316,14 +316,14 @@ def test_chromosomes_are_chosen_where_no_split_is_named(
     path = tmp_path / "v.vcf"
     path.write_text(VCF)
     with caplog.at_level(logging.WARNING):
-        data = build_variants(path, fasta, window=10)
+        data = build_variant_data(path, fasta, window=10)
     assert data.split_counts == {"train": 2, "validation": 2, "test": 2}
     assert "no split named: validation is chr" in caplog.text
     assert data.metadata.options["split_by"] == "chromosome"
     one = tmp_path / "one.vcf"
     one.write_text("".join(line for line in VCF.splitlines(True) if "chr8" not in line))
     with pytest.raises(UsageError, match="no split named, and 2 of 2 chromosomes have both labels"):
-        build_variants(one, fasta, window=10)
+        build_variant_data(one, fasta, window=10)
 
 
 @pytest.mark.parametrize(
@@ -336,7 +336,7 @@ def test_chromosomes_are_chosen_where_no_split_is_named(
 )
 def test_other_names_of_columns(tmp_path: Path, fasta: Path, header: str) -> None:
     lines = ["chr1,50,C,A,1,train", "chr1,51,A,C,0,train", "chr7,50,C,A,1,test", "7,51,A,C,0,test"]
-    data = build_variants(write(tmp_path / "t.csv", lines, header), fasta, window=10)
+    data = build_variant_data(write(tmp_path / "t.csv", lines, header), fasta, window=10)
     assert data.split_counts == {"train": 2, "test": 2}
     assert data.keys[0] == "chr1:50:C:A"
 
@@ -344,7 +344,7 @@ def test_other_names_of_columns(tmp_path: Path, fasta: Path, header: str) -> Non
 def test_the_exact_name_of_a_column_comes_first(tmp_path: Path, fasta: Path) -> None:
     header = "chrom,contig,position,reference,alternate,label,split"
     lines = [f"x,chr1,{p},{CONTIG[p - 1]},T,{p % 2},train" for p in (50, 51)]
-    data = build_variants(write(tmp_path / "t.csv", lines, header), fasta, window=10)
+    data = build_variant_data(write(tmp_path / "t.csv", lines, header), fasta, window=10)
     assert data.variants.contig.tolist() == ["chr1", "chr1"]
 
 
@@ -352,7 +352,7 @@ def test_a_bcf_is_named_as_such(tmp_path: Path, fasta: Path) -> None:
     for name, content in (("a.bcf", b"BCF\x02\x02"), ("b.bcf", gzip.compress(b"BCF\x02\x02"))):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(GenoslimError, match=f"{name}: a BCF; expected text: bcftools view"):
-            build_variants(tmp_path / name, fasta, window=10)
+            build_variant_data(tmp_path / name, fasta, window=10)
 
 
 def test_eqtl_subgroups(tmp_path: Path, fasta: Path) -> None:
@@ -370,7 +370,7 @@ def test_eqtl_subgroups(tmp_path: Path, fasta: Path) -> None:
         ",".join([*line.split(",")[:5], tissue, str(distance), line.split(",")[7]])
         for line, tissue, distance in zip(ROWS, tissues, distances, strict=True)
     ]
-    data = build_eqtl(write(tmp_path / "e.csv", rows), fasta, window=10)
+    data = build_eqtl_data(write(tmp_path / "e.csv", rows), fasta, window=10)
     near, middle, far = "0-30 kb", "30-100 kb", "100 kb and more"
     assert data.subgroups["tss_distance"].tolist() == [near] * 2 + [middle] * 2 + [far] + [near] * 2
     assert data.subgroups["tissue_group"].tolist() == [

@@ -10,12 +10,12 @@ import pytest
 
 from genoslim.data.dataset import LabelledData, VariantColumns
 from genoslim.data.metadata import DataMetadata
-from genoslim.data.simulate import simulate
+from genoslim.data.simulate import simulate_data
 from genoslim.data.subgroups import gc_content, subgroup_columns
 
 
 def test_simulated_rows_are_parted_by_kind_anchor_and_gc(tmp_path: Path) -> None:
-    data = simulate(tmp_path, variants=300, seed=3)
+    data = simulate_data(tmp_path, variants=300, seed=3)
     columns = subgroup_columns(data)
     assert set(columns) == {"kind", "anchor", "gc"}
     train = Counter(columns["gc"][data.splits == "train"].tolist())

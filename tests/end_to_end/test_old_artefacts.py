@@ -13,7 +13,7 @@ from genoslim.bench.subjects import open_subject
 from genoslim.bundle.bundle import Bundle
 from genoslim.bundle.runtime import Runtime
 from genoslim.cli import main
-from genoslim.data.dataset import LabelledData
+from genoslim.data.dataset import read_data
 from genoslim.files import sha256
 from genoslim.models.record import read_training
 from genoslim.prune.judging import judge_run
@@ -100,7 +100,7 @@ def test_a_bundle_opens_and_scores(name: str) -> None:
 
 
 def test_data_reads_and_keeps_its_fingerprint() -> None:
-    assert LabelledData.read(OLD / "data.parquet").fingerprint == DATA
+    assert read_data(OLD / "data.parquet").fingerprint == DATA
 
 
 @pytest.mark.parametrize("name", ["run", "pruned", *CHECKPOINTS, *BUNDLES])

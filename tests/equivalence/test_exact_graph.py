@@ -14,7 +14,7 @@ from genoslim.bundle.runner import GraphRunner
 from genoslim.data.genome import Genome
 from genoslim.export.trace import trace
 from genoslim.models.classifier import NativeClassifier
-from genoslim.models.layers import drop_layers
+from genoslim.models.layers import remove_layers
 
 FAMILIES = ("dnabert2", "nt_v1", "nt_v2")
 SHIPPED = ("dnabert2", "nt", "nt_v2")
@@ -42,7 +42,7 @@ def test_graphs_of_the_golden_models(golden, tmp_path):
 def test_graphs_of_pruned_golden_models(golden, tmp_path):
     outputs = np.load(golden / "pruned.npz")
     for name, dropped in {"drop1": [1], "drop0_2": [0, 2], "drop_last": [3]}.items():
-        model = drop_layers(models.load(golden, num_labels=3).eval(), dropped)
+        model = remove_layers(models.load(golden, num_labels=3).eval(), dropped)
         trace(model, tmp_path / f"{name}.onnx")
         found = run(tmp_path / f"{name}.onnx", outputs)
         np.testing.assert_allclose(found, outputs[f"{name}.logits"], rtol=0, atol=TOLERANCE)

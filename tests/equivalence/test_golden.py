@@ -15,7 +15,7 @@ from torch import Tensor
 from genoslim import models
 from genoslim.models.checkpoint import load_masked_lm
 from genoslim.models.classifier import NativeClassifier
-from genoslim.models.layers import drop_layers
+from genoslim.models.layers import remove_layers
 
 FAMILIES = ("dnabert2", "nt_v1", "nt_v2")
 BATCHES = ("main", "widepad", "single", "long")
@@ -35,7 +35,7 @@ def golden(request: pytest.FixtureRequest, real_data: Path) -> Path:
 @pytest.fixture
 def load(golden: Path) -> Load:
     def load(dropped: list[int] | None = None) -> NativeClassifier:
-        model = drop_layers(models.load(golden, num_labels=3), dropped or [])
+        model = remove_layers(models.load(golden, num_labels=3), dropped or [])
         assert isinstance(model, NativeClassifier)
         return model.requires_grad_(False)
 

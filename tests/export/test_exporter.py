@@ -247,11 +247,11 @@ def test_a_random_head_is_never_exported(make_checkpoint, data_file, tmp_path):
 def test_a_pruned_checkpoint_names_the_layers_it_kept(make_checkpoint, data_file, tmp_path):
     from genoslim.models import load, load_tokenizer
     from genoslim.models.checkpoint import save
-    from genoslim.models.layers import drop_layers
+    from genoslim.models.layers import remove_layers
     from genoslim.models.record import read_training
 
     checkpoint = make_checkpoint(dropped_layers=(1,))
-    model = drop_layers(load(checkpoint), [1])
+    model = remove_layers(load(checkpoint), [1])
     pruned = tmp_path / "pruned"
     save(model, load_tokenizer(checkpoint), pruned, training=read_training(checkpoint))
     found = export_bundle(pruned, tmp_path / "bundle", data=data_file, threads=1).bundle.manifest

@@ -21,7 +21,7 @@ from genoslim.bundle.card import render_card
 from genoslim.bundle.runner import GraphRunner
 from genoslim.bundle.runtime import Runtime
 from genoslim.cli import main
-from genoslim.data.dataset import LabelledData
+from genoslim.data.dataset import LabelledData, read_data
 from genoslim.errors import GateError, UsageError
 from genoslim.export import assess, exporter
 from genoslim.export.exporter import export_bundle
@@ -130,7 +130,7 @@ def test_a_lossy_bundle_says_what_it_costs(wide, lossy):
     assert loss.bytes == lossy.bundle.graph.stat().st_size < 0.8 * loss.exact_bytes
     assert loss.exact_bytes == wide[1].graph.stat().st_size
     assert loss.kept
-    data = LabelledData.read(wide[0][1])
+    data = read_data(wide[0][1])
     splits = [data.split("validation"), data.split("test")]
     windows = [sequence for split in splits for sequence in split.sequences]
     before, after = (Runtime(b, threads=1).logits(windows) for b in (wide[1], lossy.bundle))

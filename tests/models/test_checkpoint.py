@@ -21,7 +21,7 @@ from genoslim.models.checkpoint import (
     save,
 )
 from genoslim.models.classifier import Classifier
-from genoslim.models.layers import drop_layers
+from genoslim.models.layers import remove_layers
 from genoslim.models.record import TrainingRecord, read_training
 from genoslim.models.tokenizer import SequenceTokenizer
 
@@ -44,7 +44,7 @@ def test_round_trip_is_exact(
     model: Classifier, tokenizer: SequenceTokenizer, batch: Batch, tmp_path: Path
 ) -> None:
     for name, dropped in {"whole": [], "pruned": [0, 2]}.items():
-        drop_layers(model, dropped)
+        remove_layers(model, dropped)
         save(model, tokenizer, tmp_path / name)
         again = models.load(tmp_path / name)
         assert torch.equal(again(*batch), model(*batch))
@@ -52,7 +52,7 @@ def test_round_trip_is_exact(
         assert again.config.num_labels == 3
         assert not again.training
     assert model.config.kept_layers == (1, 3)
-    again = drop_layers(models.load(tmp_path / "pruned"), [0])
+    again = remove_layers(models.load(tmp_path / "pruned"), [0])
     assert again.config.kept_layers == (3,)
 
 
@@ -60,7 +60,7 @@ def test_what_is_in_the_folder(
     model: Classifier, tokenizer: SequenceTokenizer, tmp_path: Path
 ) -> None:
     training = TrainingRecord(base_model="some/model", licence="CC0-1.0", seed=3)
-    save(drop_layers(model, [1]), tokenizer, tmp_path / "x", training=training)
+    save(remove_layers(model, [1]), tokenizer, tmp_path / "x", training=training)
     assert sorted(path.name for path in (tmp_path / "x").iterdir()) == [
         "README.md",
         "config.json",
@@ -110,7 +110,7 @@ def test_pruned_nt_v1_loads_in_plain_transformers(
 ) -> None:
     from transformers import AutoTokenizer, EsmForSequenceClassification
 
-    save(drop_layers(model, [0, 2]), tokenizer, tmp_path / "x")
+    save(remove_layers(model, [0, 2]), tokenizer, tmp_path / "x")
     plain = EsmForSequenceClassification.from_pretrained(tmp_path / "x").eval()
     ids, mask = batch
     found = plain(input_ids=ids, attention_mask=mask).logits

@@ -15,7 +15,7 @@ from torch import Tensor
 from genoslim import models
 from genoslim.errors import GenoslimError
 from genoslim.models.checkpoint import save
-from genoslim.models.layers import drop_layers, layers
+from genoslim.models.layers import layers, remove_layers
 from genoslim.models.tokenizer import SequenceTokenizer
 
 transformers = pytest.importorskip("transformers")
@@ -93,7 +93,7 @@ def test_pruned_round_trip(
     _write(tmp_path / "whole", kind, "SequenceClassification")
     whole = models.load(tmp_path / "whole")
     for dropped, kept in {(1,): (0, 2), (0, 2): (1,)}.items():
-        model = drop_layers(models.load(tmp_path / "whole"), dropped)
+        model = remove_layers(models.load(tmp_path / "whole"), dropped)
         assert not torch.equal(model(*batch), whole(*batch))
         save(model, tokenizer, tmp_path / "x")
         again = models.load(tmp_path / "x")

@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from genoslim.models.checkpoint import new_classifier
 from genoslim.models.classifier import NativeClassifier
 from genoslim.models.inference import for_inference
-from genoslim.models.layers import drop_layers
+from genoslim.models.layers import remove_layers
 
 Batch = tuple[Tensor, Tensor]
 DROPPED = ([], [1], [0, 3], [0, 2, 3])
@@ -21,7 +21,7 @@ DROPPED = ([], [1], [0, 3], [0, 2, 3])
 
 @pytest.mark.parametrize("dropped", DROPPED, ids=lambda dropped: f"{4 - len(dropped)} layers")
 def test_logits_are_the_same(model: NativeClassifier, batch: Batch, dropped: list[int]) -> None:
-    model = drop_layers(model.double().eval(), dropped)
+    model = remove_layers(model.double().eval(), dropped)
     network = for_inference(model)
     with torch.no_grad():
         torch.testing.assert_close(network(*batch), model(*batch), rtol=0, atol=1e-12)
@@ -85,7 +85,7 @@ def _multiply_adds(network: NativeClassifier, batch: Batch) -> int:
 def test_it_computes_what_is_read_and_no_more(
     model: NativeClassifier, batch: Batch, dropped: list[int], family: str
 ) -> None:
-    model = drop_layers(model.eval(), dropped)
+    model = remove_layers(model.eval(), dropped)
     config = model.config
     rows, tokens = batch[0].shape
     width, heads = config.hidden_size, config.num_attention_heads

@@ -9,13 +9,13 @@ import torch
 
 from genoslim.errors import UsageError
 from genoslim.models.classifier import Classifier
-from genoslim.models.layers import drop_layers, layers, only_layers
+from genoslim.models.layers import layers, only_layers, remove_layers
 
 
 def test_drops_the_named_blocks_and_nothing_else(model: Classifier) -> None:
     before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
     blocks = list(layers(model))
-    assert drop_layers(model, [2, 0]) is model
+    assert remove_layers(model, [2, 0]) is model
     assert list(layers(model)) == [blocks[1], blocks[3]]
     after = model.state_dict()
     renamed = {"layer.0.": "layer.1.", "layer.1.": "layer.3."}
@@ -27,9 +27,9 @@ def test_drops_the_named_blocks_and_nothing_else(model: Classifier) -> None:
 
 
 def test_positions_are_those_of_the_present_stack(model: Classifier) -> None:
-    drop_layers(drop_layers(model, [1]), [1])
+    remove_layers(remove_layers(model, [1]), [1])
     assert model.config.kept_layers == (0, 3)
-    assert drop_layers(model, []).config.kept_layers == (0, 3)
+    assert remove_layers(model, []).config.kept_layers == (0, 3)
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_positions_are_those_of_the_present_stack(model: Classifier) -> None:
 )
 def test_refusals(model: Classifier, dropped: Collection[int], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        drop_layers(model, dropped)
+        remove_layers(model, dropped)
     assert len(layers(model)) == 4
 
 
@@ -62,7 +62,7 @@ def test_only_some_layers_is_what_is_left_without_the_others(
     with torch.no_grad(), only_layers(model, kept):
         found = model(*_inputs())
     assert list(layers(model)) == blocks
-    drop_layers(model, [layer for layer in range(4) if layer not in kept])
+    remove_layers(model, [layer for layer in range(4) if layer not in kept])
     with torch.no_grad():
         assert torch.equal(found, model(*_inputs()))
 

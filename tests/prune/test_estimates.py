@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from genoslim.cli import main
-from genoslim.data.dataset import LabelledData
+from genoslim.data.dataset import read_data
 from genoslim.errors import GenoslimError, UsageError
 from genoslim.prune.estimates import estimate_layers
 from genoslim.prune.importance import METHODS
@@ -43,7 +43,7 @@ def test_an_unknown_method_is_quoted(finished: RunFolder) -> None:
 
 
 def test_other_data_than_the_runs_are_refused(finished: RunFolder, tmp_path: Path) -> None:
-    data = LabelledData.read(Path(finished.record.data))
+    data = read_data(Path(finished.record.data))
     data.subset(np.arange(len(data)) > 0).write(tmp_path / "other.parquet")
     with pytest.raises(GenoslimError, match=r"other.parquet: fingerprint .*, the run .* is of"):
         estimate_layers(finished.record.model, tmp_path / "other.parquet", run=finished.folder)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from genoslim.data.dataset import LabelledData
+from genoslim.data.dataset import LabelledData, read_data
 from genoslim.errors import UsageError
 from genoslim.models import load, load_tokenizer
 from genoslim.prune.finetune import fine_tune, predict, resolve_precision
@@ -23,7 +23,7 @@ def _tuned(folder: Path, data: LabelledData, recipe: Recipe = RECIPE, *, seed: i
 
 @pytest.fixture(scope="module")
 def labelled(data: Path) -> LabelledData:
-    return LabelledData.read(data)
+    return read_data(data)
 
 
 def test_same_seed_same_bits(model: Path, labelled: LabelledData) -> None:

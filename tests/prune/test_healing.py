@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from genoslim.codec import decode
-from genoslim.data.dataset import LabelledData
+from genoslim.data.dataset import read_data
 from genoslim.errors import GenoslimError, UsageError
 from genoslim.models import load, load_tokenizer
-from genoslim.models.layers import drop_layers
+from genoslim.models.layers import remove_layers
 from genoslim.prune.finetune import Labelled, fine_tune_tokens, predict_tokens
 from genoslim.prune.healing import LOGITS_FILE, distillation, divergence, teacher_logits
 from genoslim.prune.plan import plan, setting_of, spec_of
@@ -64,7 +64,7 @@ def test_senseless_numbers_are_refused(name: str, value: float) -> None:
 
 def test_teachers_logits_are_computed_once(nt_model: Path, data: Path, tmp_path: Path) -> None:
     model = load(nt_model, seed=0)
-    train = Labelled.encode(load_tokenizer(nt_model), LabelledData.read(data).split("train"))
+    train = Labelled.encode(load_tokenizer(nt_model), read_data(data).split("train"))
     cache = tmp_path / LOGITS_FILE
     first = teacher_logits(model, train, cache)
     np.testing.assert_array_equal(first.numpy(), predict_tokens(model, train.tokens))
@@ -93,7 +93,7 @@ def test_a_healed_trial_is_the_teacher_without_layers_trained_on_its_logits(
     model = load(finished.trials.checkpoint(teacher))
     train, validation = runner.encoded["train"], runner.encoded["validation"]
     logits = torch.from_numpy(predict_tokens(model, train.tokens))
-    drop_layers(model, (1,))
+    remove_layers(model, (1,))
     goal = distillation(train.labels, logits, how)
     fine_tune_tokens(model, train, validation, spec.recipe, seed=5, objective=goal)
     expected = predict_tokens(model, runner.encoded["test"].tokens)

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from genoslim.data.dataset import LabelledData
+from genoslim.data.dataset import LabelledData, read_data
 from genoslim.errors import UsageError
 from genoslim.models import load, load_tokenizer
 from genoslim.models.classifier import Classifier
-from genoslim.models.layers import drop_layers
+from genoslim.models.layers import remove_layers
 from genoslim.prune.finetune import Labelled, fine_tune
 from genoslim.prune.importance import (
     METHODS,
@@ -32,7 +32,7 @@ from genoslim.prune.recipe import Recipe
 
 @pytest.fixture(scope="module")
 def rows(data: Path) -> LabelledData:
-    return LabelledData.read(data).split("validation").subset(np.arange(16))
+    return read_data(data).split("validation").subset(np.arange(16))
 
 
 def _loaded(folder: Path, rows: LabelledData) -> tuple[Classifier, Labelled]:
@@ -96,7 +96,7 @@ def test_frozen_is_the_loss_without_the_block(nt_model: Path, rows: LabelledData
         with torch.no_grad():
             return float(torch.nn.functional.cross_entropy(model(ids, mask), labelled.labels))
 
-    without = loss(drop_layers(load(nt_model), [1]))
+    without = loss(remove_layers(load(nt_model), [1]))
     assert frozen(network, labelled)[1] == pytest.approx(without - loss(network), abs=1e-6)
 
 
@@ -106,7 +106,7 @@ def tuned(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Classif
     tiny = run_path(str(Path(__file__).parents[1] / "fixtures" / "tiny_sweep.py"))
     place = tmp_path_factory.mktemp("six") / "model"
     folder = tiny["write_model"](place, "nt_v1", layers=6, hidden=16)
-    labelled = LabelledData.read(data)
+    labelled = read_data(data)
     network, tokenizer = load(folder), load_tokenizer(folder)
     fine_tune(network, tokenizer, labelled, Recipe(epochs=3, learning_rate=1e-2), seed=0)
     state = network.state_dict()
@@ -117,7 +117,7 @@ def tuned(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Classif
 
 def _slow_loss(network: Classifier, labelled: Labelled, dropped: set[int]) -> float:
     """The loss of a copy of the network without some layers, one row at a time."""
-    slim = drop_layers(copy.deepcopy(network), sorted(dropped))
+    slim = remove_layers(copy.deepcopy(network), sorted(dropped))
     losses = []
     for row in range(len(labelled.labels)):
         with torch.no_grad():

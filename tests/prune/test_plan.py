@@ -38,9 +38,9 @@ def test_plan_is_the_baseline_then_one_trial_a_layer(finished: RunFolder) -> Non
 
 
 def test_a_split_of_one_class_is_refused(config: SweepConfig, tmp_path: Path) -> None:
-    from genoslim.data.dataset import LabelledData
+    from genoslim.data.dataset import read_data
 
-    data = LabelledData.read(config.data)
+    data = read_data(config.data)
     keep = (data.splits != "validation") | (data.labels == 1)
     data.subset(keep).write(tmp_path / "one.parquet")
     with pytest.raises(GenoslimError, match="validation split has 32 positive and 0 negative"):

@@ -129,9 +129,9 @@ def test_another_recipe_is_refused(finished: RunFolder, config: SweepConfig) -> 
 def test_other_data_and_another_model_are_refused(
     finished: RunFolder, config: SweepConfig, model: Path, tmp_path: Path
 ) -> None:
-    from genoslim.data.dataset import LabelledData
+    from genoslim.data.dataset import read_data
 
-    data = LabelledData.read(config.data)
+    data = read_data(config.data)
     data.subset(np.arange(len(data)) != 5).write(tmp_path / "other.parquet")
     with pytest.raises(GenoslimError, match=r"data fingerprint is .* there and .* here"):
         open_sweep(finished.folder, replace(config, data=tmp_path / "other.parquet"))

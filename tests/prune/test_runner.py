@@ -10,7 +10,7 @@ import torch
 from genoslim.errors import UsageError
 from genoslim.models import load
 from genoslim.models.fingerprint import fingerprint_model
-from genoslim.models.layers import drop_layers
+from genoslim.models.layers import remove_layers
 from genoslim.prune.finetune import Labelled, fine_tune_tokens, predict_tokens
 from genoslim.prune.plan import SweepConfig, open_sweep, plan, setting_of
 from genoslim.prune.run_folder import RunFolder
@@ -26,7 +26,7 @@ def test_a_trial_is_drop_fine_tune_predict(finished: RunFolder, nt_model: Path) 
     """The runner finds what the same steps by hand find, to the bit."""
     runner = TrialRunner(setting_of(finished))
     spec = plan(finished)[4]
-    model = drop_layers(load(nt_model, num_labels=2, seed=spec.seed, fresh_head=True), [1])
+    model = remove_layers(load(nt_model, num_labels=2, seed=spec.seed, fresh_head=True), [1])
     train, validation, test = (
         Labelled.encode(runner.tokenizer, runner.data.split(name))
         for name in ("train", "validation", "test")

@@ -67,13 +67,13 @@ def test_a_checkpoint_predicts_what_its_trial_predicted(
 ) -> None:
     import numpy as np
 
-    from genoslim.data.dataset import LabelledData
+    from genoslim.data.dataset import read_data
     from genoslim.models import load_tokenizer
     from genoslim.prune.finetune import predict
 
     out, _ = pruned
     folder = out / "cornerstone_only"
-    test = LabelledData.read(Path(finished.record.data)).split("test")
+    test = read_data(Path(finished.record.data)).split("test")
     logits = predict(load(folder), load_tokenizer(folder), test.sequences)
     record = read_training(folder)
     assert record is not None

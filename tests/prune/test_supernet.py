@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch.nn import functional
 
-from genoslim.data.dataset import LabelledData
+from genoslim.data.dataset import read_data
 from genoslim.errors import UsageError
 from genoslim.models import load, load_tokenizer
-from genoslim.models.layers import drop_layers
+from genoslim.models.layers import remove_layers
 from genoslim.prune.finetune import Labelled, predict_tokens
 from genoslim.prune.healing import distilled
 from genoslim.prune.plan import plan, setting_of, spec_of
@@ -28,7 +28,7 @@ HOW = Supernet(teacher="t", smallest=1)
 
 @pytest.fixture(scope="module")
 def validation(nt_model: Path, data: Path) -> Labelled:
-    return Labelled.encode(load_tokenizer(nt_model), LabelledData.read(data).split("validation"))
+    return Labelled.encode(load_tokenizer(nt_model), read_data(data).split("validation"))
 
 
 def test_a_step_is_the_full_model_and_two_subsets_that_learn_from_it(
@@ -48,7 +48,7 @@ def test_a_step_is_the_full_model_and_two_subsets_that_learn_from_it(
     full = forward(rows).detach()
     expected = [float(functional.cross_entropy(full, labels[rows]))]
     for kept in (middle, small):
-        slim = drop_layers(load(nt_model, seed=0), complement(kept, 3))
+        slim = remove_layers(load(nt_model, seed=0), complement(kept, 3))
         logits = slim(*validation.tokens.batch(rows))
         expected.append(float(distilled(logits, full, labels[rows], HOW).detach()))
     assert found == pytest.approx(expected, rel=1e-5)
@@ -83,7 +83,7 @@ def test_evaluated_subsets_are_the_supernets_without_the_other_layers(
     scores = probe.scores(subsets)
     assert probe.passes == 3
     for score in scores:
-        slim = drop_layers(load(weights), complement(score.kept, 3))
+        slim = remove_layers(load(weights), complement(score.kept, 3))
         logits = predict_tokens(slim, rows.tokens)
         loss = functional.cross_entropy(torch.from_numpy(logits), rows.labels)
         assert score.auroc == auroc(rows.labels.numpy(), logits[:, 1].astype(float) - logits[:, 0])
@@ -100,5 +100,5 @@ def test_evaluated_subsets_are_the_supernets_without_the_other_layers(
 def test_a_probe_counts_layers_as_in_the_full_stack(nt_model: Path, validation: Labelled) -> None:
     model = load(nt_model, seed=0)
     whole = score_subset(model, [0, 2], validation)
-    slim = drop_layers(model, [1])
+    slim = remove_layers(model, [1])
     assert score_subset(slim, [0, 1], validation) == whole

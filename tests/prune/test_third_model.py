@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from genoslim.cli import main
-from genoslim.data.dataset import LabelledData
+from genoslim.data.dataset import read_data
 from genoslim.models import load, load_tokenizer
 from genoslim.models.record import read_training
 from genoslim.prune.execution import Executor
@@ -69,7 +69,7 @@ def test_its_checkpoint_predicts_what_its_trial_predicted(made: tuple[Path, Prun
     folder, pruned = made
     best = next(s for s in pruned.models[3].seeds if s.seed == pruned.models[3].best_seed)
     out = folder / "out" / "smallest_noninferior"
-    test = LabelledData.read(Path(RunFolder(folder / "run").record.data)).split("test")
+    test = read_data(Path(RunFolder(folder / "run").record.data)).split("test")
     logits = predict(load(out), load_tokenizer(out), test.sequences)
     (found,) = folder.glob(f"*/**/trials/{best.trial}/predictions.npz")
     with np.load(found) as arrays:

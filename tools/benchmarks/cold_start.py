@@ -98,14 +98,14 @@ def _export(folder: Path, layers: int, *, small: bool) -> Path:
     """Export a network of random weights."""
     from full_size import CONFIGS, SMALL
 
-    from genoslim.data.simulate import simulate
+    from genoslim.data.simulate import simulate_data
     from genoslim.export.exporter import export_bundle
     from genoslim.models import load_tokenizer
     from genoslim.models.checkpoint import new_classifier, save
     from genoslim.models.record import TrainingRecord
 
     if not (folder / "data").is_dir():
-        simulate(folder / "data", variants=400, window=WINDOW)
+        simulate_data(folder / "data", variants=400, window=WINDOW)
     config = CONFIGS["dnabert2"] | (SMALL if small else {}) | {"num_hidden_layers": layers}
     checkpoint, bundle = folder / f"checkpoint-{layers}", folder / f"bundle-{layers}"
     training = TrainingRecord(window_length=WINDOW, assembly="simulated")

@@ -93,10 +93,10 @@ def load_drop_save(official: Path, checkpoint: Path) -> None:
     """Load the official layout, drop layers, save; a fresh head takes the place of the missing."""
     from genoslim.models import load, load_tokenizer
     from genoslim.models.checkpoint import save
-    from genoslim.models.layers import drop_layers
+    from genoslim.models.layers import remove_layers
     from genoslim.models.record import TrainingRecord
 
-    model = drop_layers(load(official), set(DROPPED))
+    model = remove_layers(load(official), set(DROPPED))
     training = TrainingRecord(window_length=WINDOW, assembly="simulated", dropped_layers=DROPPED)
     save(model, load_tokenizer(official), checkpoint, training=training)
 

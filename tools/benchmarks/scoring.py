@@ -32,7 +32,7 @@ from tokenizers.pre_tokenizers import Whitespace
 from tokenizers.processors import TemplateProcessing
 from tokenizers.trainers import BpeTrainer
 
-from genoslim.data.simulate import simulate
+from genoslim.data.simulate import simulate_data
 from genoslim.export.exporter import export_bundle
 from genoslim.models.checkpoint import save
 from genoslim.models.tokenizer import SequenceTokenizer
@@ -52,7 +52,7 @@ def main() -> None:
     show_machine(options.threads)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        simulate(folder / "data", variants=options.variants[0], window=options.window[0])
+        simulate_data(folder / "data", variants=options.variants[0], window=options.window[0])
         for width in options.widths:
             calls = _calls(folder / str(width), folder / "data", width, options)
             times = interleaved(calls, options.repeats)

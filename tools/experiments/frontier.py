@@ -24,7 +24,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 
-from genoslim.data.simulate import simulate
+from genoslim.data.simulate import simulate_data
 from genoslim.files import write_json
 from genoslim.prune.execution import Executor, run_trials
 from genoslim.prune.plan import SweepConfig, open_sweep, setting_of, spec_of
@@ -88,7 +88,7 @@ def _data(folder: Path, variants: int) -> Path:
     """Simulate a set and split it so that a third each is trained, chosen and tested on."""
     path = folder / "split.parquet"
     if not path.exists():
-        data = simulate(folder, variants=variants, seed=0)
+        data = simulate_data(folder, variants=variants, seed=0)
         contigs = np.asarray(data.variants.contig)
         split_of = {contig: split for split, names in SPLITS.items() for contig in names}
         splits = np.array([split_of[contig] for contig in contigs])
