@@ -107,15 +107,15 @@ def test_the_list_of_commands_is_not_cut_short() -> None:
     assert "..." not in CliRunner().invoke(main, ["--help"]).stdout.replace("[ARGS]...", "")
 
 
-@pytest.mark.parametrize("output", ["table.tsv", "genome.fa", "link.fa"])
+@pytest.mark.parametrize("output", ["table.parquet", "genome.parquet", "link.parquet"])
 def test_data_never_writes_over_its_input(output: str, tmp_path: Path) -> None:
-    (tmp_path / "table.tsv").write_text("precious")
-    (tmp_path / "genome.fa").write_text(">chr1\nACGT\n")
-    (tmp_path / "link.fa").hardlink_to(tmp_path / "genome.fa")
+    (tmp_path / "table.parquet").write_text("precious")
+    (tmp_path / "genome.parquet").write_text(">chr1\nACGT\n")
+    (tmp_path / "link.parquet").hardlink_to(tmp_path / "genome.parquet")
     for verb in ("eqtl", "mpra", "variants"):
-        arguments = ["data", verb, "-i", "table.tsv", "-f", "genome.fa", "-o", output]
+        arguments = ["data", verb, "-i", "table.parquet", "-f", "genome.parquet", "-o", output]
         paths = [str(tmp_path / word) if "." in word else word for word in arguments]
         done = CliRunner().invoke(main, paths)
         assert done.exit_code == 2
         assert "is an input too" in done.stderr
-    assert (tmp_path / "table.tsv").read_text() == "precious"
+    assert (tmp_path / "table.parquet").read_text() == "precious"
