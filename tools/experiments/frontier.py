@@ -97,10 +97,10 @@ def _data(folder: Path, variants: int) -> Path:
 
 
 def _run(options: argparse.Namespace, family: str, data: Path) -> RunFolder:
-    """Open a run, whose baselines alone are trained here: no layer is dropped one by one."""
+    """Open a run, whose baselines alone are trained here; `agreement.py` sweeps its layers."""
     recipe = Recipe(epochs=options.epochs, learning_rate=options.learning_rate)
     config = SweepConfig(
-        model=f"shipped:{family}", data=data, recipe=recipe, seeds=options.seeds, layer_seeds=1
+        model=f"shipped:{family}", data=data, recipe=recipe, seeds=options.seeds, layer_seeds=3
     )
     return open_sweep(options.out / family, config)
 
