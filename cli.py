@@ -781,8 +781,8 @@ def _check_output(out: Path, inputs: list[Path]) -> None:
     """Refuse a name for labelled windows before the work that they take."""
     from .data.dataset import check_name
 
-    check_name(out)
     refuse_overwriting(out, inputs)
+    check_name(out)
 
 
 def _write_windows(windows: LabelledData, out: Path) -> None:
