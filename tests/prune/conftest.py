@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import runpy
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -77,3 +78,9 @@ def pruned(finished: RunFolder, tmp_path_factory: pytest.TempPathFactory) -> tup
     out = tmp_path_factory.mktemp("slim") / "out"
     verdicts = judged(("unfavourable", 0.8), ("cornerstone", 0.5), ("neutral", 0.75))
     return out, build_slim_models(finished, verdicts, out, executor=INLINE, search=NO_SEARCH)
+
+
+@pytest.fixture
+def own_run(finished: RunFolder, tmp_path: Path) -> RunFolder:
+    """A copy of the finished sweep, to be changed."""
+    return RunFolder(shutil.copytree(finished.folder, tmp_path / "own-run"))

@@ -79,18 +79,18 @@ def _healed(run: RunFolder, tmp_path: Path) -> TrialRunner:
 
 
 def test_a_healed_trial_is_the_teacher_without_layers_trained_on_its_logits(
-    finished: RunFolder, tmp_path: Path
+    own_run: RunFolder, tmp_path: Path
 ) -> None:
-    teacher = plan(finished)[0]
+    teacher = plan(own_run)[0]
     how = Healing(teacher=teacher.hash)
-    spec = replace(spec_of(finished, (1,), 5), healing=how)
-    runner = _healed(finished, tmp_path)
+    spec = replace(spec_of(own_run, (1,), 5), healing=how)
+    runner = _healed(own_run, tmp_path)
     assert runner.run(spec, keep_weights=False) == "done"
     assert runner.run(spec, keep_weights=False) == "found"
     trial = runner.store.read(spec)
     assert trial is not None
 
-    model = load(finished.trials.checkpoint(teacher))
+    model = load(own_run.trials.checkpoint(teacher))
     train, validation = runner.encoded["train"], runner.encoded["validation"]
     logits = torch.from_numpy(predict_tokens(model, train.tokens))
     remove_layers(model, (1,))

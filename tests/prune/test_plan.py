@@ -69,10 +69,9 @@ def test_what_was_not_asked_for_is_as_the_run_was_begun(finished: RunFolder) -> 
     assert asked == replace(begun, seeds=5, recipe=replace(begun.recipe, clip=2.0))
 
 
-def test_a_new_sweep_has_the_defaults(finished: RunFolder) -> None:
-    """Also in the folder of another one, which refuses it when it is opened."""
-    asked = requested_sweep(
-        finished.folder,
+def _requested(folder: Path) -> SweepConfig:
+    return requested_sweep(
+        folder,
         model="m",
         data=Path("d"),
         seed=None,
@@ -80,7 +79,14 @@ def test_a_new_sweep_has_the_defaults(finished: RunFolder) -> None:
         layer_seeds=None,
         recipe=NOTHING,
     )
-    assert asked == SweepConfig(model="m", data=Path("d"), recipe=Recipe())
+
+
+def test_a_new_sweep_has_the_defaults(finished: RunFolder, tmp_path: Path) -> None:
+    """But as many seeds a layer as the run that is there, whatever the default was then."""
+    default = SweepConfig(model="m", data=Path("d"), recipe=Recipe())
+    assert _requested(tmp_path) == default
+    assert _requested(finished.folder) == replace(default, layer_seeds=1)
+    assert default.layer_seeds != 1
 
 
 def test_attempts_end_with_the_first_sound_one(finished: RunFolder, tmp_path: Path) -> None:

@@ -251,19 +251,19 @@ def test_data_of_another_run_are_refused(data: Path) -> None:
         rows_with_subgroups(RunFolder(OLD / "run"), data)
 
 
-def test_a_finished_sweep_leaves_them_in_its_folder_and_page(finished: RunFolder) -> None:
-    about = finished.record
+def test_a_finished_sweep_leaves_them_in_its_folder_and_page(own_run: RunFolder) -> None:
+    about = own_run.record
     run_sweep(
         about.model,
         about.data,
-        out=finished.folder,
+        out=own_run.folder,
         recipe=about.identity.recipe,
         executor=INLINE,
     )
-    written = json.loads((finished.folder / "subgroups.json").read_text())
+    written = json.loads((own_run.folder / "subgroups.json").read_text())
     found = decode(SubgroupChanges, written, "subgroups.json", exact=True)
-    assert found == subgroups_without_layers(finished, finished.rows())
-    page = (finished.folder / "report.html").read_text()
+    assert found == subgroups_without_layers(own_run, own_run.rows())
+    page = (own_run.folder / "report.html").read_text()
     assert "What each layer is for" in page
     assert page.count('class="wide heat"') == 2  # all rows and gc: loci have too few of a class
     assert "Left out, with fewer than 20 variants of a class" in page

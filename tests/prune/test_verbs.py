@@ -30,16 +30,16 @@ def _genoslim(*arguments: str) -> tuple[int, str, str]:
 
 
 def test_a_sweep_leaves_layers_and_a_report(
-    finished: RunFolder, config: SweepConfig, caplog: pytest.LogCaptureFixture
+    own_run: RunFolder, config: SweepConfig, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The same call on a finished sweep trains nothing and judges it."""
     with caplog.at_level(logging.INFO):
         result = run_sweep(
-            config.model, config.data, out=finished.folder, recipe=config.recipe, executor=INLINE
+            config.model, config.data, out=own_run.folder, recipe=config.recipe, executor=INLINE
         )
     assert "steps" not in caplog.text
-    assert (result.folder, result.trials) == (finished.folder, 6)
-    written = json.loads((finished.folder / "layers.json").read_text())
+    assert (result.folder, result.trials) == (own_run.folder, 6)
+    written = json.loads((own_run.folder / "layers.json").read_text())
     assert [row["layer"] for row in written["verdicts"]] == [0, 1, 2]
     assert written["rules"]["split"] == "validation"
     assert result.judgement.baseline_macro_auroc is not None
