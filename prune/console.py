@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 from ..tables import table
 from .measure import MEASURES, TITLES
-from .verdicts import Judgement, Spread
+from .verdicts import Evidence, Judgement, Spread
 
 if TYPE_CHECKING:
     from .estimates import LayerEstimates
@@ -15,23 +16,61 @@ if TYPE_CHECKING:
     from .slim_model import SlimModel
 
 
+BANDS = {
+    "": "",
+    "unfavourable": "held",
+    "neutral": "WORSE",
+    "cornerstone": "WORSE by far",
+    "undecided": "undecided",
+}
+"""What the paper's rule for layers says of a whole model."""
+
+
 def judgement_text(judgement: Judgement) -> str:
-    """Return the baseline and one line a layer, under a line that names split and rule."""
+    """Return the baseline and one line a layer, under a line that names split and rule.
+
+    Below stand what the tests rest on, and where a seed's luck explains a verdict.
+    """
     grouped = judgement.baseline_macro_auroc is not None
     names = [*MEASURES, *(["macro_auroc"] if grouped else [])]
-    rows = [["baseline", "", *_means(judgement), ""]]
+    rows = [["baseline", "", *_means(judgement), "", ""]]
     if any(spread.sd is not None for spread in judgement.baseline.values()):
-        rows.append(["\u00b1 sd", "", *_deviations(judgement), ""])
+        rows.append(["\u00b1 sd", "", *_deviations(judgement), "", ""])
     for verdict in judgement.verdicts:
         found = verdict.evidence
         values = [found.metrics[name] for name in MEASURES]
         values_and_macro = [*values, found.macro_auroc] if grouped else values
         cells = [_decimal(value) for value in values_and_macro]
-        rows.append([str(verdict.layer), verdict.role, *cells, found.finding])
+        rows.append([str(verdict.layer), verdict.role, *cells, _tested(found), _stability(found)])
     titles = (TITLES[name].replace("macro ", "macro\n") for name in names)
-    heads = ["layer", "role", *titles, "tested"]
+    heads = ["layer", "role", *titles, "tested", "stable"]
     rules = judgement.rules
-    return f"without each layer, {rules.split} split, rule {rules.rule}:\n" + table(heads, rows)
+    title = f"without each layer, {rules.split} split, rule {rules.rule}:"
+    remarks = (fill(remark, 80, subsequent_indent="  ") for remark in _remarks(judgement))
+    return "\n".join([title, table(heads, rows), *remarks])
+
+
+def _tested(evidence: Evidence) -> str:
+    """Return what the tests found, or how many seeds are left where some collapsed."""
+    if evidence.usable_seeds < evidence.planned_seeds:
+        return f"{evidence.usable_seeds} of {evidence.planned_seeds} seeds"
+    return evidence.finding
+
+
+def _stability(evidence: Evidence) -> str:
+    return "" if evidence.stability is None else f"{evidence.stability:.0%}"
+
+
+def _remarks(judgement: Judgement) -> Iterator[str]:
+    if judgement.unjudged:
+        yield f"NO LAYER IS JUDGED: {judgement.unjudged}"
+    if judgement.baseline_collapsed_seeds:
+        seeds = ", ".join(map(str, judgement.baseline_collapsed_seeds))
+        yield f"baseline: seed {seeds} collapsed and does not count"
+    yield from judgement.notes
+    for verdict in judgement.verdicts:
+        if verdict.evidence.luck:
+            yield f"layer {verdict.layer}: {verdict.evidence.luck}"
 
 
 def _means(judgement: Judgement) -> list[str]:
@@ -50,24 +89,35 @@ def _decimal(value: float | None) -> str:
 
 
 def models_text(models: Sequence[SlimModel]) -> str:
-    """Return a column a model, the baseline first: quality on test, times against the baseline."""
+    """Return a column a model, the baseline first: quality on both splits, times."""
     base = models[0]
     measures = [name for name in (*MEASURES, "macro_auroc") if name in base.test]
+    nothing = ["" for _ in models]
     rows = [
         ["layers", *(str(len(model.kept)) for model in models)],
+        ["seeds", *(model.seeds_in_words for model in models)],
+        ["on validation", *nothing],
         *(
-            [TITLES[name], *(_spread(model.test.get(name)) for model in models)]
-            for name in measures
+            ["  " + TITLES[m], *(_spread(one.validation.get(m)) for one in models)]
+            for m in measures
         ),
+        ["  paper's bands", *(BANDS[model.bands] for model in models)],
+        ["  tested", *(model.evidence.finding if model.evidence else "" for model in models)],
+        ["on test", *nothing],
+        *_figures(measures, [model.test for model in models]),
         ["fine-tuning", *(_times(m.fine_tune_seconds, base.fine_tune_seconds) for m in models)],
         ["evaluation", *(_times(m.evaluation_seconds, base.evaluation_seconds) for m in models)],
     ]
     if any(model.same_as for model in models):
         rows.append(["the same as", *(_in_words(model.same_as or "") for model in models)])
-    seeds = len(base.test["auroc"].values)
-    return f"test split, mean \u00b1 sd over {seeds} seed{'s' * (seeds > 1)}:\n" + table(
+    return "mean \u00b1 sd over seeds, without sd where seeds collapsed:\n" + table(
         ["", *(_in_words(model.name) for model in models)], rows
     )
+
+
+def _figures(measures: Sequence[str], models: Sequence[Mapping[str, Spread]]) -> list[list[str]]:
+    """Return a row a metric, a cell a model."""
+    return [["  " + TITLES[m], *(_spread(model.get(m)) for model in models)] for m in measures]
 
 
 def _in_words(name: str) -> str:

@@ -172,14 +172,14 @@ class _Judge:
             name: replace(band, mean=float(np.mean([band.values[place] for place in places])))
             for name, band in self.bands.items()
         }
-        other, _ = by_paper(*_sides(group, paired, self.rules))
+        worse, held = _sides(group, paired, self.rules)
+        other = paper_role(worse, held)
         if other == role:
             return ""
         seeds = ", ".join(map(str, group.seeds))
         return (
-            f"a seed's luck: against the baseline of seed {seeds} alone (AUROC"
-            f" {paired['auroc'].mean:.4f}, mean of all {self.bands['auroc'].mean:.4f}) it would be"
-            f" {other}"
+            f"a seed's luck: against the baseline of seed {seeds} alone it would be {other}"
+            f" ({len(worse)} of 4 metrics fall by the drop, {len(held)} of 4 hold)"
         )
 
     def _intervals(self, layer: int) -> dict[str, tuple[float, float]]:

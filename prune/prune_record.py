@@ -17,12 +17,16 @@ PRUNE_FORMAT = 1
 
 @dataclass(frozen=True, kw_only=True)
 class PrunedModel:
-    """One model: its checkpoint's name, the layers it kept, figures over its seeds, by measure."""
+    """One model: its checkpoint's name, the layers it kept, figures over its seeds, by measure.
+
+    `best_seed` is the seed of the checkpoint, None where too few were usable to keep one.
+    """
 
     name: str
     kept: tuple[int, ...]
     test: Mapping[str, Spread]
     fine_tune_seconds: Spread
+    best_seed: int | None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,7 @@ import jinja2
 
 from ..codec import plain
 from ..files import write_text
+from .console import BANDS
 from .frontier import Frontier
 from .frontier_figure import draw
 from .frontier_table import FRONTIER_HEADS, frontier_rows
@@ -73,7 +74,8 @@ def write_report(
         measures=[*MEASURES, *macro],
         metrics=MEASURES,
         charts=[chart(judgement, name) for name in MEASURES],
-        method=_method(judgement),
+        bands=BANDS,
+        **_comparison(judgement),
         subgroups=subgroups,
         heat_maps=heat_maps(subgroups),
         facts=_facts(run, judgement),
@@ -113,9 +115,13 @@ def _times(value: Spread, reference: Spread) -> str:
     return f"{text} ({share:.2f}x)"
 
 
-def _method(judgement: Judgement) -> str:
-    found = {v.evidence.comparison.method for v in judgement.verdicts if v.evidence.comparison}
-    return " and ".join(sorted(found)) or "none was possible"
+def _comparison(judgement: Judgement) -> dict[str, str]:
+    """Return in words what was compared, how, and over what sample."""
+    found = [v.evidence.comparison for v in judgement.verdicts if v.evidence.comparison]
+    if not found:
+        return {"measure": "AUROC", "method": "none was possible", "sample": "none"}
+    one = found[0]
+    return {"measure": one.measure, "method": one.method, "sample": f"{one.units} {one.unit}s"}
 
 
 def _facts(run: RunFolder, judgement: Judgement) -> list[tuple[str, str]]:

@@ -61,7 +61,7 @@ def show_pruned(folder: Path) -> None:
             " ".join(map(str, model.kept)),
             str(model.test["auroc"]),
             f"{model.fine_tune_seconds.mean:.1f} s",
-            _state(folder / model.name),
+            _state(folder / model.name) if model.best_seed is not None else "none kept",
         ]
         for model in record.models
     ]

@@ -11,11 +11,12 @@ from ..codec import plain, write_record
 from ..files import atomic_path, write_json
 from ..models import load, load_tokenizer
 from ..models.checkpoint import save
-from ..models.record import TrainingRecord, read_training
+from ..models.record import SeedRecord, TrainingRecord, read_training
 from .choice import Choice, ModelName, choose
 from .execution import Executor
 from .frontier import FRONTIER_FILE, Frontier
 from .frontier_figure import FRONTIER_PICTURE, draw
+from .judgement import judge_trials
 from .measure import MEASURES, Measured, Split
 from .notes import notes_on
 from .progress import ProgressCallback
@@ -28,6 +29,7 @@ from .subgroups import changes, losses, lost_skills, on_validation
 from .subsets import Subset, complement
 from .trainings import Start, Training, Trainings
 from .trial import Trial, TrialSpec
+from .trial_group import TrialGroup
 from .verdicts import Judgement, Rules, Spread
 
 SEARCH_FOLDER = "frontier"
@@ -70,7 +72,7 @@ def build_slim_models(
         frontier = _searched(searching, options, judgement.rules, choices)
         choices += _smallest(frontier, paper.depth)
         builder.train(choices)
-    models = builder.models(choices)
+    models = builder.judged(choices)
     for model in models:
         builder.save(model, out)
     notes = (*skills, *notes_on(run, judgement, models, frontier))
@@ -178,12 +180,22 @@ class _Builder:
             found.append(self._model(choice, None if same == choice.name else same))
         return tuple(found)
 
+    def judged(self, choices: Sequence[Choice]) -> tuple[SlimModel, ...]:
+        """Return the lines, slim models' with what the run's rules find of them on validation."""
+        slim = {number: choice for number, choice in enumerate(choices) if choice.dropped}
+        rules = replace(self.judgement.rules, split="validation")
+        attempts = {number: self._attempts(choice) for number, choice in slim.items()}
+        found = judge_trials(self._attempts(choices[0]), attempts, self.rows, rules)
+        lines = list(self.models(choices))
+        for verdict in found.verdicts:
+            line = lines[verdict.layer]
+            lines[verdict.layer] = replace(line, role=verdict.role, evidence=verdict.evidence)
+        return tuple(lines)
+
     def _model(self, choice: Choice, same_as: ModelName | None) -> SlimModel:
-        trials = self._trials(choice)
-        how = self.judgement.rules.measuring
-        measured = {trial.spec.seed: trial.measured(self.rows, how) for trial in trials}
-        counted = _counted(trials)
-        best = max(counted, key=lambda t: (measured[t.spec.seed].validation.auroc, -t.spec.seed))
+        group = self._group(choice)
+        whole = group.usable == group.planned
+        results = [trial.result for trial in group.trials]
         return SlimModel(
             name=choice.name,
             reason=choice.reason,
@@ -191,17 +203,31 @@ class _Builder:
             dropped=choice.dropped,
             training=choice.training,
             same_as=same_as,
-            parameters=best.result.parameters,
-            validation=_spreads([measured[t.spec.seed] for t in counted], "validation"),
-            test=_spreads([measured[t.spec.seed] for t in counted], "test"),
-            fine_tune_seconds=Spread.of([t.result.fine_tune_seconds for t in counted]),
-            evaluation_seconds=Spread.of([t.result.evaluation_seconds for t in counted]),
-            seeds=tuple(seed_record(t.spec, t.result, measured[t.spec.seed]) for t in trials),
-            best_seed=best.spec.seed,
+            parameters=results[0].parameters,
+            validation=_spreads(group.measured, "validation", whole=whole),
+            test=_spreads(group.measured, "test", whole=whole),
+            fine_tune_seconds=_spread([r.fine_tune_seconds for r in results], whole=whole),
+            evaluation_seconds=_spread([r.evaluation_seconds for r in results], whole=whole),
+            seeds=tuple(self._seed_record(trial) for trial in self._trials(choice)),
+            planned_seeds=group.planned,
+            usable_seeds=group.usable,
+            best_seed=_best_seed(group),
         )
 
+    def _seed_record(self, trial: Trial) -> SeedRecord:
+        measured = trial.measured(self.rows, self.judgement.rules.measuring)
+        record = seed_record(trial.spec, trial.result, measured)
+        return replace(record, collapsed=trial.collapsed(self.rows))
+
+    def _group(self, choice: Choice) -> TrialGroup:
+        measuring = self.judgement.rules.measuring
+        return TrialGroup.of(choice.name, self._attempts(choice), self.rows, measuring)
+
+    def _attempts(self, choice: Choice) -> list[list[Trial]]:
+        return [self.trainings.attempts(spec) for spec in self.specs(choice)]
+
     def _trials(self, choice: Choice) -> list[Trial]:
-        return [t for spec in self.specs(choice) for t in self.trainings.attempts(spec)]
+        return [trial for attempts in self._attempts(choice) for trial in attempts]
 
     def lost_skills(self, choices: Sequence[Choice], limit: float) -> list[str]:
         """Say which models, after the baseline, are shown to lose more than `limit` in a subgroup.
@@ -211,7 +237,7 @@ class _Builder:
         rows, alpha = self.rows["validation"], self.judgement.rules.alpha
         if not rows.subgroups:
             return [NO_SUBGROUPS]
-        tried = [[on_validation(trial) for trial in _counted(self._trials(c))] for c in choices]
+        tried = [[on_validation(t) for t in self._group(choice).trials] for choice in choices]
         told = [losses(changes(rows, tried[0], m), limit=limit, alpha=alpha) for m in tried[1:]]
         return [
             f"{choice.name} {lost_skills(lost)}, on validation"
@@ -220,10 +246,17 @@ class _Builder:
         ]
 
     def save(self, model: SlimModel, out: Path) -> None:
-        """Write the checkpoint of the best seed, or a link to that of an identical model."""
+        """Write the checkpoint of the best seed, or a link to that of an identical model.
+
+        A model of which too few seeds are usable has none, and an older one is taken away.
+        """
         folder = out / model.name
+        if model.best_seed is None:
+            _remove(folder)
+            return
         if model.same_as is not None:
-            _link(folder, model.same_as)
+            _remove(folder)
+            folder.symlink_to(model.same_as, target_is_directory=True)
             return
         spec = self._best(model)
         record = self._record(model, spec)
@@ -254,21 +287,32 @@ class _Builder:
         return replace(record, model=model.name, chosen_because=model.reason, seeds=model.seeds)
 
 
-def _counted(trials: list[Trial]) -> list[Trial]:
-    """Return the trials that figures rest on: those that did not collapse, if there are any."""
-    return [trial for trial in trials if not trial.result.collapsed] or trials
+def _best_seed(group: TrialGroup) -> int | None:
+    """Return the seed that is best on validation, None where too few are usable to choose."""
+    if not group.decides:
+        return None
+    aurocs = group.values("auroc", "validation")
+    return max(zip(aurocs, (-seed for seed in group.seeds), strict=True))[1] * -1
 
 
-def _spreads(measured: Sequence[Measured], split: Split) -> dict[str, Spread]:
-    found = {name: Spread.of([getattr(m.on(split), name) for m in measured]) for name in MEASURES}
+def _spreads(measured: Sequence[Measured], split: Split, *, whole: bool) -> dict[str, Spread]:
+    found = {
+        name: _spread([getattr(m.on(split), name) for m in measured], whole=whole)
+        for name in MEASURES
+    }
     macro = [value for m in measured if (value := m.macro_auroc[split]) is not None]
-    return {**found, "macro_auroc": Spread.of(macro)} if macro else found
+    return {**found, "macro_auroc": _spread(macro, whole=whole)} if macro else found
 
 
-def _link(folder: Path, target: str) -> None:
-    """Make `folder` a relative link to its neighbour `target`."""
+def _spread(values: Sequence[float], *, whole: bool) -> Spread:
+    """Return mean and sd over seeds; without sd where some are lost."""
+    spread = Spread.of(values)
+    return spread if whole else replace(spread, sd=None)
+
+
+def _remove(folder: Path) -> None:
+    """Take away a checkpoint, or a link to one."""
     if folder.is_symlink():
         folder.unlink()
     elif folder.exists():
         shutil.rmtree(folder)
-    folder.symlink_to(target, target_is_directory=True)

@@ -10,16 +10,20 @@ from .choice import ModelName
 from .frontier import Frontier
 from .run_folder import REPORT_FILE
 from .trainings import Training
-from .verdicts import Judgement, Spread
+from .verdicts import Evidence, Judgement, Role, Spread, paper_role
 
 
 @dataclass(frozen=True)
 class SlimModel:
     """One line of the table: what was built, how it did over its seeds, where the best one is.
 
-    Spreads are over the seeds that did not collapse (all, if every one did). `training` says where
-    training started: a `healed` model's time comes after that of the baseline it started from.
-    `same_as` names the model this one is identical to, with which it shares trials and checkpoint.
+    Figures are over the seeds of which an attempt did not collapse: `usable_seeds` of
+    `planned_seeds` (all attempts, if every one did). Where some are lost they have no sd: survivors
+    are not means. `best_seed` is the one on validation that is saved, None where fewer than two are
+    usable: nothing is chosen then. `training` says where training started: a `healed` model's time
+    comes after that of the baseline it started from. `same_as` names the model this one equals, and
+    shares trials and checkpoint with. `role` and `evidence` are those of the model on validation,
+    judged as if it were a layer; the baseline has none.
     """
 
     name: ModelName
@@ -34,7 +38,26 @@ class SlimModel:
     fine_tune_seconds: Spread
     evaluation_seconds: Spread
     seeds: tuple[SeedRecord, ...]
-    best_seed: int
+    planned_seeds: int
+    usable_seeds: int
+    best_seed: int | None
+    role: Role | None = None
+    evidence: Evidence | None = None
+
+    @property
+    def seeds_in_words(self) -> str:
+        """How many seeds the figures are over: `3`, or `1 of 3`."""
+        lost = self.usable_seeds < self.planned_seeds
+        return f"{self.usable_seeds} of {self.planned_seeds}" if lost else str(self.planned_seeds)
+
+    @property
+    def bands(self) -> str:
+        """The model's role in the paper's bands on validation; '' for the baseline."""
+        if self.evidence is None:
+            return ""
+        if not self.evidence.decides:
+            return "undecided"
+        return paper_role(self.evidence.worse, self.evidence.held)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 from ..codec import write_record
 from .execution import Executor
 from .judging import judge_run, subgroups_without_layers
-from .notes import caveats
+from .notes import notes_on
 from .plan import (
     PlannedTrial,
     SweepConfig,
@@ -120,7 +120,8 @@ def _concluded(run: RunFolder, data: Path) -> SweepResult:
     report = run.folder / REPORT_FILE
     write_record(run.folder / LAYERS_FILE, judgement)
     write_record(run.folder / SUBGROUPS_FILE, subgroups)
-    write_report(report, run, judgement, notes=caveats(run, rules), subgroups=subgroups)
+    notes = notes_on(run, judgement, (), None)
+    write_report(report, run, judgement, notes=notes, subgroups=subgroups)
     trials = len(progress_of(run))
     return SweepResult(folder=run.folder, report=report, trials=trials, judgement=judgement)
 

@@ -10,6 +10,7 @@ from genoslim.prune.console import estimates_text, judgement_text, models_text, 
 from genoslim.prune.estimates import LayerEstimates
 from genoslim.prune.importance import Estimate
 from genoslim.prune.judging import judge_run
+from genoslim.prune.measure import SPLITS
 from genoslim.prune.plan import PlannedTrial, plan
 from genoslim.prune.run_folder import RunFolder
 from genoslim.prune.slim_model import Pruned, SlimModel
@@ -29,12 +30,39 @@ def _deep() -> Judgement:
 def test_a_judgement_has_the_baseline_its_sd_and_a_line_a_layer() -> None:
     title, heads, rule, baseline, deviation, *layers = judgement_text(_deep()).splitlines()
     assert title == "without each layer, validation split, rule paper:"
-    assert heads.split() == ["layer", "role", "accuracy", "AUROC", "F1", "TP", "rate", "tested"]
+    named = ["layer", "role", "accuracy", "AUROC", "F1", "TP", "rate", "tested", "stable"]
+    assert heads.split() == named
     assert set(rule.strip()) == {"\u2500"}
     assert baseline.split() == ["baseline", *["0.8000"] * 4]
     assert deviation.split() == ["\u00b1", "sd", *["0.0100"] * 4]
     assert len(layers) == 24
     assert layers[3].split() == ["3", "undecided", *["0.5300"] * 4, "unclear"]
+
+
+def test_what_verdicts_rest_on_is_said_below_them() -> None:
+    judgement = judged(("neutral", 0.7), ("undecided", 0.6))
+    first, second = judgement.verdicts
+    first = replace(first, evidence=replace(first.evidence, stability=0.617, luck="a seed's luck"))
+    lost = replace(second.evidence, planned_seeds=3, collapsed_seeds=(1, 1001))
+    judgement = replace(
+        judgement,
+        verdicts=(first, replace(second, evidence=lost)),
+        baseline_collapsed_seeds=(1,),
+        unjudged="it is at chance",
+        notes=(
+            "pairing by seed removes 40% of the variance between seeds and much else besides it",
+        ),
+    )
+    lines = judgement_text(judgement).splitlines()
+    assert lines[5].split()[-2:] == ["unclear", "62%"]
+    assert lines[6].endswith("1 of 3 seeds")
+    assert lines[7:] == [
+        "NO LAYER IS JUDGED: it is at chance",
+        "baseline: seed 1 collapsed and does not count",
+        "pairing by seed removes 40% of the variance between seeds and much else besides",
+        "  it",
+        "layer 0: a seed's luck",
+    ]
 
 
 def test_a_single_seed_has_no_deviation() -> None:
@@ -53,6 +81,21 @@ def test_macro_auroc_is_there_where_rows_have_groups(finished: RunFolder) -> Non
     assert "macro" not in judgement_text(_deep())
 
 
+def test_a_model_that_is_worse_and_one_that_chose_nothing(pruned: tuple[Path, Pruned]) -> None:
+    base, worse, lost = pruned[1].models
+    assert worse.evidence is not None
+    assert lost.evidence is not None
+    worse = replace(worse, evidence=replace(worse.evidence, held=(), worse=()))
+    survivor = replace(lost.evidence, planned_seeds=3, seeds=(0,))
+    alone = {name: Spread(spread.mean, None, (spread.mean,)) for name, spread in lost.test.items()}
+    lost = replace(lost, usable_seeds=1, best_seed=None, evidence=survivor, test=alone)
+    rows = models_text([base, worse, lost]).splitlines()
+    found = {row[:15].strip(): row for row in rows}
+    assert found["seeds"].split() == ["seeds", "3", "3", "1", "of", "3"]
+    assert found["paper's bands"].split()[2:] == ["WORSE", "undecided"]
+    assert found["AUROC"].count("\u00b1") == 2
+
+
 def test_tables_fit_80_columns(finished: RunFolder, pruned: tuple[Path, Pruned]) -> None:
     for text in (
         judgement_text(_deep()),
@@ -65,11 +108,15 @@ def test_tables_fit_80_columns(finished: RunFolder, pruned: tuple[Path, Pruned])
 def test_models_side_by_side(pruned: tuple[Path, Pruned]) -> None:
     models = pruned[1].models
     title, heads, _, *rows = models_text(models).splitlines()
-    assert title == "test split, mean \u00b1 sd over 3 seeds:"
+    assert title == "mean \u00b1 sd over seeds, without sd where seeds collapsed:"
     assert heads.split() == [word for model in models for word in model.name.split("_")]
-    found = {row[:12].strip(): row for row in rows}
-    assert found["layers"].split() == ["layers", "3", "2", "1"]
-    assert _cells(found["AUROC"])[1:] == [str(model.test["auroc"]) for model in models]
+    on_validation, on_test = ([row.strip() for row in rows].index(f"on {s}") for s in SPLITS)
+    assert rows[0].split() == ["layers", "3", "2", "1"]
+    assert rows[1].split() == ["seeds", "3", "3", "3"]
+    for split, part in zip(SPLITS, (rows[on_validation:on_test], rows[on_test:]), strict=True):
+        found = {row[:14].strip(): row for row in part}
+        values = [str(getattr(model, split)["auroc"]) for model in models]
+        assert _cells(found["AUROC"])[1:] == values
     share = models[2].fine_tune_seconds.mean / models[0].fine_tune_seconds.mean
     assert f"({share:.2f}x)" in found["fine-tuning"]
     assert "the same as" not in found

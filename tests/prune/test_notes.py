@@ -27,9 +27,29 @@ def test_seeds_that_collapsed_are_named(finished: RunFolder, pruned: tuple[Path,
     judgement = pruned[1].judgement
     said = notes_on(finished, judgement, [base, one, third], None)
     assert "unfavourable_removed: seed 0 collapsed and does not count" in said
+    every = replace(every, usable_seeds=0, best_seed=None)
     said = notes_on(finished, judgement, [base, every, third], None)
     assert any(note.startswith("unfavourable_removed: EVERY seed collapsed") for note in said)
     assert not any("collapsed" in note for note in pruned[1].notes)
+    survivor = replace(one, usable_seeds=1, best_seed=None)
+    said = notes_on(finished, judgement, [base, survivor, third], None)
+    assert said[0].startswith("unfavourable_removed: only 1 of 3 seeds is usable: a survivor")
+
+
+def test_a_model_worse_by_the_papers_bands_is_said_first_and_loudly(
+    finished: RunFolder, pruned: tuple[Path, Pruned]
+) -> None:
+    base, second, third = pruned[1].models
+    assert second.evidence is not None
+    metrics = {**second.evidence.metrics, "auroc": 0.7123}
+    evidence = replace(second.evidence, held=("f1",), worse=(), metrics=metrics)
+    worse = replace(second, evidence=evidence)
+    said = notes_on(finished, pruned[1].judgement, [base, worse, third], None)
+    assert said[0].startswith("unfavourable_removed IS WORSE than the baseline by the paper's own")
+    assert "1 of 4 metrics stay within one sd (AUROC 0.7123 against 0.8000" in said[0]
+    unjudged = replace(pruned[1].judgement, unjudged="the baseline is at chance")
+    said = notes_on(finished, unjudged, [base], None)
+    assert said[0] == "NO LAYER IS JUDGED: the baseline is at chance"
 
 
 def test_a_model_that_is_another_one_says_so_once(

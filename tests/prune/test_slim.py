@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,10 @@ from genoslim.errors import GenoslimError
 from genoslim.models import load
 from genoslim.models.record import read_training
 from genoslim.prune.execution import Executor
-from genoslim.prune.plan import plan
-from genoslim.prune.run_folder import RunFolder
+from genoslim.prune.plan import plan, spec_of
+from genoslim.prune.run_folder import RunFolder, TrialStore
 from genoslim.prune.search import SearchOptions
+from genoslim.prune.show import show_pruned
 from genoslim.prune.slim import build_slim_models
 from genoslim.prune.slim_model import Pruned
 
@@ -103,6 +105,42 @@ def test_pruning_again_trains_nothing(
         again = build_slim_models(finished, made.judgement, out, executor=INLINE, search=NO_SEARCH)
     assert again.models == made.models
     assert "steps" not in caplog.text
+
+
+def test_models_are_judged_as_a_layer_is(pruned: tuple[Path, Pruned]) -> None:
+    baseline, *slim = pruned[1].models
+    assert (baseline.evidence, baseline.role, baseline.bands) == (None, None, "")
+    for model in slim:
+        assert model.evidence is not None
+        assert model.evidence.comparison is not None
+        assert model.evidence.comparison.pairs == 3
+        assert model.evidence.metrics["auroc"] == pytest.approx(model.validation["auroc"].mean)
+        assert model.seeds_in_words == "3"
+
+
+def test_a_survivor_of_three_seeds_chooses_nothing(
+    pruned: tuple[Path, Pruned], finished: RunFolder, tmp_path: Path
+) -> None:
+    """Two seeds of the first slim model collapsed at every attempt since it was saved."""
+    out = tmp_path / "out"
+    shutil.copytree(pruned[0], out, symlinks=True)
+    store = TrialStore(out / "trials")
+    first = spec_of(finished, (0,), 0)
+    sound = store.read(first)
+    assert sound is not None
+    for seed in (1, 2, 1001, 1002, 2001, 2002):
+        spec = replace(first, seed=seed)
+        shutil.copytree(store.checkpoint(first), store.checkpoint(spec), dirs_exist_ok=True)
+        result = replace(sound.result, hash=spec.hash, collapsed="stuck")
+        store.write_result(spec, result, sound.predictions)
+    made = build_slim_models(finished, pruned[1].judgement, out, executor=INLINE, search=NO_SEARCH)
+    model = made.models[1]
+    assert (model.seeds_in_words, model.best_seed, model.bands) == ("1 of 3", None, "undecided")
+    assert model.test["auroc"].sd is None
+    assert not (out / "unfavourable_removed").exists()
+    assert (out / "cornerstone_only").exists()
+    assert made.notes[0].startswith("unfavourable_removed: only 1 of 3 seeds is usable")
+    show_pruned(out)  # nothing is missing
 
 
 def test_identical_models_are_made_once_and_said(finished: RunFolder, tmp_path: Path) -> None:
