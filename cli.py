@@ -227,6 +227,11 @@ def _recipe_options(command: _Command) -> _Command:
 @click.option("--seeds", type=int, help="Seeds of the baseline.  [default: 3]")
 @click.option("--layer-seeds", type=int, help="Seeds of each layer's trial.  [default: 2]")
 @click.option("--seed", type=int, help="The first seed.  [default: 0]")
+@click.option(
+    "--adaptive/--exhaustive",
+    default=None,
+    help="Further seeds for undecided layers only, or for all.  [default: all]",
+)
 @_recipe_options
 @_executor_options
 @click.option("--trial", metavar="HASH", help="Run this one trial: for a cluster's job arrays.")
@@ -238,6 +243,7 @@ def sweep(
     seeds: int | None,
     layer_seeds: int | None,
     seed: int | None,
+    adaptive: bool | None,
     executor: Literal["local", "ray"],
     workers: int | None,
     threads: int | None,
@@ -263,6 +269,7 @@ def sweep(
         seed=seed,
         seeds=seeds,
         layer_seeds=layer_seeds,
+        adaptive=adaptive,
         recipe=recipe,
     )
     if dry_run:
@@ -281,6 +288,7 @@ def sweep(
             seed=config.seed,
             seeds=config.seeds,
             layer_seeds=config.layer_seeds,
+            adaptive=config.adaptive,
             executor=where,
             progress=progress,
         )

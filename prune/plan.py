@@ -13,6 +13,7 @@ from ..errors import GenoslimError, UsageError
 from ..models import load, resolve
 from ..models.families import family_name, licence, read_config
 from ..models.fingerprint import fingerprint_model
+from .adaptive import undecided_layers
 from .measure import Rows, Split
 from .recipe import Recipe, RecipeOptions
 from .run_folder import RunFolder, TrialStore
@@ -20,12 +21,17 @@ from .run_record import RUN_FILE, RunIdentity, RunLicences, RunRecord
 from .runner import Setting, describe_environment, read_same, rows_of
 from .trial import RETRIES, Trial, TrialSpec, check_splits
 
+_FIRST_ROUNDS = 2
+"""Seeds of every layer in an adaptive sweep: with one, tests that pair by seed show nothing."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class SweepConfig:
     """What a sweep is: the baseline over `seeds` seeds, each layer dropped over `layer_seeds`.
 
-    Seeds count up from `seed`, so that a layer's trials share theirs with the baseline's.
+    Seeds count up from `seed`, so that a layer's trials share theirs with the baseline's. With
+    `adaptive` every layer is dropped with the first two seeds, and with each further one only if
+    tests of what is there leave it undecided.
     """
 
     model: str
@@ -34,6 +40,7 @@ class SweepConfig:
     seed: int = 0
     seeds: int = 3
     layer_seeds: int = 2
+    adaptive: bool = False
 
     def __post_init__(self) -> None:
         for name in ("seeds", "layer_seeds"):
@@ -51,6 +58,7 @@ def requested_sweep(
     seed: int | None,
     seeds: int | None,
     layer_seeds: int | None,
+    adaptive: bool | None,
     recipe: RecipeOptions,
 ) -> SweepConfig:
     """Return the sweep that the options of a command line ask for; None: not given.
@@ -71,6 +79,7 @@ def requested_sweep(
         seed=base.seed if seed is None else seed,
         seeds=base.seeds if seeds is None else seeds,
         layer_seeds=seeds_a_layer(folder) if layer_seeds is None else layer_seeds,
+        adaptive=base.adaptive if adaptive is None else adaptive,
     )
 
 
@@ -109,6 +118,7 @@ def _described(config: SweepConfig) -> tuple[RunRecord, dict[Split, Rows]]:
             seed=config.seed,
             seeds=config.seeds,
             layer_seeds=config.layer_seeds,
+            adaptive=config.adaptive,
         ),
         model=_absolute(config.model),
         data=str(Path(config.data).absolute()),
@@ -143,19 +153,46 @@ def config_of(run: RunFolder) -> SweepConfig:
         seed=identity.seed,
         seeds=identity.seeds,
         layer_seeds=identity.layer_seeds,
+        adaptive=identity.adaptive,
     )
 
 
 def plan(run: RunFolder) -> list[TrialSpec]:
-    """Return the trials of a sweep: baseline seeds first, then layer after layer."""
+    """Return the trials of a sweep: baseline seeds first, then layer after layer.
+
+    Of an adaptive sweep these are the trials that are known to be needed so far: there may be more
+    when they are done.
+    """
     config = config_of(run)
     baseline = [spec_of(run, (), config.seed + index) for index in range(config.seeds)]
-    layers = [
-        spec_of(run, (layer,), config.seed + index)
-        for layer in range(run.record.layers)
-        for index in range(config.layer_seeds)
-    ]
-    return baseline + layers
+    rounds = _adaptive_rounds(run, baseline) if config.adaptive else _all_rounds(run)
+    layers = sorted(spec for found in rounds for spec in found)
+    return baseline + [spec_of(run, (layer,), seed) for layer, seed in layers]
+
+
+def _all_rounds(run: RunFolder) -> list[list[tuple[int, int]]]:
+    """Return (layer, seed) for every layer in every round."""
+    config = config_of(run)
+    seeds = range(config.seed, config.seed + config.layer_seeds)
+    return [[(layer, seed) for layer in range(run.record.layers)] for seed in seeds]
+
+
+def _adaptive_rounds(run: RunFolder, baseline: Sequence[TrialSpec]) -> list[list[tuple[int, int]]]:
+    """Return the rounds as far as they are known; after the first they have undecided layers."""
+    everything = _all_rounds(run)
+    rounds = everything[:_FIRST_ROUNDS]
+    while len(rounds) < len(everything):
+        specs = [spec_of(run, (layer,), seed) for found in rounds for layer, seed in found]
+        if any(next_attempt(run.trials, one, keep_weights=False) for one in (*baseline, *specs)):
+            break
+        tried: dict[int, list[list[Trial]]] = {}
+        for spec in specs:
+            tried.setdefault(spec.dropped[0], []).append(attempts(run.trials, spec))
+        whole = [attempts(run.trials, spec) for spec in baseline]
+        looks = len(everything) - _FIRST_ROUNDS
+        left = undecided_layers(whole, tried, run.rows(), looks=looks)
+        rounds.append([one for one in everything[len(rounds)] if one[0] in left])
+    return rounds
 
 
 def spec_of(run: RunFolder, dropped: Sequence[int], seed: int) -> TrialSpec:

@@ -20,7 +20,8 @@ RUN_FORMAT = 1
 class RunIdentity:
     """What must agree for a sweep to go on in a folder.
 
-    Fingerprints are SHA-256; `seeds` and `layer_seeds` are counts, up from `seed`.
+    Fingerprints are SHA-256; `seeds` and `layer_seeds` are counts, up from `seed`. An `adaptive`
+    sweep gives further seeds only to the layers that are undecided.
     """
 
     model_fingerprint: str
@@ -29,6 +30,7 @@ class RunIdentity:
     seed: int
     seeds: int
     layer_seeds: int
+    adaptive: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from .plan import attempts, config_of, plan, setting_of
 from .progress import ProgressCallback
 from .run_folder import RunFolder
 from .runner import TrialRunner
-from .trial import RETRIES
+from .trial import RETRIES, TrialSpec
 from .trial_group import FEWEST_SEEDS
 
 _log = logging.getLogger(__name__)
@@ -27,15 +27,20 @@ def sweep(run: RunFolder, *, executor: Executor, progress: ProgressCallback | No
         raise GenoslimError(reason)
     if config_of(run).seeds < FEWEST_SEEDS:
         _log.warning("a single baseline seed has no spread: every layer will be undecided")
-    run_trials(
-        plan(run),
-        store=run.trials,
-        setting=setting_of(run),
-        executor=executor,
-        keeps=lambda spec: not spec.dropped,
-        progress=progress,
-        stop=lambda: hopeless(run),
-    )
+    planned: list[TrialSpec] = []
+    while len(found := plan(run)) > len(
+        planned
+    ):  # an adaptive sweep's plan grows with what it found
+        planned = found
+        run_trials(
+            planned,
+            store=run.trials,
+            setting=setting_of(run),
+            executor=executor,
+            keeps=lambda spec: not spec.dropped,
+            progress=progress,
+            stop=lambda: hopeless(run),
+        )
 
 
 def hopeless(run: RunFolder) -> str:

@@ -58,6 +58,7 @@ def run_sweep(
     seed: int = SweepConfig.seed,
     seeds: int = SweepConfig.seeds,
     layer_seeds: int | None = None,
+    adaptive: bool = False,
     executor: Executor | None = None,
     progress: ProgressCallback | None = None,
 ) -> SweepResult:
@@ -74,6 +75,7 @@ def run_sweep(
         seeds: How many seeds the whole model is fine-tuned with.
         layer_seeds: How many seeds each layer is dropped with; None: as many as the run in `out`
             has, or two.
+        adaptive: Whether a layer gets its further seeds only while tests leave it undecided.
         executor: Where trials run side by side; None: processes of this machine, as many as suit.
         progress: Called with a `TrialProgress` at every change.
 
@@ -106,6 +108,7 @@ def run_sweep(
         seed=seed,
         seeds=seeds,
         layer_seeds=seeds_a_layer(Path(out)) if layer_seeds is None else layer_seeds,
+        adaptive=adaptive,
     )
     run = open_sweep(Path(out), config)
     sweep(run, executor=executor or Executor(), progress=progress)

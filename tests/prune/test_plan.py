@@ -63,6 +63,7 @@ def test_what_was_not_asked_for_is_as_the_run_was_begun(finished: RunFolder) -> 
         seed=None,
         seeds=5,
         layer_seeds=None,
+        adaptive=None,
         recipe={**NOTHING, "clip": 2.0},
     )
     begun = config_of(finished)
@@ -77,6 +78,7 @@ def _requested(folder: Path) -> SweepConfig:
         seed=None,
         seeds=None,
         layer_seeds=None,
+        adaptive=None,
         recipe=NOTHING,
     )
 
