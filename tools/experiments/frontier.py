@@ -18,17 +18,15 @@ import argparse
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
+from _common import INLINE, arguments, opened, simulated
 
-from genoslim.data.simulate import simulate_data
 from genoslim.files import write_json
-from genoslim.prune.execution import Executor, run_trials
-from genoslim.prune.plan import SweepConfig, open_sweep, setting_of, spec_of
-from genoslim.prune.recipe import Recipe
+from genoslim.prune.execution import run_trials
+from genoslim.prune.plan import setting_of, spec_of
 from genoslim.prune.run_folder import RunFolder
 from genoslim.prune.strategies import beam
 from genoslim.prune.subsets import draws, first
@@ -38,8 +36,6 @@ from genoslim.stats.clustered import pooled_aurocs
 from genoslim.stats.student import t_below, t_quantile
 from genoslim.tables import table
 
-INLINE = Executor(workers=1, threads=1, device="cpu")
-SPLITS = {"train": ("chr1", "chr2"), "validation": ("chr3", "chr4"), "test": ("chr5", "chr6")}
 FULL_ARMS = ("full", "full, twice as long", "full, healed")
 NONINFERIOR = 0.02
 
@@ -62,47 +58,15 @@ class Cell:
 
 def main() -> None:
     """Measure every family, seed by seed; print its tables as they grow."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-    parser.add_argument("-o", dest="out", type=Path, required=True)
-    parser.add_argument("--families", nargs="+", default=["dnabert2", "nt", "nt_v2"])
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--variants", type=int, default=4500)
-    parser.add_argument("--epochs", type=int, default=4)
-    parser.add_argument("--learning-rate", type=float, default=1e-3)
-    parser.add_argument("--sizes", type=int, nargs="+", default=[6, 4, 3, 2])
-    parser.add_argument("--smoke", action="store_true", help="a minute; figures mean nothing")
-    options = parser.parse_args()
-    if options.smoke:
-        options.variants, options.epochs, options.seeds, options.sizes = 1500, 3, 1, [3]
-    data = _data(options.out / f"data-{options.variants}", options.variants)
-    runs = {family: _run(options, family, data) for family in options.families}
+    options = arguments(__doc__, ["dnabert2", "nt", "nt_v2"])
+    data = simulated(options)
+    runs = {family: opened(options, family, data) for family in options.families}
     cells: dict[str, list[Cell]] = {family: [] for family in runs}
     for seed in range(options.seeds):
         for family, run in runs.items():
             cells[family] += _pipeline(run, family, seed, options)
             write_json(options.out / f"{family}.json", [asdict(cell) for cell in cells[family]])
             print(f"\n{_tables(run, cells[family], options)}", flush=True)
-
-
-def _data(folder: Path, variants: int) -> Path:
-    """Simulate a set and split it so that a third each is trained, chosen and tested on."""
-    path = folder / "split.parquet"
-    if not path.exists():
-        data = simulate_data(folder, variants=variants, seed=0)
-        contigs = np.asarray(data.variants.contig)
-        split_of = {contig: split for split, names in SPLITS.items() for contig in names}
-        splits = np.array([split_of[contig] for contig in contigs])
-        replace(data, splits=splits).write(path)
-    return path
-
-
-def _run(options: argparse.Namespace, family: str, data: Path) -> RunFolder:
-    """Open a run, whose baselines alone are trained here; `agreement.py` sweeps its layers."""
-    recipe = Recipe(epochs=options.epochs, learning_rate=options.learning_rate)
-    config = SweepConfig(
-        model=f"shipped:{family}", data=data, recipe=recipe, seeds=options.seeds, layer_seeds=3
-    )
-    return open_sweep(options.out / family, config)
 
 
 def _pipeline(
