@@ -8,14 +8,23 @@ import shlex
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
-from .errors import GateError, GenoslimError
-from .files import read_json, write_json
+from .bench.decision import Decision
+from .codec import decode
+from .errors import GateError, GenoslimError, UsageError, install_hint, listed
+from .files import read_json, refuse_foreign, write_json
+from .tables import table
 
 Run = Callable[[Sequence[str]], None]
 Say = Callable[[str], None]
+
+PACKAGES = (
+    *("torch", "transformers", "safetensors", "sklearn", "scipy"),
+    *("onnx", "onnx_ir", "onnxscript", "onnxruntime", "pyarrow", "matplotlib", "jinja2"),
+)
+"""What the steps import of the extras `cpu` and `train`: nothing is begun where one is missing."""
 
 _MODELS = {"dnabert2": "shipped:dnabert2", "nt": "shipped:nt"}
 MARGIN = 0.05
@@ -75,6 +84,11 @@ class DemoFolder:
         return self.root / "bench"
 
     @property
+    def result(self) -> Path:
+        """What the benchmark found, for machines."""
+        return self.bench / "bench.json"
+
+    @property
     def scored(self) -> Path:
         """The scored VCF."""
         return self.root / "scored.vcf.gz"
@@ -88,10 +102,12 @@ def run_demo(folder: Path, options: DemoOptions, *, run: Run, say: Say) -> None:
     """Run every step in `folder` with `run`, which carries one genoslim command line out.
 
     A folder left by an interrupted demo with the same options is continued: finished trials are
-    not trained again. Raises GenoslimError if `folder` holds anything else.
+    not trained again. Raises UsageError if `folder` holds anything else, and GenoslimError before
+    the first step if a package is missing that a later one needs.
     """
     started = time.perf_counter()
     places = DemoFolder(folder)
+    _require_packages()
     _claim(places, options)
 
     def step(*arguments: str) -> None:
@@ -100,23 +116,26 @@ def run_demo(folder: Path, options: DemoOptions, *, run: Run, say: Say) -> None:
 
     _train(places, options, step)
     names = _export(places, step)
-    deployed = _bench(places, names, step, say)
+    decision = _bench(places, names, step)
+    deployed = decision.deploy or "baseline"
     _score(places, deployed, step)
-    _conclude(places, deployed, say, time.perf_counter() - started)
+    _conclude(places, deployed, say)
+    say(f"\nDone in {time.perf_counter() - started:.0f} s. Verdict: {decision.summary}.")
+
+
+def _require_packages() -> None:
+    if missing := [name for name in PACKAGES if find_spec(name) is None]:
+        raise GenoslimError(f"the demo needs {listed(missing)}: {install_hint('cpu,train')}")
 
 
 def _claim(places: DemoFolder, options: DemoOptions) -> None:
+    refuse_foreign(places.root, "demo", marker=places.options.name)
     wanted = asdict(options)
-    if (found := read_json(places.options)) is not None:
-        if found != wanted:
-            raise GenoslimError(
-                f"{places.options}: this demo was made with {found}, now asked for {wanted};"
-                " choose another folder with -o"
-            )
-        return
-    if places.root.exists() and (not places.root.is_dir() or any(places.root.iterdir())):
-        raise GenoslimError(
-            f"{places.root}: exists and is not a demo folder; choose an empty or new one with -o"
+    found = read_json(places.options)
+    if found is not None and found != wanted:
+        raise UsageError(
+            f"{places.options}: this demo was made with {found}, now asked for {wanted};"
+            " choose another folder with -o"
         )
     write_json(places.options, wanted)
 
@@ -144,30 +163,22 @@ def _export(places: DemoFolder, step: Callable[..., None]) -> list[str]:
     return names
 
 
-def _bench(places: DemoFolder, names: list[str], step: Callable[..., None], say: Say) -> str:
-    """Benchmark the bundles; return the name of the one to deploy."""
-    bundles = [str(places.bundle(name)) for name in names]
+def _bench(places: DemoFolder, names: list[str], step: Callable[..., None]) -> Decision:
+    """Benchmark the bundles; that no slim model is good enough is a result too."""
     try:
         step(
-            "bench",
-            *bundles,
-            "-d",
-            str(places.dataset),
-            "-o",
-            str(places.bench),
-            "--quick",
-            "--margin",
-            str(MARGIN),
+            *("bench", *(str(places.bundle(name)) for name in names), "-d", str(places.dataset)),
+            *("-o", str(places.bench), "--quick", "--margin", str(MARGIN)),
         )
     except GateError as refusal:
-        say(f"{refusal}\nThe baseline stays.")
-        return "baseline"
-    return Path(_bench_result(places)["decision"]["deploy"]).name
+        if not places.result.is_file() or _decision(places).summary != str(refusal):
+            raise  # a bundle is damaged
+    return _decision(places)
 
 
-def _bench_result(places: DemoFolder) -> dict[str, Any]:
-    result: dict[str, Any] = json.loads((places.bench / "bench.json").read_text(encoding="utf-8"))
-    return result
+def _decision(places: DemoFolder) -> Decision:
+    result = json.loads(places.result.read_text(encoding="utf-8"))
+    return decode(Decision, result["decision"], str(places.result))
 
 
 def _score(places: DemoFolder, deployed: str, step: Callable[..., None]) -> None:
@@ -177,9 +188,8 @@ def _score(places: DemoFolder, deployed: str, step: Callable[..., None]) -> None
     )
 
 
-def _conclude(places: DemoFolder, deployed: str, say: Say, seconds: float) -> None:
-    say(f"\n{_table(places)}")
-    say(f"\nDone in {seconds:.0f} s. Verdict: deploy {deployed}.")
+def _conclude(places: DemoFolder, deployed: str, say: Say) -> None:
+    say(f"\n{_table(places)}\n")
     for what, path in (
         ("sweep report", places.run / "report.html"),
         ("slim models", places.slim / "report.html"),
@@ -195,13 +205,8 @@ def _table(places: DemoFolder) -> str:
     """Return what the models cost and what they are worth, one line each."""
     with (places.bench / "bench.tsv").open(encoding="utf-8", newline="") as stream:
         rows = [_row(model) for model in csv.DictReader(stream, delimiter="\t")]
-    header = ("model", "layers", "fine-tuning", "variants/s", "speed-up", "AUROC", "non-inferior")
-    lines = [header, *rows]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
-    )
+    heads = ("model", "layers", "fine-tuning", "variants/s", "speed-up", "AUROC", "non-inferior")
+    return table(heads, rows)
 
 
 def _row(model: dict[str, str]) -> tuple[str, ...]:

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+
+import genoslim.demo as demo_module
+from genoslim.cli import main
+
+ROOT = Path(__file__).resolve().parents[2]
 
 PROGRAM = "from genoslim.__main__ import main; main()"
 
@@ -27,7 +35,10 @@ def demo(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     folder = tmp_path_factory.mktemp("demo") / request.param
     done = genoslim("demo", "-o", folder, "--family", request.param)
     assert done.returncode == 0, done.stderr
-    assert "Verdict: deploy" in done.stdout
+    result = json.loads((folder / "bench" / "bench.json").read_text())
+    assert done.stdout.endswith(f"Verdict: {result['decision']['summary']}.\n")
+    table = done.stdout[done.stdout.rindex("\n\nmodel") :].partition("  sweep report")[0]
+    assert max(map(len, table.splitlines())) <= 80
     for path in (folder / name for name in ("run/report.html", "bench/latency_auroc.png")):
         assert str(path) in done.stdout
         assert path.is_file()
@@ -100,13 +111,33 @@ class TestDemo:
 
     def test_other_options_are_refused(self, demo: Path) -> None:
         done = genoslim("demo", "-o", demo, "--family", demo.name, "--seed", "7")
-        assert done.returncode == 1
-        assert "demo.json" in done.stderr
+        assert done.returncode == 2
+        assert "demo.json: this demo was made with" in done.stderr
 
 
 def test_a_folder_that_is_no_demo_is_refused(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("keep")
     done = genoslim("demo", "-o", tmp_path)
-    assert done.returncode == 1
-    assert "not a demo folder" in done.stderr
+    assert done.returncode == 2
+    assert "holds mine.txt and is no demo (no demo.json)" in done.stderr
     assert (tmp_path / "mine.txt").read_text() == "keep"
+
+
+def test_nothing_is_begun_where_a_package_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    missing = ("onnxruntime", "jinja2")
+    monkeypatch.setattr(demo_module, "find_spec", lambda name: None if name in missing else name)
+    done = CliRunner().invoke(main, ["demo", "-o", str(tmp_path / "new")])
+    assert done.exit_code == 1
+    assert done.stderr.startswith("genoslim: the demo needs onnxruntime, jinja2: pip install ")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_packages_are_those_of_the_extras() -> None:
+    names = {"sklearn": "scikit-learn"}
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = [*extras["optional-dependencies"]["train"], *extras["optional-dependencies"]["cpu"]]
+    assert sorted(names.get(name, name.replace("_", "-")) for name in demo_module.PACKAGES) == (
+        sorted(re.split("[<>=]", requirement)[0] for requirement in wanted)
+    )
