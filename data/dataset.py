@@ -217,12 +217,13 @@ class LabelledData:
         lines += [f"  dropped: {count} {reason}" for reason, count in meta.dropped.items()]
         return "\n".join([*lines, f"  fingerprint: {self.fingerprint}"])
 
-    def write(self, path: Path) -> None:
+    def write(self, path: str | Path) -> None:
         """Write one Parquet file, whole or not at all; the same data gives the same bytes.
 
         Raises UsageError if the name of `path` does not end in `.parquet`.
         """
-        check_name(Path(path))
+        path = Path(path)
+        check_name(path)
         columns = self._columns()
         header = _Header(fingerprint=self.fingerprint, metadata=self.metadata)
         schema = pa.schema(

@@ -65,6 +65,17 @@ def test_a_room_imports_only_floors_below(path: Path) -> None:
         assert FLOORS[other] < FLOORS[_room(path)], f"{path} imports {other}"
 
 
+def test_contributing_tells_the_floors() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\d) \| (.*?) \|", text, flags=re.MULTILINE)
+    told = {
+        name.removesuffix(".py").rstrip("/"): int(floor)
+        for floor, names in rows
+        for name in re.findall(r"`([^`]+)`", names)
+    }
+    assert told == FLOORS
+
+
 def test_the_package_list_is_the_tree() -> None:
     listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
     rooms = {

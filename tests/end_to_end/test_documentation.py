@@ -1,4 +1,4 @@
-"""Every command of README and docs runs as it stands there, on small inputs of those names."""
+"""Every command and all Python of README and docs runs, on small inputs of the names they give."""
 
 from __future__ import annotations
 
@@ -13,12 +13,10 @@ import click
 import pysam
 import pytest
 from click.testing import CliRunner
+from examples import write_base
 
+from genoslim import drop_layers, load_model, save_model, simulate_data
 from genoslim.cli import main
-from genoslim.data.simulate import simulate
-from genoslim.models import load, load_tokenizer
-from genoslim.models.checkpoint import save
-from genoslim.models.layers import drop_layers
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -31,7 +29,7 @@ STANDS_IN = {
 """What replaces a word of a command."""
 
 BUDGETS = {
-    "sweep": "--seeds 2 --max-epochs 3 --learning-rate 2e-3 --device cpu",
+    "sweep": "--max-epochs 3 --learning-rate 2e-3 --device cpu",
     "estimate": "--rows 32 --device cpu",
     "prune": "--trainings 2 --device cpu",
     "bench": "--quick --seconds 0.5 --threads 1",
@@ -42,6 +40,20 @@ BUDGETS = {
 
 ELSEWHERE = {"demo": "tests/end_to_end/test_demo.py"}
 """Verbs that have a test of their own."""
+
+PYTHON_STANDS_IN = {
+    'load_model("zhihan1996/DNABERT-2-117M"': 'load_model("shipped:nt"',  # all twelve layers
+    "zhihan1996/DNABERT-2-117M": "pretrained",
+    "window=512": "window=96",
+    "gs.Recipe()": "gs.Recipe(max_epochs=3, learning_rate=2e-3)",
+    "gs.SearchOptions()": "gs.SearchOptions(trainings=2)",
+    'output="bench")': 'output="bench", quick=True, seconds=0.5)',
+    'output="DIR", margin=0.01)': 'output="DIR", quick=True, seconds=0.5)',
+}
+"""What replaces a piece of Python, for the same reasons."""
+
+OTHER_PYTHON = {"bundle.md": "tests/equivalence/test_onnx_parity.py"}
+"""Pages whose Python has a test of its own."""
 
 GATED = {"bench"}
 """Verbs that may say no (exit code 3) to models that were hardly trained."""
@@ -57,6 +69,11 @@ def _fenced(page: Path) -> list[str]:
     lines = re.sub(r"\n {8,}", " ", text).splitlines()
     found = (re.search(r"(?:^|[|&] )(genoslim [a-z].*?)(?= \| | # |$)", line) for line in lines)
     return [match[1].strip() for match in found if match]
+
+
+def _python(page: Path) -> list[str]:
+    blocks = _BLOCK.findall(page.read_text(encoding="utf-8"))
+    return [code for language, code in blocks if language == "python"]
 
 
 def _inline(page: Path) -> list[str]:
@@ -93,20 +110,21 @@ def test_there_are_commands_to_run() -> None:
 def inputs(examples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with an input of every name that the documentation gives."""
     folder = tmp_path_factory.mktemp("inputs") / "work"
-    simulate(folder, variants=1000, window=96, seed=0)
+    simulate_data(folder, variants=1000, window=96, seed=0)
     (folder / "dataset.parquet").rename(folder / "data.parquet")
     for name in ("genome.fa", "variants.vcf", "labels.tsv"):
         _spread_over_the_genome(folder / name)
+    write_base(folder / "genome.fa", 500, b"G")
     (folder / "genome.fa.fai").unlink()
     for name in ("REF.fa", "hg38.fa", "loci.fa"):
         shutil.copy(folder / "genome.fa", folder / name)
     for name in ("labelled.vcf.gz", "patient.vcf.gz", "IN.vcf.gz"):
         pysam.tabix_compress(str(folder / "variants.vcf"), str(folder / name))
     _write_published_tables(folder)
-    shutil.copytree(examples / "my-bundle", folder / "BUNDLE")
-    model = load("shipped:nt", seed=0)
-    drop_layers(model, range(3, 12))
-    save(model, load_tokenizer("shipped:nt"), folder / "pretrained")
+    for name in ("BUNDLE", "FULL", "SLIM"):
+        shutil.copytree(examples / "my-bundle", folder / name)
+    shutil.copy(folder / "data.parquet", folder / "DATA.parquet")
+    save_model(drop_layers(load_model("shipped:nt"), range(3, 12)), folder / "pretrained")
     return folder
 
 
@@ -139,17 +157,30 @@ def _write_published_tables(folder: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_command_runs(
+def test_every_command_and_all_python_runs(
     page: Path, inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place = shutil.copytree(inputs, tmp_path / "work")
-    monkeypatch.chdir(place)
+    """In one folder, in this order: what the commands have trained the Python finds done."""
+    monkeypatch.chdir(shutil.copytree(inputs, tmp_path / "work"))
     for text in _fenced(page):
-        words = [STANDS_IN.get(word, word) for word in shlex.split(text)[1:]]
-        if words[0] in ELSEWHERE or "[" in text:
-            continue
-        given = gzip.decompress(Path("IN.vcf.gz").read_bytes()) if "-i -" in text else None
-        call = [*words, *shlex.split(BUDGETS.get(words[0], ""))]
-        done = CliRunner().invoke(main, call, input=given)
-        codes = (0, 3) if words[0] in GATED else (0,)
-        assert done.exit_code in codes, f"{page.name}: {shlex.join(call)}\n{done.stderr}"
+        _run(text)
+    code = "\n".join(_python(page))
+    for old, new in PYTHON_STANDS_IN.items():
+        code = code.replace(old, new)
+    if page.name not in OTHER_PYTHON:
+        exec(compile(code, str(page), "exec"), {"__name__": page.stem})
+
+
+def _run(text: str) -> None:
+    words = [STANDS_IN.get(word, word) for word in shlex.split(text)[1:]]
+    if words[0] in ELSEWHERE or "[" in text:  # a synopsis
+        return
+    given = gzip.decompress(Path("IN.vcf.gz").read_bytes()) if "-i -" in text else None
+    call = [*words, *shlex.split(BUDGETS.get(words[0], ""))]
+    done = CliRunner().invoke(main, call, input=given)
+    assert done.exit_code in ((0, 3) if words[0] in GATED else (0,)), f"{call}\n{done.stderr}"
+
+
+def test_the_whole_road_in_python_is_short() -> None:
+    (code,) = _python(ROOT / "docs" / "python.md")
+    assert len(code.splitlines()) < 40
