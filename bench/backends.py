@@ -81,7 +81,7 @@ class TorchRunner:
         self.tokenizer: SequenceTokenizer = load_tokenizer(path)
         self._model = load(path).eval().to(self._device)
         cuda = self._device == "cuda"
-        self.provider = torch.cuda.get_device_name() if cuda else "cpu"
+        self.provider: str = torch.cuda.get_device_name() if cuda else "cpu"
 
     def run(self, input_ids: Ids, attention_mask: Ids) -> Logits:
         """Return logits [B, labels]; the copy to the host waits for the device."""

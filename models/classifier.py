@@ -178,7 +178,7 @@ class GatedLinear(nn.Module):
 
     def __init__(self, inputs: int, inner: int, activation: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.zeros(2 * inner, inputs))
+        self.weight: nn.Parameter = nn.Parameter(torch.zeros(2 * inner, inputs))
         self.activation = activation
 
     def forward(self, hidden: Tensor) -> Tensor:

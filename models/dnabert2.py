@@ -41,10 +41,11 @@ class _Embeddings(nn.Module):
     def __init__(self, config: NativeConfig) -> None:
         super().__init__()
         width = config.hidden_size
-        self.word_embeddings = nn.Embedding(config.vocab_size, width)
-        self.token_type_embeddings = nn.Embedding(int(config.raw.get("type_vocab_size", 2)), width)
-        self.LayerNorm = nn.LayerNorm(width, eps=config.layer_norm_eps)
-        self.dropout = nn.Dropout(config.hidden_dropout)
+        self.word_embeddings: nn.Embedding = nn.Embedding(config.vocab_size, width)
+        types = int(config.raw.get("type_vocab_size", 2))
+        self.token_type_embeddings: nn.Embedding = nn.Embedding(types, width)
+        self.LayerNorm: nn.LayerNorm = nn.LayerNorm(width, eps=config.layer_norm_eps)
+        self.dropout: nn.Dropout = nn.Dropout(config.hidden_dropout)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         words: Tensor = self.word_embeddings(input_ids)
@@ -55,9 +56,10 @@ class _Embeddings(nn.Module):
 class _SelfAttention(nn.Module):
     def __init__(self, config: NativeConfig) -> None:
         super().__init__()
-        self.heads, self.head_size = config.num_attention_heads, config.head_size
-        self.dropout = config.attention_dropout
-        self.Wqkv = nn.Linear(config.hidden_size, 3 * config.hidden_size)
+        self.heads: int = config.num_attention_heads
+        self.head_size: int = config.head_size
+        self.dropout: float = config.attention_dropout
+        self.Wqkv: nn.Linear = nn.Linear(config.hidden_size, 3 * config.hidden_size)
 
     def forward(self, hidden: Tensor, context: Context, first_only: bool) -> Tensor:
         query, key, value = self._first(hidden) if first_only else self._all(hidden)
@@ -90,9 +92,9 @@ class _SelfAttention(nn.Module):
 class _SelfOutput(nn.Module):
     def __init__(self, config: NativeConfig) -> None:
         super().__init__()
-        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
-        self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
-        self.dropout = nn.Dropout(config.hidden_dropout)
+        self.dense: nn.Linear = nn.Linear(config.hidden_size, config.hidden_size)
+        self.LayerNorm: nn.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.dropout: nn.Dropout = nn.Dropout(config.hidden_dropout)
 
     def forward(self, mixed: Tensor, residual: Tensor) -> Tensor:
         hidden: Tensor = self.LayerNorm(self.dropout(self.dense(mixed)) + residual)
@@ -102,8 +104,8 @@ class _SelfOutput(nn.Module):
 class _Attention(nn.Module):
     def __init__(self, config: NativeConfig) -> None:
         super().__init__()
-        self.self = _SelfAttention(config)
-        self.output = _SelfOutput(config)
+        self.self: _SelfAttention = _SelfAttention(config)
+        self.output: _SelfOutput = _SelfOutput(config)
 
     def forward(self, hidden: Tensor, context: Context, first_only: bool) -> Tensor:
         residual = hidden[:, :1] if first_only else hidden
@@ -115,10 +117,10 @@ class _GatedMLP(nn.Module):
     def __init__(self, config: NativeConfig) -> None:
         super().__init__()
         width, inner = config.hidden_size, config.intermediate_size
-        self.gated_layers = GatedLinear(width, inner, functional.gelu)
-        self.wo = nn.Linear(inner, width)
-        self.layernorm = nn.LayerNorm(width, eps=config.layer_norm_eps)
-        self.dropout = nn.Dropout(config.hidden_dropout)
+        self.gated_layers: GatedLinear = GatedLinear(width, inner, functional.gelu)
+        self.wo: nn.Linear = nn.Linear(inner, width)
+        self.layernorm: nn.LayerNorm = nn.LayerNorm(width, eps=config.layer_norm_eps)
+        self.dropout: nn.Dropout = nn.Dropout(config.hidden_dropout)
 
     def forward(self, hidden: Tensor) -> Tensor:
         inner = self.dropout(self.gated_layers(hidden))
@@ -129,13 +131,14 @@ class _GatedMLP(nn.Module):
 class DnaBert2Block(Block):
     """`a = LN(attention(x) + x)`, then `LN(mlp(a) + a)`."""
 
-    mlp_layers = ("mlp.gated_layers", "mlp.wo")
+    mlp_layers: tuple[str, str] = ("mlp.gated_layers", "mlp.wo")
 
     def __init__(self, config: NativeConfig) -> None:
         super().__init__()
-        self.heads, self.rotary = config.num_attention_heads, False
-        self.attention = _Attention(config)
-        self.mlp = _GatedMLP(config)
+        self.heads: int = config.num_attention_heads
+        self.rotary: bool = False
+        self.attention: _Attention = _Attention(config)
+        self.mlp: _GatedMLP = _GatedMLP(config)
 
     def forward(self, hidden: Tensor, context: Context, *, first_only: bool = False) -> Tensor:
         """See `Block.forward`."""
@@ -156,13 +159,14 @@ class DnaBert2Block(Block):
 class _Encoder(nn.Module):
     def __init__(self, config: NativeConfig) -> None:
         super().__init__()
-        self.layer = nn.ModuleList(DnaBert2Block(config) for _ in range(config.num_hidden_layers))
+        blocks = (DnaBert2Block(config) for _ in range(config.num_hidden_layers))
+        self.layer: nn.ModuleList = nn.ModuleList(blocks)
 
 
 class _Pooler(nn.Module):
     def __init__(self, config: NativeConfig) -> None:
         super().__init__()
-        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+        self.dense: nn.Linear = nn.Linear(config.hidden_size, config.hidden_size)
 
     def forward(self, first: Tensor) -> Tensor:
         return torch.tanh(self.dense(first))
@@ -178,9 +182,9 @@ class DnaBert2Backbone(Backbone):
         super().__init__()
         config.require("hidden_act", "gelu")
         self.embeddings = _Embeddings(config)
-        self.encoder = _Encoder(config)
+        self.encoder: _Encoder = _Encoder(config)
         if pooler:
-            self.pooler = _Pooler(config)
+            self.pooler: _Pooler = _Pooler(config)
         slopes = torch.tensor(alibi_slopes(config.num_attention_heads), device="cpu")
         self.register_buffer("slopes", slopes, persistent=False)
 
@@ -217,11 +221,12 @@ class DnaBert2Classifier(NativeClassifier):
 
     def __init__(self, config: NativeConfig) -> None:
         super().__init__()
-        self.config = config
-        self.bert = DnaBert2Backbone(config, pooler=True)
+        self.config: NativeConfig = config
+        self.bert: DnaBert2Backbone = DnaBert2Backbone(config, pooler=True)
         rate = config.raw.get("classifier_dropout")
-        self.dropout = nn.Dropout(config.hidden_dropout if rate is None else float(rate))
-        self.classifier = nn.Linear(config.hidden_size, config.num_labels)
+        rate = config.hidden_dropout if rate is None else float(rate)
+        self.dropout: nn.Dropout = nn.Dropout(rate)
+        self.classifier: nn.Linear = nn.Linear(config.hidden_size, config.num_labels)
 
     @property
     def backbone(self) -> Backbone:

@@ -35,8 +35,8 @@ class MaskedLM(nn.Module, ABC):
 class _Transform(nn.Module):
     def __init__(self, config: NativeConfig) -> None:
         super().__init__()
-        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
-        self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.dense: nn.Linear = nn.Linear(config.hidden_size, config.hidden_size)
+        self.LayerNorm: nn.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
 
     def forward(self, hidden: Tensor) -> Tensor:
         transformed: Tensor = self.LayerNorm(functional.gelu(self.dense(hidden)))
@@ -46,20 +46,20 @@ class _Transform(nn.Module):
 class _Bias(nn.Module):
     def __init__(self, config: NativeConfig) -> None:
         super().__init__()
-        self.bias = nn.Parameter(torch.empty(config.vocab_size))
+        self.bias: nn.Parameter = nn.Parameter(torch.empty(config.vocab_size))
 
 
 class _Predictions(nn.Module):
     def __init__(self, config: NativeConfig) -> None:
         super().__init__()
-        self.transform = _Transform(config)
-        self.decoder = _Bias(config)
+        self.transform: _Transform = _Transform(config)
+        self.decoder: _Bias = _Bias(config)
 
 
 class _Cls(nn.Module):
     def __init__(self, config: NativeConfig) -> None:
         super().__init__()
-        self.predictions = _Predictions(config)
+        self.predictions: _Predictions = _Predictions(config)
 
 
 class DnaBert2MaskedLM(MaskedLM):
@@ -68,8 +68,8 @@ class DnaBert2MaskedLM(MaskedLM):
     def __init__(self, config: NativeConfig) -> None:
         super().__init__()
         self.config = config
-        self.bert = DnaBert2Backbone(config, pooler=False)
-        self.cls = _Cls(config)
+        self.bert: DnaBert2Backbone = DnaBert2Backbone(config, pooler=False)
+        self.cls: _Cls = _Cls(config)
 
     @property
     def backbone(self) -> Backbone:
@@ -86,10 +86,10 @@ class DnaBert2MaskedLM(MaskedLM):
 class _LMHead(nn.Module):
     def __init__(self, config: NativeConfig) -> None:
         super().__init__()
-        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
-        self.layer_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
-        self.decoder = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
-        self.bias = nn.Parameter(torch.empty(config.vocab_size))
+        self.dense: nn.Linear = nn.Linear(config.hidden_size, config.hidden_size)
+        self.layer_norm: nn.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.decoder: nn.Linear = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        self.bias: nn.Parameter = nn.Parameter(torch.empty(config.vocab_size))
 
     def forward(self, hidden: Tensor) -> Tensor:
         transformed = self.layer_norm(functional.gelu(self.dense(hidden)))
@@ -102,8 +102,8 @@ class NucleotideTransformerMaskedLM(MaskedLM):
     def __init__(self, config: NativeConfig) -> None:
         super().__init__()
         self.config = config
-        self.esm = NucleotideTransformerBackbone(config)
-        self.lm_head = _LMHead(config)
+        self.esm: NucleotideTransformerBackbone = NucleotideTransformerBackbone(config)
+        self.lm_head: _LMHead = _LMHead(config)
 
     @property
     def backbone(self) -> Backbone:

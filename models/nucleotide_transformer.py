@@ -30,13 +30,13 @@ _TRAINED_UNMASKED = 1 - 0.15 * 0.8
 class _Embeddings(nn.Module):
     def __init__(self, config: NativeConfig) -> None:
         super().__init__()
-        self.pad_id = int(config.raw.get("pad_token_id", 1))
-        self.mask_id = int(config.raw.get("mask_token_id", 2))
-        self.token_dropout = bool(config.raw.get("token_dropout", False))
-        self.word_embeddings = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.pad_id: int = int(config.raw.get("pad_token_id", 1))
+        self.mask_id: int = int(config.raw.get("mask_token_id", 2))
+        self.token_dropout: bool = bool(config.raw.get("token_dropout", False))
+        self.word_embeddings: nn.Embedding = nn.Embedding(config.vocab_size, config.hidden_size)
         if config.family == "nt_v1":
             rows = int(config.raw.get("max_position_embeddings", 1002))
-            self.position_embeddings = nn.Embedding(rows, config.hidden_size)
+            self.position_embeddings: nn.Embedding = nn.Embedding(rows, config.hidden_size)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         hidden: Tensor = self.word_embeddings(input_ids)
@@ -63,11 +63,12 @@ class _Embeddings(nn.Module):
 class _SelfAttention(nn.Module):
     def __init__(self, config: NativeConfig) -> None:
         super().__init__()
-        self.heads, self.head_size = config.num_attention_heads, config.head_size
-        self.dropout = config.attention_dropout
-        self.query = nn.Linear(config.hidden_size, config.hidden_size)
-        self.key = nn.Linear(config.hidden_size, config.hidden_size)
-        self.value = nn.Linear(config.hidden_size, config.hidden_size)
+        self.heads: int = config.num_attention_heads
+        self.head_size: int = config.head_size
+        self.dropout: float = config.attention_dropout
+        self.query: nn.Linear = nn.Linear(config.hidden_size, config.hidden_size)
+        self.key: nn.Linear = nn.Linear(config.hidden_size, config.hidden_size)
+        self.value: nn.Linear = nn.Linear(config.hidden_size, config.hidden_size)
 
     def forward(self, hidden: Tensor, context: Context, first_only: bool) -> Tensor:
         query_context = context.first() if first_only else context
@@ -101,9 +102,9 @@ class _Dense(nn.Module):
 class _Attention(nn.Module):
     def __init__(self, config: NativeConfig) -> None:
         super().__init__()
-        self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
-        self.self = _SelfAttention(config)
-        self.output = _Dense(nn.Linear(config.hidden_size, config.hidden_size))
+        self.LayerNorm: nn.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.self: _SelfAttention = _SelfAttention(config)
+        self.output: _Dense = _Dense(nn.Linear(config.hidden_size, config.hidden_size))
 
     def forward(self, hidden: Tensor, context: Context, first_only: bool) -> Tensor:
         output: Tensor = self.output(self.self(self.LayerNorm(hidden), context, first_only))
@@ -113,20 +114,21 @@ class _Attention(nn.Module):
 class NucleotideTransformerBlock(Block):
     """`a = x + attention(LN(x))`, then `a + mlp(LN(a))`."""
 
-    mlp_layers = ("intermediate.dense", "output.dense")
+    mlp_layers: tuple[str, str] = ("intermediate.dense", "output.dense")
 
     def __init__(self, config: NativeConfig) -> None:
         super().__init__()
         width, inner = config.hidden_size, config.intermediate_size
-        self.heads = config.num_attention_heads
-        self.gated = self.rotary = config.family == "nt_v2"
-        self.attention = _Attention(config)
-        self.LayerNorm = nn.LayerNorm(width, eps=config.layer_norm_eps)
-        self.intermediate = _Dense(
+        self.heads: int = config.num_attention_heads
+        self.gated: bool = config.family == "nt_v2"
+        self.rotary: bool = self.gated
+        self.attention: _Attention = _Attention(config)
+        self.LayerNorm: nn.LayerNorm = nn.LayerNorm(width, eps=config.layer_norm_eps)
+        self.intermediate: _Dense = _Dense(
             GatedLinear(width, inner, functional.silu) if self.gated else nn.Linear(width, inner)
         )
-        self.output = _Dense(nn.Linear(inner, width, bias=not self.gated))
-        self.dropout = nn.Dropout(config.hidden_dropout)
+        self.output: _Dense = _Dense(nn.Linear(inner, width, bias=not self.gated))
+        self.dropout: nn.Dropout = nn.Dropout(config.hidden_dropout)
 
     def forward(self, hidden: Tensor, context: Context, *, first_only: bool = False) -> Tensor:
         """See `Block.forward`."""
@@ -156,8 +158,9 @@ class _Encoder(nn.Module):
     def __init__(self, config: NativeConfig) -> None:
         super().__init__()
         blocks = (NucleotideTransformerBlock(config) for _ in range(config.num_hidden_layers))
-        self.layer = nn.ModuleList(blocks)
-        self.emb_layer_norm_after = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.layer: nn.ModuleList = nn.ModuleList(blocks)
+        width = config.hidden_size
+        self.emb_layer_norm_after: nn.LayerNorm = nn.LayerNorm(width, eps=config.layer_norm_eps)
 
 
 class NucleotideTransformerBackbone(Backbone):
@@ -176,8 +179,8 @@ class NucleotideTransformerBackbone(Backbone):
             "position_embedding_type", "rotary" if config.family == "nt_v2" else "absolute"
         )
         self.embeddings = _Embeddings(config)
-        self.encoder = _Encoder(config)
-        self.rotary = config.family == "nt_v2"
+        self.encoder: _Encoder = _Encoder(config)
+        self.rotary: bool = config.family == "nt_v2"
         if self.rotary:
             self._add_rotary_tables(config)
 
@@ -230,9 +233,9 @@ class NucleotideTransformerBackbone(Backbone):
 class _Head(nn.Module):
     def __init__(self, config: NativeConfig) -> None:
         super().__init__()
-        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
-        self.dropout = nn.Dropout(config.hidden_dropout)
-        self.out_proj = nn.Linear(config.hidden_size, config.num_labels)
+        self.dense: nn.Linear = nn.Linear(config.hidden_size, config.hidden_size)
+        self.dropout: nn.Dropout = nn.Dropout(config.hidden_dropout)
+        self.out_proj: nn.Linear = nn.Linear(config.hidden_size, config.num_labels)
 
 
 class NucleotideTransformerClassifier(NativeClassifier):
@@ -240,9 +243,9 @@ class NucleotideTransformerClassifier(NativeClassifier):
 
     def __init__(self, config: NativeConfig) -> None:
         super().__init__()
-        self.config = config
-        self.esm = NucleotideTransformerBackbone(config)
-        self.classifier = _Head(config)
+        self.config: NativeConfig = config
+        self.esm: NucleotideTransformerBackbone = NucleotideTransformerBackbone(config)
+        self.classifier: _Head = _Head(config)
 
     @property
     def backbone(self) -> Backbone:
