@@ -23,6 +23,7 @@ Features = npt.NDArray[np.float64]
 
 CENTRAL_BASES = 24
 KMER = 6
+BIN = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,14 +40,17 @@ class Shortcut:
 def fit_shortcuts(data: LabelledData) -> tuple[Shortcut, ...]:
     """Fit logistic regressions (L2, C = 1) to the train split of `data` and score every row.
 
-    They read the 24 bases around the variant, one-hot, and the counts of the window's 6-mers.
-    Needs scikit-learn. Raises GenoslimError if the train split has a single class.
+    They read the 24 bases around the variant, one-hot; the counts of the window's 6-mers; and those
+    counts apart for every stretch of 8 bases, so with the places. Needs scikit-learn. Raises
+    GenoslimError if the train split has a single class.
     """
     central = central_bases(data.sequences, CENTRAL_BASES)
     counts = kmer_counts(data.sequences, KMER)
+    placed = kmer_counts(data.sequences, KMER, bin_width=BIN)
     return (
         Shortcut(f"{CENTRAL_BASES} bases around the variant", _log_odds(data, central)),
         Shortcut(f"counts of {KMER}-mers", _log_odds(data, counts)),
+        Shortcut(f"{KMER}-mers in bins of {BIN} bases", _log_odds(data, placed)),
     )
 
 
@@ -67,12 +71,21 @@ def central_bases(sequences: list[str], width: int) -> Features:
     return one_hot.reshape(len(sequences), 4 * width)
 
 
-def kmer_counts(sequences: list[str], k: int) -> csr_matrix:
-    """Return how often each k-mer that is there occurs in each sequence: sparse [n, k-mers]."""
+def kmer_counts(sequences: list[str], k: int, *, bin_width: int | None = None) -> csr_matrix:
+    """Return how often each k-mer that is there occurs in each sequence: sparse [n, k-mers].
+
+    With `bin_width` (bases), a k-mer is another one in each bin of so many starts: [n, k-mers by
+    bin].
+    """
     from sklearn.feature_extraction.text import CountVectorizer
 
-    vectorizer = CountVectorizer(analyzer="char", ngram_range=(k, k), lowercase=False)
-    counts: csr_matrix = vectorizer.fit_transform(sequences)
+    def placed(sequence: str) -> list[str]:
+        starts = range(len(sequence) - k + 1)
+        if bin_width is None:
+            return [sequence[start : start + k] for start in starts]
+        return [f"{start // bin_width} {sequence[start : start + k]}" for start in starts]
+
+    counts: csr_matrix = CountVectorizer(analyzer=placed).fit_transform(sequences)
     return counts
 
 

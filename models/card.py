@@ -26,10 +26,9 @@ tags: [genomics, dna, {family}]
 - Training record: {record}
 
 ```python
-from genoslim import models
+from genoslim import load_model
 
-model = models.load("path/to/this/folder")
-tokenizer = models.load_tokenizer("path/to/this/folder")
+model = load_model("path/to/this/folder")
 ```
 
 For research use. Not a medical device, not for diagnosis.

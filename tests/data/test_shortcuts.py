@@ -37,6 +37,9 @@ def test_kmer_counts_count_overlapping_ones() -> None:
     assert sorted(counts[0].tolist()) == [0, 1, 2]
     assert sorted(counts[1].tolist()) == [0, 1, 2]
     assert counts.shape == (2, 3)
+    placed = kmer_counts(["AAAC", "CAAA"], 2, bin_width=2).toarray()
+    assert placed.shape == (2, 4)
+    assert sorted(placed[0].tolist()) == [0, 0, 1, 2]
 
 
 def test_each_shortcut_finds_what_it_reads_and_nothing_else() -> None:

@@ -85,13 +85,16 @@ def test_the_label_is_not_in_the_base_nor_in_the_composition(data: LabelledData)
 
 def test_shortcuts_tell_little_and_nothing_of_what_takes_the_context(data: LabelledData) -> None:
     others, kind = data.splits != "train", data.subgroups["kind"]
-    central, kmers = fit_shortcuts(data)
+    central, kmers, placed = fit_shortcuts(data)
     assert auroc(data.labels[others], central.scores[others]) < 0.65
     assert auroc(data.labels[others], kmers.scores[others]) < 0.75
     for shortcut in (central, kmers):
         for context in ("reversed", "distant"):
             rows = others & np.isin(kind, ["broken", context])
             assert auroc(data.labels[rows], shortcut.scores[rows]) < 0.6
+    rows = others & np.isin(kind, ["broken", "reversed"])
+    assert auroc(data.labels[others], placed.scores[others]) < 0.87
+    assert auroc(data.labels[rows], placed.scores[rows]) < 0.6
 
 
 def test_kinds_mean_what_they_say(folder: Path, data: LabelledData) -> None:
