@@ -283,7 +283,7 @@ def sweep(
         result = run_sweep(
             config.model,
             config.data,
-            out=out,
+            output=out,
             recipe=config.recipe,
             seed=config.seed,
             seeds=config.seeds,
@@ -443,7 +443,7 @@ def prune(
     with progress_bar() as progress:
         pruned = prune_layers(
             run,
-            out=out,
+            output=out,
             rules=rules,
             search=SearchOptions(
                 trainings=trainings,

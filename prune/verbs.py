@@ -53,7 +53,7 @@ def run_sweep(
     model: str | Path,
     data: str | Path,
     *,
-    out: str | Path,
+    output: str | Path,
     recipe: Recipe | None = None,
     seed: int = SweepConfig.seed,
     seeds: int = SweepConfig.seeds,
@@ -69,11 +69,11 @@ def run_sweep(
     Args:
         model: The pretrained model: a folder, hub id or `shipped:NAME`.
         data: Labelled windows (Parquet) with the splits train, validation and test.
-        out: The run folder, made if it is not there.
+        output: The run folder, made if it is not there.
         recipe: How each trial is fine-tuned; None: `Recipe()`.
         seed: The first seed; others count up from it.
         seeds: How many seeds the whole model is fine-tuned with.
-        layer_seeds: How many seeds each layer is dropped with; None: as many as the run in `out`
+        layer_seeds: How many seeds each layer is dropped with; None: as many as the run in `output`
             has, or two.
         adaptive: Whether a layer gets its further seeds only while tests leave it undecided.
         executor: Where trials run side by side; None: processes of this machine, as many as suit.
@@ -83,8 +83,8 @@ def run_sweep(
         The run folder and the verdict on every layer.
 
     Raises:
-        UsageError: an argument makes no sense, or `out` holds something else than a run.
-        GenoslimError: `out` holds a run of another model, data, recipe or seeds; a split lacks a
+        UsageError: an argument makes no sense, or `output` holds something else than a run.
+        GenoslimError: `output` holds a run of another model, data, recipe or seeds; a split lacks a
             class; a trial failed; or so many seeds of the whole model collapsed that no layer can
             be judged.
         KeyboardInterrupt: passed on, after one line in the log. What is done stays done.
@@ -94,7 +94,7 @@ def run_sweep(
         >>> result = run_sweep(
         ...     "small-model",
         ...     "windows.parquet",
-        ...     out="run",
+        ...     output="run",
         ...     recipe=Recipe(epochs=3, learning_rate=1e-2, batch_size=16),
         ...     executor=Executor(workers=1, threads=1, device="cpu"),
         ... )
@@ -107,10 +107,10 @@ def run_sweep(
         recipe=recipe or Recipe(),
         seed=seed,
         seeds=seeds,
-        layer_seeds=seeds_a_layer(Path(out)) if layer_seeds is None else layer_seeds,
+        layer_seeds=seeds_a_layer(Path(output)) if layer_seeds is None else layer_seeds,
         adaptive=adaptive,
     )
-    run = open_sweep(Path(out), config)
+    run = open_sweep(Path(output), config)
     sweep(run, executor=executor or Executor(), progress=progress)
     return _concluded(run, config.data)
 
@@ -129,27 +129,27 @@ def _concluded(run: RunFolder, data: Path) -> SweepResult:
     return SweepResult(folder=run.folder, report=report, trials=trials, judgement=judgement)
 
 
-def plan_sweep(config: SweepConfig, out: Path) -> tuple[PlannedTrial, ...]:
-    """Return the trials of a sweep and how far each is; nothing is written, `out` need not exist.
+def plan_sweep(config: SweepConfig, output: Path) -> tuple[PlannedTrial, ...]:
+    """Return the trials of a sweep and how far each is, without writing anything to `output`.
 
     Raises as `run_sweep` for a folder of another sweep.
     """
-    return progress_of(planned_sweep(out, config))
+    return progress_of(planned_sweep(output, config))
 
 
-def run_trial(config: SweepConfig, out: Path, trial: str, *, executor: Executor) -> None:
+def run_trial(config: SweepConfig, output: Path, trial: str, *, executor: Executor) -> None:
     """Run one trial of a sweep, named by its hash, in this process: for a cluster's job arrays.
 
     Several may run at once, on machines that share the folder. Raises as `run_sweep`, and
     UsageError if the sweep has no such trial.
     """
-    run_one(open_sweep(out, config), trial, executor=executor)
+    run_one(open_sweep(output, config), trial, executor=executor)
 
 
 def prune_layers(
     run: str | Path,
     *,
-    out: str | Path,
+    output: str | Path,
     rules: Rules | None = None,
     search: SearchOptions | None = None,
     executor: Executor | None = None,
@@ -160,12 +160,12 @@ def prune_layers(
 
     These are the two that the verdicts speak for and the smallest that is not inferior on
     validation. The baseline is the sweep's own; each slim model is fine-tuned over the same seeds,
-    and the best on validation saved as a checkpoint in `out`. The same call goes on where an
+    and the best on validation saved as a checkpoint in `output`. The same call goes on where an
     earlier one stopped, and trains nothing twice.
 
     Args:
         run: The run folder of a finished sweep.
-        out: The folder for the models, made if it is not there.
+        output: The folder for the models, made if it is not there.
         rules: How to judge; None: the published rule with the documented defaults.
         search: What the search looks at, and for how long; None: `SearchOptions()`. With
             `trainings=0` there is none, and no third model.
@@ -178,7 +178,7 @@ def prune_layers(
         the frontier: the best subset of layers of each size.
 
     Raises:
-        UsageError: `out` holds models of another run or of other rules, or something else.
+        UsageError: `output` holds models of another run or of other rules, or something else.
         GenoslimError: `run` is no run folder or is not finished, its weights are gone, the data
             changed, or a trial failed.
         KeyboardInterrupt: passed on, after one line in the log. What is done stays done.
@@ -187,13 +187,13 @@ def prune_layers(
         >>> from genoslim import Executor, SearchOptions, prune_layers
         >>> one = Executor(workers=1, threads=1, device="cpu")
         >>> none = SearchOptions(trainings=0)
-        >>> pruned = prune_layers("my-run", out="slim", search=none, executor=one)
+        >>> pruned = prune_layers("my-run", output="slim", search=none, executor=one)
         >>> [model.name for model in pruned.models]
         ['baseline', 'unfavourable_removed', 'cornerstone_only']
         >>> pruned.checkpoint("cornerstone_only").name
         'cornerstone_only'
     """
-    folder, home, chosen = RunFolder(Path(run)), Path(out), rules or Rules()
+    folder, home, chosen = RunFolder(Path(run)), Path(output), rules or Rules()
     moved = None if data is None else Path(data)
     refuse_other_models(home, folder, chosen)
     pruned = build_slim_models(

@@ -29,7 +29,7 @@ def test_the_sweep_finds_what_was_planted(
     judgement = run_sweep(
         model,
         data,
-        out=tmp_path / "run",
+        output=tmp_path / "run",
         recipe=Recipe(epochs=epochs, learning_rate=3e-3),
         executor=Executor(workers=1, threads=1),
     ).judgement

@@ -256,7 +256,7 @@ def test_a_finished_sweep_leaves_them_in_its_folder_and_page(own_run: RunFolder)
     run_sweep(
         about.model,
         about.data,
-        out=own_run.folder,
+        output=own_run.folder,
         recipe=about.identity.recipe,
         executor=INLINE,
     )

@@ -37,7 +37,7 @@ def made(finished: RunFolder, tmp_path_factory: pytest.TempPathFactory) -> tuple
     folder = tmp_path_factory.mktemp("third")
     shutil.copytree(finished.folder, folder / "run")
     return folder, prune_layers(
-        folder / "run", out=folder / "out", rules=RULES, executor=INLINE, search=SEARCH
+        folder / "run", output=folder / "out", rules=RULES, executor=INLINE, search=SEARCH
     )
 
 
@@ -109,7 +109,7 @@ def test_without_a_search_no_old_frontier_is_left(made: tuple[Path, Pruned]) -> 
     shutil.copytree(folder / "out", folder / "other", symlinks=True)
     pruned = prune_layers(
         folder / "run",
-        out=folder / "other",
+        output=folder / "other",
         rules=RULES,
         executor=INLINE,
         search=SearchOptions(trainings=0),
@@ -140,6 +140,6 @@ def test_a_run_that_learnt_nothing_is_pruned_without_a_search(
                 shutil.copytree(run.trials.path(spec), run.trials.path(attempt))
             lost = replace(trial.result, hash=attempt.hash, collapsed="stuck at ln 2")
             run.trials.write_result(attempt, lost, trial.predictions)
-    pruned = prune_layers(run.folder, out=tmp_path / "out", rules=RULES, executor=INLINE)
+    pruned = prune_layers(run.folder, output=tmp_path / "out", rules=RULES, executor=INLINE)
     assert pruned.frontier is None
     assert [model.name for model in pruned.models][:1] == ["baseline"]

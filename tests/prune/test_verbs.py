@@ -35,7 +35,7 @@ def test_a_sweep_leaves_layers_and_a_report(
     """The same call on a finished sweep trains nothing and judges it."""
     with caplog.at_level(logging.INFO):
         result = run_sweep(
-            config.model, config.data, out=own_run.folder, recipe=config.recipe, executor=INLINE
+            config.model, config.data, output=own_run.folder, recipe=config.recipe, executor=INLINE
         )
     assert "steps" not in caplog.text
     assert (result.folder, result.trials) == (own_run.folder, 6)
@@ -94,7 +94,7 @@ def test_a_folder_of_something_else_is_no_run(config: SweepConfig, tmp_path: Pat
     with pytest.raises(UsageError, match=r"holds thesis.txt and is no run folder"):
         plan_sweep(config, tmp_path)
     with pytest.raises(UsageError, match=r"holds thesis.txt and is no run folder"):
-        run_sweep(config.model, config.data, out=tmp_path, executor=INLINE)
+        run_sweep(config.model, config.data, output=tmp_path, executor=INLINE)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
@@ -102,12 +102,12 @@ def test_models_of_another_rule_stay_and_the_same_rule_goes_on(
     finished: RunFolder, tmp_path: Path
 ) -> None:
     out = tmp_path / "slim"
-    first = prune_layers(finished.folder, out=out, search=NO_SEARCH, executor=INLINE)
+    first = prune_layers(finished.folder, output=out, search=NO_SEARCH, executor=INLINE)
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()}
     with pytest.raises(UsageError, match='rule is "paper" there and "tested" here'):
-        prune_layers(finished.folder, out=out, rules=Rules(rule="tested"), executor=INLINE)
+        prune_layers(finished.folder, output=out, rules=Rules(rule="tested"), executor=INLINE)
     assert {path: path.stat().st_mtime_ns for path in before} == before
-    again = prune_layers(finished.folder, out=out, search=NO_SEARCH, executor=INLINE)
+    again = prune_layers(finished.folder, output=out, search=NO_SEARCH, executor=INLINE)
     assert again == first
     assert again.report.exists()
 
