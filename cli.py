@@ -491,6 +491,11 @@ def prune(
     help="Of ONNX; 20 runs everywhere.",
 )
 @click.option("--threads", type=click.IntRange(min=1), help="For evaluating.  [default: all]")
+@click.option(
+    "--allow-chance",
+    is_flag=True,
+    help="Also export a model that is not shown to beat chance; its card says so.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print all that is known, as JSON.")
 def export(
     checkpoint: Path,
@@ -500,13 +505,15 @@ def export(
     margin: float,
     opset: int,
     threads: int | None,
+    allow_chance: bool,
     as_json: bool,
 ) -> None:
     """Export a fine-tuned CHECKPOINT to a verified ONNX bundle.
 
     The graph is compared with torch on real windows, and that of a lossy precision with the fp32
-    graph; if they differ by more than they may, nothing is written and the exit code is 3.
-    docs/bundle.md describes the bundle and the limits.
+    graph; if they differ by more than they may, or the AUROC's interval on validation or test
+    reaches 0.5, nothing is written and the exit code is 3. docs/bundle.md describes the bundle and
+    the limits.
     """
     from .export.console import summary_text
     from .export.exporter import export_bundle
@@ -519,6 +526,7 @@ def export(
         margin=margin,
         opset=opset,
         threads=threads,
+        allow_chance=allow_chance,
         progress=lambda stage: click.echo(f"export: {stage}", err=True),
     )
     if as_json:

@@ -115,7 +115,7 @@ def run_demo(folder: Path, options: DemoOptions, *, run: Run, say: Say) -> None:
         run(arguments)
 
     _train(places, options, step)
-    names = _export(places, step)
+    names = _export(places, step, say)
     decision = _bench(places, names, step)
     deployed = decision.deploy or "baseline"
     _score(places, deployed, step)
@@ -154,13 +154,22 @@ def _train(places: DemoFolder, options: DemoOptions, step: Callable[..., None]) 
     step("prune", str(places.run), "-o", str(places.slim), "--margin", str(MARGIN), *_SEARCH)
 
 
-def _export(places: DemoFolder, step: Callable[..., None]) -> list[str]:
-    """Export the baseline and every slim model that was built; return their names."""
-    names = [n for n in ("baseline", *_SLIM) if (places.slim / n / "config.json").is_file()]
-    for name in names:
+def _export(places: DemoFolder, step: Callable[..., None], say: Say) -> list[str]:
+    """Export the baseline and every slim model that learnt something; return their names."""
+    made = []
+    for name in ("baseline", *_SLIM):
         checkpoint, bundle = places.slim / name, places.bundle(name)
-        step("export", str(checkpoint), "-d", str(places.dataset), "-o", str(bundle))
-    return names
+        if not (checkpoint / "config.json").is_file():
+            continue
+        try:
+            step("export", str(checkpoint), "-d", str(places.dataset), "-o", str(bundle))
+        except GateError as refusal:
+            if name == "baseline":
+                raise
+            say(f"{refusal}\n{name} is left out.")
+            continue
+        made.append(name)
+    return made
 
 
 def _bench(places: DemoFolder, names: list[str], step: Callable[..., None]) -> Decision:

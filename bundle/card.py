@@ -120,10 +120,20 @@ def data_rows(manifest: BundleManifest) -> list[tuple[str, str]]:
 
 def _metrics(manifest: BundleManifest) -> str:
     head, *rows = metrics_table(manifest)
+    at_chance = [name for name, found in _in_order(manifest.metrics) if not found.beats_chance]
+    warning = (
+        f"**On {' and '.join(at_chance)} this model is not shown to beat chance: the interval of"
+        " its AUROC reaches 0.5. It was exported because that was asked for; its scores mean"
+        " nothing.**\n\n"
+    )
     return (
-        "## Metrics\n\nComputed with the exported graph. Temperature"
-        f" {manifest.temperature:.4g} and threshold {manifest.threshold:.4g} were fitted on the"
-        " validation split only.\n\n" + _table(head, rows)
+        "## Metrics\n\n"
+        + (warning if at_chance else "")
+        + (
+            "Computed with the exported graph. Temperature"
+            f" {manifest.temperature:.4g} and threshold {manifest.threshold:.4g} were fitted on the"
+            " validation split only.\n\n" + _table(head, rows)
+        )
     )
 
 

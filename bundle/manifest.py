@@ -42,6 +42,10 @@ class FileRecord:
         _require(self.size >= 0, "size", self.size, "a number of bytes")
 
 
+CHANCE = 0.5
+"""The AUROC of a model that has learnt nothing."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Interval:
     """A confidence interval of an AUROC and how it was found.
@@ -79,6 +83,11 @@ class SplitMetrics:
     macro_auroc: float | None = None
     group_auroc: Mapping[str, float] = field(default_factory=dict)
     skipped_groups: tuple[str, ...] = ()
+
+    @property
+    def beats_chance(self) -> bool:
+        """Whether the interval of the AUROC lies above 0.5."""
+        return self.interval.low > CHANCE
 
 
 @dataclass(frozen=True, kw_only=True)

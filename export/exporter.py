@@ -38,6 +38,7 @@ from ..models.tokenizer import SequenceTokenizer
 from ..models.weight_files import require_trained_head, tensor_shapes
 from .assess import Assessment, Assessor, StageCallback
 from .companions import write_companions
+from .gate import require_learnt
 from .precision import convert
 from .trace import check_opset, trace
 from .training import check_data
@@ -80,6 +81,7 @@ def export_bundle(
     margin: float = LossLimits.margin,
     opset: int = 20,
     threads: int | None = None,
+    allow_chance: bool = False,
     progress: StageCallback | None = None,
 ) -> ExportSummary:
     """Export a fine-tuned checkpoint to a bundle, verified and measured on labelled windows.
@@ -96,14 +98,16 @@ def export_bundle(
         margin: AUROC that a lossy precision may lose, between 0 and 1 (see docs/bundle.md).
         opset: Of ONNX, 18 to 22; 20 runs everywhere.
         threads: Of the CPU, for the graph; by default as many as the process may use.
+        allow_chance: Also export a model that is not shown to beat chance; its card says so.
         progress: Called with the name of each stage as it begins.
 
     Returns:
         The bundle, opened, and the seconds that each stage took.
 
     Raises:
-        GateError: the float32 graph's logits or tokens differ from the checkpoint's, or the lossy
-            precision costs more than it may; nothing is written and an older bundle stays.
+        GateError: the float32 graph's logits or tokens differ from the checkpoint's, the lossy
+            precision costs more than it may, or the AUROC's interval on validation or test reaches
+            0.5; nothing is written and an older bundle stays.
         UsageError: an unknown precision or opset, or `folder` holds something else.
         GenoslimError: the checkpoint has no trained head, or it and the data do not fit.
 
@@ -136,6 +140,8 @@ def export_bundle(
             shutil.rmtree(exact.parent)
         stages.begin("sealing")
         manifest = _manifest(source, found, assessor, precision=precision, opset=opset)
+        if not allow_chance:
+            require_learnt(manifest.metrics)
         (target / "README.md").write_text(render_card(manifest), encoding="utf-8")
         sealed = write_manifest(target, manifest)
     return ExportSummary(

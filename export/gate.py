@@ -1,4 +1,4 @@
-"""What a lossy precision costs against the float32 graph it was made from, and whether it may.
+"""Whether a graph may become a bundle: it has learnt something, and a lossy precision costs little.
 
 The gate runs on ONNX Runtime's CPU provider. There int8 is computed as it will be in use. What fp16
 costs is found with `precision.rehearse_half`: every weight and result is rounded as on CUDA, the
@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..bundle.manifest import LossLimits, ParityReport, PrecisionLoss
+from ..bundle.manifest import LossLimits, ParityReport, PrecisionLoss, SplitMetrics
 from ..bundle.runner import GraphRunner
 from ..bundle.runtime import to_probabilities
 from ..data.dataset import LabelledData
@@ -49,6 +49,18 @@ class JudgedRows:
             np.concatenate([split.labels for split in splits]),
             np.concatenate([split.keys for split in splits]),
         )
+
+
+def require_learnt(metrics: Mapping[str, SplitMetrics]) -> None:
+    """Raise GateError for a model that is not shown to beat chance on one of its splits."""
+    for split, found in metrics.items():
+        if not found.beats_chance:
+            interval = found.interval
+            raise GateError(
+                f"the AUROC on {split} is {found.auroc:.3f}, its {interval.level:.0%} interval"
+                f" {interval.low:.3f} to {interval.high:.3f}: not shown to beat chance. Nothing is"
+                " written (to export it all the same: --allow-chance; its card then says so)"
+            )
 
 
 def measure_loss(

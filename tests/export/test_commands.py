@@ -26,7 +26,9 @@ def export(exported, data_file, tmp_path):
 
     def run(*options: str):
         arguments = [exported[0], "-d", data_file, "-o", tmp_path / "bundle", "--threads", 1]
-        return CliRunner().invoke(main, ["export", *map(str, [*arguments, *options])])
+        return CliRunner().invoke(
+            main, ["export", "--allow-chance", *map(str, [*arguments, *options])]
+        )
 
     return run
 

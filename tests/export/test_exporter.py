@@ -4,6 +4,7 @@ import json
 import logging
 import shutil
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,13 @@ from onnx import numpy_helper
 
 from genoslim.bundle.bundle import Bundle
 from genoslim.bundle.runtime import Runtime
+from genoslim.data.dataset import read_data
 from genoslim.errors import GateError, GenoslimError, UsageError
 from genoslim.export import exporter
 from genoslim.export.exporter import export_bundle
 from genoslim.files import sha256
+from genoslim.models import load, load_tokenizer
+from genoslim.prune.finetune import predict
 from genoslim.stats.calibration import fit_temperature
 from genoslim.stats.metrics import compute_metrics
 
@@ -139,11 +143,11 @@ def test_a_wrong_graph_is_refused_and_nothing_is_written(
         trace(model, graph, **options)
         perturb(graph, shift)
 
-    export_bundle(checkpoint, bundle, data=data_file, threads=1)
+    export_bundle(checkpoint, bundle, data=data_file, threads=1, allow_chance=True)
     before = sha256(bundle / "bundle.json")
     monkeypatch.setattr(exporter, "trace", wrong)
     with pytest.raises(GateError, match="nothing was written"):
-        export_bundle(checkpoint, bundle, data=data_file, threads=1)
+        export_bundle(checkpoint, bundle, data=data_file, threads=1, allow_chance=True)
     assert Bundle.open(bundle).digest == before
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
 
@@ -166,8 +170,39 @@ def test_a_tokenizer_that_came_out_changed_is_refused(
 
     monkeypatch.setattr(exporter, "write_companions", wrong)
     with pytest.raises(GateError, match="the bundle's tokenizer differs from the checkpoint's"):
-        export_bundle(make_checkpoint(), tmp_path / "bundle", data=data_file, threads=1)
+        export_bundle(
+            make_checkpoint(), tmp_path / "bundle", data=data_file, threads=1, allow_chance=True
+        )
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_model_that_learnt_nothing_is_refused_unless_asked_for_by_name(
+    make_checkpoint, data_file, tmp_path
+):
+    checkpoint = make_checkpoint()
+    message = r"the AUROC on validation is 0\.\d+, its 95% interval .* not shown to beat chance"
+    with pytest.raises(GateError, match=message):
+        export_bundle(checkpoint, tmp_path / "bundle", data=data_file, threads=1)
+    assert not (tmp_path / "bundle").exists()
+    export_bundle(checkpoint, tmp_path / "bundle", data=data_file, threads=1, allow_chance=True)
+    card = (tmp_path / "bundle" / "README.md").read_text()
+    assert "this model is not shown to beat chance" in card
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_model_that_learnt_is_exported_and_its_card_has_no_such_warning(
+    make_checkpoint, data_file, tmp_path
+):
+    """The data's labels are those that the random model itself gives."""
+    checkpoint = make_checkpoint()
+    data = read_data(data_file)
+    model, tokenizer = load(checkpoint), load_tokenizer(checkpoint)
+    logits = predict(model, tokenizer, data.sequences)
+    labels = (logits[:, 1] - logits[:, 0] > np.median(logits[:, 1] - logits[:, 0])).astype(np.int8)
+    learnt = replace(data, labels=labels)
+    export_bundle(checkpoint, tmp_path / "bundle", data=learnt, threads=1)
+    assert "beat chance" not in (tmp_path / "bundle" / "README.md").read_text()
 
 
 @pytest.mark.usefixtures("quick")
@@ -184,7 +219,9 @@ def test_the_refusal_gives_the_figures(make_checkpoint, data_file, tmp_path, mon
         r" largest probability difference [\d.e-]+ \(allowed 0\.0001\), flipped calls \d+ of 96"
     )
     with pytest.raises(GateError, match=message):
-        export_bundle(make_checkpoint(), tmp_path / "bundle", data=data_file, threads=1)
+        export_bundle(
+            make_checkpoint(), tmp_path / "bundle", data=data_file, threads=1, allow_chance=True
+        )
 
 
 @pytest.mark.usefixtures("quick")
@@ -199,7 +236,9 @@ def test_data_that_does_not_fit_the_checkpoint_is_refused(
     make_checkpoint, data_file, tmp_path, record, message
 ):
     with pytest.raises(GenoslimError, match=message):
-        export_bundle(make_checkpoint(**record), tmp_path / "bundle", data=data_file)
+        export_bundle(
+            make_checkpoint(**record), tmp_path / "bundle", data=data_file, allow_chance=True
+        )
     assert list(tmp_path.iterdir()) == []
 
 
@@ -209,7 +248,9 @@ def test_other_data_than_trained_on_warns_and_is_recorded(
 ):
     checkpoint = make_checkpoint(data_fingerprint="0" * 64)
     with caplog.at_level(logging.WARNING):
-        summary = export_bundle(checkpoint, tmp_path / "bundle", data=data_file, threads=1)
+        summary = export_bundle(
+            checkpoint, tmp_path / "bundle", data=data_file, threads=1, allow_chance=True
+        )
     assert "leakage cannot be excluded" in caplog.text
     assert summary.bundle.manifest.data.trained_on == "0" * 64
     assert not summary.bundle.manifest.data.same_as_training
@@ -219,7 +260,9 @@ def test_other_data_than_trained_on_warns_and_is_recorded(
 @pytest.mark.usefixtures("quick")
 def test_a_checkpoint_without_a_record_warns(make_checkpoint, data_file, tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
-        summary = export_bundle(make_checkpoint(record=False), tmp_path / "bundle", data=data_file)
+        summary = export_bundle(
+            make_checkpoint(record=False), tmp_path / "bundle", data=data_file, allow_chance=True
+        )
     assert "how this checkpoint was trained is unknown" in caplog.text
     assert summary.bundle.manifest.data.trained_on is None
     assert summary.bundle.manifest.base_layers == 3
@@ -229,7 +272,7 @@ def test_a_checkpoint_without_a_record_warns(make_checkpoint, data_file, tmp_pat
 def test_a_record_that_is_none_is_named(make_checkpoint, data_file, tmp_path):
     checkpoint = make_checkpoint(seed="seven")
     with pytest.raises(GenoslimError, match=r"genoslim\.json: seed is 'seven'; expected"):
-        export_bundle(checkpoint, tmp_path / "bundle", data=data_file)
+        export_bundle(checkpoint, tmp_path / "bundle", data=data_file, allow_chance=True)
 
 
 def test_a_random_head_is_never_exported(make_checkpoint, data_file, tmp_path):
@@ -240,7 +283,7 @@ def test_a_random_head_is_never_exported(make_checkpoint, data_file, tmp_path):
     weights = load_file(path)
     save_file({k: v for k, v in weights.items() if not k.startswith("classifier.")}, path)
     with pytest.raises(GenoslimError, match=r"not fine-tuned: it has no weights .*classifier\.\*"):
-        export_bundle(checkpoint, tmp_path / "bundle", data=data_file)
+        export_bundle(checkpoint, tmp_path / "bundle", data=data_file, allow_chance=True)
 
 
 @pytest.mark.usefixtures("quick")
@@ -254,7 +297,9 @@ def test_a_pruned_checkpoint_names_the_layers_it_kept(make_checkpoint, data_file
     model = remove_layers(load(checkpoint), [1])
     pruned = tmp_path / "pruned"
     save(model, load_tokenizer(checkpoint), pruned, training=read_training(checkpoint))
-    found = export_bundle(pruned, tmp_path / "bundle", data=data_file, threads=1).bundle.manifest
+    found = export_bundle(
+        pruned, tmp_path / "bundle", data=data_file, threads=1, allow_chance=True
+    ).bundle.manifest
     assert (found.kept_layers, found.base_layers) == ((0, 2), 3)
     assert found.fine_tuning.dropped_layers == (1,)
     config = json.loads((tmp_path / "bundle" / "config.json").read_text())
@@ -264,9 +309,17 @@ def test_a_pruned_checkpoint_names_the_layers_it_kept(make_checkpoint, data_file
 @pytest.mark.usefixtures("quick")
 def test_only_what_can_be_made_is_promised(make_checkpoint, data_file, tmp_path):
     with pytest.raises(UsageError, match="precision is 'int4'; expected fp32, fp16, int8"):
-        export_bundle(make_checkpoint(), tmp_path / "bundle", data=data_file, precision="int4")
+        export_bundle(
+            make_checkpoint(),
+            tmp_path / "bundle",
+            data=data_file,
+            precision="int4",
+            allow_chance=True,
+        )
     with pytest.raises(UsageError, match="opset is 23"):
-        export_bundle(make_checkpoint(), tmp_path / "bundle", data=data_file, opset=23)
+        export_bundle(
+            make_checkpoint(), tmp_path / "bundle", data=data_file, opset=23, allow_chance=True
+        )
     assert list(tmp_path.iterdir()) == []
 
 
@@ -274,7 +327,7 @@ def test_only_what_can_be_made_is_promised(make_checkpoint, data_file, tmp_path)
 def test_only_a_bundle_is_ever_replaced(make_checkpoint, data_file, tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(UsageError, match=r"holds .*thesis\.tex and is no bundle"):
-        export_bundle(make_checkpoint(), tmp_path, data=data_file)
+        export_bundle(make_checkpoint(), tmp_path, data=data_file, allow_chance=True)
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
 
 
@@ -283,7 +336,7 @@ def test_what_is_beside_a_bundle_is_never_lost(exported, make_checkpoint, data_f
     (clone / ".git").mkdir()
     Bundle.open(clone)
     with pytest.raises(UsageError, match=r"clone: holds \.git, no part of a bundle"):
-        export_bundle(make_checkpoint(), clone, data=data_file)
+        export_bundle(make_checkpoint(), clone, data=data_file, allow_chance=True)
     assert (clone / ".git").is_dir()
 
 
@@ -293,7 +346,9 @@ def test_variants_with_several_rows_are_resampled_as_one(make_checkpoint, make_d
     rows = np.concatenate([np.arange(len(once)), np.flatnonzero(once.splits == "test")[:20]])
     twice = once.subset(rows)
     twice.write(tmp_path / "data.parquet")
-    summary = export_bundle(make_checkpoint(), tmp_path / "bundle", data=tmp_path / "data.parquet")
+    summary = export_bundle(
+        make_checkpoint(), tmp_path / "bundle", data=tmp_path / "data.parquet", allow_chance=True
+    )
     metrics = summary.bundle.manifest.metrics
     assert metrics["test"].interval.method == "bootstrap by variant"
     assert metrics["validation"].interval.method == "DeLong"
@@ -305,11 +360,15 @@ def test_the_exporter_says_nothing_and_gives_the_same_bytes(
     checkpoint = make_checkpoint()
     with caplog.at_level(logging.WARNING), warnings.catch_warnings():
         warnings.simplefilter("error")
-        first = export_bundle(checkpoint, tmp_path / "first", data=data_file, threads=1)
+        first = export_bundle(
+            checkpoint, tmp_path / "first", data=data_file, threads=1, allow_chance=True
+        )
     assert capfd.readouterr() == ("", "")
     assert {record.name.split(".")[0] for record in caplog.records} <= {"genoslim"}
     request.getfixturevalue("quick")  # has traced before, in another test
-    second = export_bundle(checkpoint, tmp_path / "second", data=data_file, threads=1)
+    second = export_bundle(
+        checkpoint, tmp_path / "second", data=data_file, threads=1, allow_chance=True
+    )
     assert first.bundle.digest == second.bundle.digest
 
 
@@ -317,7 +376,12 @@ def test_the_exporter_says_nothing_and_gives_the_same_bytes(
 def test_stages_are_told(make_checkpoint, data_file, tmp_path):
     stages: list[str] = []
     export_bundle(
-        make_checkpoint(), tmp_path / "bundle", data=data_file, threads=1, progress=stages.append
+        make_checkpoint(),
+        tmp_path / "bundle",
+        data=data_file,
+        threads=1,
+        progress=stages.append,
+        allow_chance=True,
     )
     assert stages == ["reading", "tracing", "calibrating", "verifying", "evaluating", "sealing"]
 
@@ -331,6 +395,10 @@ def test_a_copy_of_the_bundle_is_the_bundle(exported, tmp_path):
 @pytest.mark.usefixtures("quick")
 def test_data_may_be_given_as_it_is(make_checkpoint, data, data_file, tmp_path):
     checkpoint = make_checkpoint()
-    first = export_bundle(checkpoint, str(tmp_path / "first"), data=data, threads=1)
-    second = export_bundle(str(checkpoint), tmp_path / "second", data=str(data_file), threads=1)
+    first = export_bundle(
+        checkpoint, str(tmp_path / "first"), data=data, threads=1, allow_chance=True
+    )
+    second = export_bundle(
+        str(checkpoint), tmp_path / "second", data=str(data_file), threads=1, allow_chance=True
+    )
     assert first.bundle.digest == second.bundle.digest

@@ -141,7 +141,7 @@ def measure(name: str, folder: Path, options: argparse.Namespace) -> list[list[s
         "load, drop, save": [*python, __file__, "--step", "prune", name, str(folder)],
         "data": [*genoslim, "data", "simulate", "-o", str(data), *windows],
         "export, verify": [
-            *(*genoslim, "export", str(checkpoint)),
+            *(*genoslim, "export", str(checkpoint), "--allow-chance"),
             *("-d", str(data / "dataset.parquet"), "-o", str(bundle)),
         ],
         "show (every hash)": [*genoslim, "show", str(bundle)],
