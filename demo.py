@@ -148,7 +148,7 @@ def _train(places: DemoFolder, options: DemoOptions, step: Callable[..., None]) 
         )
     step(
         *("sweep", "-m", _MODELS[options.family], "-d", str(places.dataset)),
-        *("-o", str(places.run), "--max-epochs", str(options.max_epochs)),
+        *("-o", str(places.run), "--max-epochs", str(options.max_epochs), "--layer-seeds", "1"),
         *("--learning-rate", str(options.learning_rate)),
     )
     step("prune", str(places.run), "-o", str(places.slim), "--margin", str(MARGIN), *_SEARCH)

@@ -6,12 +6,15 @@ import logging
 
 from ..errors import GenoslimError, UsageError
 from .execution import Executor, run_trials
-from .plan import attempts, config_of, plan, setting_of
+from .measure import Sample
+from .plan import attempts, config_of, next_attempt, plan, setting_of
 from .progress import ProgressCallback
+from .prospects import prospects
 from .run_folder import RunFolder
 from .runner import TrialRunner
 from .trial import RETRIES, TrialSpec
-from .trial_group import FEWEST_SEEDS
+from .trial_group import FEWEST_SEEDS, TrialGroup
+from .verdicts import Rules
 
 _log = logging.getLogger(__name__)
 
@@ -27,6 +30,8 @@ def sweep(run: RunFolder, *, executor: Executor, progress: ProgressCallback | No
         raise GenoslimError(reason)
     if config_of(run).seeds < FEWEST_SEEDS:
         _log.warning("a single baseline seed has no spread: every layer will be undecided")
+    if any(next_attempt(run.trials, spec, keep_weights=not spec.dropped) for spec in plan(run)):
+        _log.info("%s", outlook(run))
     planned: list[TrialSpec] = []
     while len(found := plan(run)) > len(
         planned
@@ -41,6 +46,26 @@ def sweep(run: RunFolder, *, executor: Executor, progress: ProgressCallback | No
             progress=progress,
             stop=lambda: hopeless(run),
         )
+
+
+def outlook(run: RunFolder) -> str:
+    """Say what the verdicts of a sweep can find, by its baseline where that is done."""
+    config, rows, rules = config_of(run), run.rows(), Rules()
+    specs = [spec for spec in plan(run) if not spec.dropped]
+    done = all(next_attempt(run.trials, spec, keep_weights=False) is None for spec in specs)
+    baseline = None
+    if done:
+        tries = [attempts(run.trials, spec) for spec in specs]
+        group = TrialGroup.of("the baseline", tries, rows, rules.measuring)
+        baseline = group if group.usable >= FEWEST_SEEDS else None
+    return prospects(
+        Sample.of(rows, rules.split),
+        layers=run.record.layers,
+        seeds=config.layer_seeds,
+        baseline_seeds=config.seeds,
+        baseline=baseline,
+        rules=rules,
+    )
 
 
 def hopeless(run: RunFolder) -> str:
