@@ -69,6 +69,9 @@ def plain(record: object) -> dict[str, Any]:
 
     Raises ValueError for a NaN or an infinity, which JSON has no word for.
     """
+    # asdict, since msgspec leaves the defaults of a record that it decoded to the class
+    if dataclasses.is_dataclass(record) and not isinstance(record, type):
+        record = dataclasses.asdict(record)
     values = msgspec.to_builtins(record, enc_hook=_plain_scalar)
     content: dict[str, Any] = json.loads(json.dumps(values, allow_nan=False))
     return content

@@ -154,7 +154,7 @@ class SeedSpread:
     `sd` is that of a run's own part, without the rows' noise, `freedom` its degrees of freedom.
     `removed` is the share of the variance between seeds that pairing removes (the shared part),
     with its 95 % interval from the F ratio. `reference_p` is the one-sided p-value of "the
-    reference varies no more than the groups do"; `outliers` are the groups that left the pool.
+    reference varies no more than the groups do", 1 where nothing tells; `outliers` are the groups that left the pool.
     """
 
     sd: float
@@ -228,7 +228,9 @@ def seed_spread(design: Design, values: Floats, covariance: Floats) -> SeedSprea
         sd=math.sqrt(pool.all.own_part),
         freedom=round(pool.all.freedom),
         **dict(zip(("removed", "removed_low", "removed_high"), shares, strict=True)),
-        reference_p=float(fdtrc(reference.freedom, pool.all.freedom, pool.ratio(reference.square))),
+        reference_p=float(fdtrc(reference.freedom, pool.all.freedom, pool.ratio(reference.square)))
+        if reference.freedom
+        else 1.0,
         outliers=pool.outliers,
     )
 
