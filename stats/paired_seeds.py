@@ -154,7 +154,8 @@ class SeedSpread:
     `sd` is that of a run's own part, without the rows' noise, `freedom` its degrees of freedom.
     `removed` is the share of the variance between seeds that pairing removes (the shared part),
     with its 95 % interval from the F ratio. `reference_p` is the one-sided p-value of "the
-    reference varies no more than the groups do", 1 where nothing tells; `outliers` are the groups that left the pool.
+    reference varies no more than the groups do", 1 where nothing tells; `outliers` are the groups
+    that left the pool.
     """
 
     sd: float

@@ -132,7 +132,7 @@ def test_an_interrupt_ends_in_two_lines_and_the_run_goes_on(
     assert process.returncode == code
     done = sum(not json.loads(path.read_text())["collapsed"] for path in _done(run))
     assert errors.splitlines()[-2:] == [
-        f"interrupted with {done} of 5 trials done; the same command goes on from here",
+        f"interrupted with {done} of 7 trials done; the same command goes on from here",
         f"genoslim: {word}",
     ]
     assert "Traceback" not in errors
