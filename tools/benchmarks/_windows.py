@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
+from genoslim.data.alleles import Allele, allele_kind
 from genoslim.data.genome import Genome, ReferenceMismatch, alternate_window
 from genoslim.data.simulate import simulated_sequences
-from genoslim.data.vcf import AlleleKind, allele_kind, read_vcf
+from genoslim.data.vcf import read_vcf
 from genoslim.models import load_tokenizer
 from genoslim.models.tokenizer import SequenceTokenizer
 
@@ -38,7 +39,7 @@ def spread(windows: Sequence[str], count: int) -> list[str]:
 def _alternates(vcf: Path, genome: Genome, length: int) -> Iterator[str]:
     for record in read_vcf(vcf):
         for _, variant in record.variants():
-            if allele_kind(variant.reference, variant.alternate) is not AlleleKind.SNV:
+            if allele_kind(variant.reference, variant.alternate) is not Allele.SNV:
                 continue
             try:
                 window = alternate_window(genome, variant, length)
