@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-from genoslim.data.alleles import Allele, allele_kind
 from genoslim.data.genome import Genome, ReferenceMismatch, alternate_window
 from genoslim.data.simulate import simulated_sequences
 from genoslim.data.vcf import read_vcf
@@ -39,7 +38,7 @@ def spread(windows: Sequence[str], count: int) -> list[str]:
 def _alternates(vcf: Path, genome: Genome, length: int) -> Iterator[str]:
     for record in read_vcf(vcf):
         for _, variant in record.variants():
-            if allele_kind(variant.reference, variant.alternate) is not Allele.SNV:
+            if len(variant.reference) != 1 or len(variant.alternate) != 1:  # no SNV
                 continue
             try:
                 window = alternate_window(genome, variant, length)
