@@ -65,4 +65,4 @@ def subgroups_without_layers(run: RunFolder, rows: Mapping[Split, Rows]) -> Subg
         found.setdefault(spec.dropped, {}).update(sound)
     baseline = found.pop(())
     layers = {dropped[0]: trials for dropped, trials in found.items()}
-    return layer_changes(baseline, layers, rows["validation"])
+    return layer_changes(baseline, layers, rows)

@@ -25,6 +25,9 @@ TITLES = {
 }
 """What tables and pages call the metrics."""
 
+FEWEST_UNITS = 2
+"""Units with rows of either class without which an AUROC over all rows has no interval."""
+
 Unit = Literal["row", "variant", "group"]
 Split = Literal["validation", "test"]
 SPLITS: tuple[Split, Split] = ("validation", "test")
@@ -93,6 +96,15 @@ class Sample:
             return cls(split, here.labels, here.groups, "group", _mixed_groups(here) > 1)
         unit: Unit = "variant" if here.recurring else "row"
         return cls(split, here.labels, here.keys, unit, macro=False)
+
+    def units(self, label: int) -> int:
+        """Return how many units have rows of a class."""
+        return len(np.unique(self.names[self.labels == label]))
+
+    @property
+    def spreads(self) -> bool:
+        """Whether either class is in units enough for a pooled AUROC to have an interval."""
+        return min(self.units(label) for label in (0, 1)) >= FEWEST_UNITS
 
     @property
     def measure(self) -> str:

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..stats.power import Comparisons, auroc_variance
-from .measure import Sample
-from .trial import FEWEST_OF_A_CLASS
+from .measure import FEWEST_UNITS, Sample
 from .trial_group import TrialGroup
 from .verdicts import Rules
 
@@ -50,9 +49,9 @@ def prospects(
     rules: Rules | None = None,
 ) -> str:
     """Say what verdicts by tests can find on a split; `baseline` is that of the sweep, if done."""
-    if not sample.macro and min(_units(sample, label) for label in (0, 1)) < FEWEST_OF_A_CLASS:
+    if not sample.macro and not sample.spreads:
         return (
-            f"with fewer than {FEWEST_OF_A_CLASS} {sample.split} {sample.unit}s of a class no layer"
+            f"with fewer than {FEWEST_UNITS} {sample.split} {sample.unit}s of a class no layer"
             " can be judged"
         )
     chosen = rules or Rules()
@@ -78,7 +77,7 @@ def prospects(
 
 def assumed(sample: Sample) -> Known:
     """Return what is assumed before the baseline is trained."""
-    positives, negatives = (_units(sample, label) for label in (1, 0))
+    positives, negatives = sample.units(1), sample.units(0)
     share = 2 * (1 - CORRELATION)
     variance, units = share * auroc_variance(AUROC, positives, negatives), positives + negatives
     if sample.macro:
@@ -105,11 +104,6 @@ def measured(sample: Sample, baseline: TrialGroup) -> Known:
         units=found.units,
         source="measured on the baseline",
     )
-
-
-def _units(sample: Sample, label: int) -> int:
-    """Return how many units have rows of a class."""
-    return len(np.unique(sample.names[sample.labels == label]))
 
 
 def _mixed(sample: Sample) -> list[tuple[int, int]]:

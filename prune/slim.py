@@ -234,8 +234,8 @@ class _Builder:
 
         The mean of each over its seeds is held against that of the baseline over its own.
         """
-        rows, alpha = self.rows["validation"], self.judgement.rules.alpha
-        if not rows.subgroups:
+        rows, alpha = self.rows, self.judgement.rules.alpha
+        if not rows["validation"].subgroups:
             return [NO_SUBGROUPS]
         tried = [[on_validation(t) for t in self._group(choice).trials] for choice in choices]
         told = [losses(changes(rows, tried[0], m), limit=limit, alpha=alpha) for m in tried[1:]]

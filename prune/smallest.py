@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from ..stats.clustered import pooled_aurocs
 from ..stats.student import t_below, t_quantile
 from .frontier import Candidate, Smallest
-from .measure import Rows
+from .measure import FEWEST_UNITS, Rows, Sample, Split
 from .subgroups import SUBGROUP_LIMIT, changes, losses, lost_skills
 from .trainings import Trainings
 from .verdicts import Rules
@@ -33,8 +33,15 @@ def smallest_noninferior(
     `best` are the best candidates of each size, from few layers to many, `full` the full model in
     either training, of which the better on validation is the reference. A size whose best lies
     further than the margin below that is passed over, and so is one that is shown to lose more than
-    `subgroup_limit` in a subgroup. Returns what was chosen, and in words why, or what came nearest.
+    `subgroup_limit` in a subgroup. Both tests are over the sample that verdicts are over. Returns
+    what was chosen, and in words why, or what came nearest.
     """
+    sample = Sample.of(trainings.rows, "validation")
+    if not sample.spreads:
+        return None, (
+            f"with a class in fewer than {FEWEST_UNITS} validation {sample.unit}s no model can be"
+            " tested against the full one"
+        )
     reference = max(full, key=lambda one: one.auroc)
     near = [one for one in best if one.auroc >= reference.auroc - rules.margin]
     reason = f"no model found comes within {rules.margin:g} of the full one's AUROC"
@@ -61,9 +68,9 @@ def smallest_noninferior(
 
 @dataclass(frozen=True)
 class _Pair:
-    """What a candidate over its seeds and one full model predict, float[n] each."""
+    """What a candidate over its seeds and one full model predict on validation, float[n] each."""
 
-    rows: Rows
+    rows: Mapping[Split, Rows]
     full: np.ndarray
     slim: tuple[np.ndarray, ...]
     seeds: tuple[int, ...]
@@ -81,7 +88,7 @@ def _trained(reference: Candidate, candidate: Candidate, trainings: Trainings) -
     slim = [trainings.find(spec) for spec in specs]
     full = trainings.full_model(reference.training)
     return _Pair(
-        rows=trainings.rows["validation"],
+        rows=trainings.rows,
         full=full.predictions.probabilities()["validation"],
         slim=tuple(trial.predictions.probabilities()["validation"] for trial in slim),
         seeds=tuple(trial.spec.seed for trial in slim),
@@ -90,7 +97,8 @@ def _trained(reference: Candidate, candidate: Candidate, trainings: Trainings) -
 
 def _against(reference: Candidate, candidate: Candidate, pair: _Pair, margin: float) -> Smallest:
     """Test a candidate's loss of AUROC."""
-    found = difference_from_full(pair.rows, pair.full, pair.slim)
+    sample = Sample.of(pair.rows, "validation")
+    found = difference_from_full(sample, pair.full, pair.slim)
     reach = t_quantile(0.975, found.freedom) * found.error
     return Smallest(
         kept=candidate.kept,
@@ -121,21 +129,24 @@ class Difference:
         return t_below((bound - self.value) / self.error, self.freedom)
 
 
-def difference_from_full(rows: Rows, full: np.ndarray, slim: Sequence[np.ndarray]) -> Difference:
-    """Compare a model over its seeds with one full model, on the same rows.
+def difference_from_full(
+    sample: Sample, full: np.ndarray, slim: Sequence[np.ndarray]
+) -> Difference:
+    """Compare a model over its seeds with one full model, on the rows of a sample.
 
     `full` and each of `slim` are probabilities float[n]. The difference is the mean AUROC of `slim`
     less that of `full`. Its variance has two parts: that of the sample, from the covariance of all
-    the AUROCs (by variant, where rows recur), and that of the seeds, s2 / m for m of them. The full
-    model is taken as it is: it would be deployed itself. Degrees of freedom are Satterthwaite's
-    (1946, Biometrics Bulletin 2:110). A single seed has no variance of its own.
+    the AUROCs over the sample's units (groups, or variants), and that of the seeds, s2 / m for m of
+    them. The full model is taken as it is: it would be deployed itself. Degrees of freedom are
+    Satterthwaite's (1946, Biometrics Bulletin 2:110). A single seed has no variance of its own.
+    Raises GenoslimError where either class is in fewer than two units.
     """
-    found = pooled_aurocs(rows.labels, np.column_stack([full, *slim]), rows.keys)
+    found = pooled_aurocs(sample.labels, np.column_stack([full, *slim]), sample.names)
     weights = np.array([-1.0, *[1 / len(slim)] * len(slim)])
-    sample = max(float(weights @ found.covariance @ weights), 0.0)
+    of_sample = max(float(weights @ found.covariance @ weights), 0.0)
     seeds = float(np.var(found.values[1:], ddof=1)) / len(slim) if len(slim) > 1 else 0.0
-    parts = ((sample, found.freedom), (seeds, len(slim) - 1))
+    parts = ((of_sample, found.freedom), (seeds, len(slim) - 1))
     spread = sum(part**2 / freedom for part, freedom in parts if part)
-    variance = sample + seeds
+    variance = of_sample + seeds
     freedom = variance**2 / spread if spread else float(found.freedom)
     return Difference(float(weights @ found.values), math.sqrt(variance), freedom)

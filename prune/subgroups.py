@@ -1,7 +1,8 @@
 """The AUROC within subgroups of the validation rows: what models lose there that an average hides.
 
 Models are compared on the same rows, as the trained models that they are: an interval is that of
-the sample of rows (Obuchowski's, by variant), not of other seeds.
+the sample (Obuchowski's, by the data set's groups where these are the sample, else by variant), not
+of other seeds.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from ..data.subgroups import GC
 from ..stats.clustered import pooled_aurocs
 from ..stats.multiplicity import holm
 from ..stats.student import t_below, t_quantile
-from .measure import Rows, Split
+from .measure import FEWEST_UNITS, Rows, Sample, Split
 from .trial import Trial
 
 SUBGROUPS_FILE = "subgroups.json"
@@ -41,7 +42,9 @@ class Subgroup:
     """Some rows of a split, by what they have in common, such as `kind` and `reversed`.
 
     `positives` and `negatives` are variants of the rows compared. `whole` is the class that is not
-    the subgroup's own but all of the split's: see `subgroups_of`.
+    the subgroup's own but all of the split's: see `subgroups_of`. Where the rows are a sample of
+    the data set's groups (loci, genes), `groups` counts those of the class that has fewer; None
+    where they are one of variants.
     """
 
     grouping: str
@@ -49,6 +52,7 @@ class Subgroup:
     positives: int
     negatives: int
     whole: Literal["", "positives", "negatives"] = ""
+    groups: int | None = None
 
     def __str__(self) -> str:
         return "all rows" if self.grouping == EVERYTHING else f"{self.title} {self.name}"
@@ -60,8 +64,9 @@ class Subgroup:
 
     @property
     def enough(self) -> bool:
-        """Whether there are variants enough of either class."""
-        return min(self.positives, self.negatives) >= FEWEST
+        """Whether there are variants, and groups where they are the sample, of either class."""
+        spread = self.groups is None or self.groups >= FEWEST_UNITS
+        return spread and min(self.positives, self.negatives) >= FEWEST
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,23 +99,29 @@ class Change:
         )
 
 
-def subgroups_of(rows: Rows) -> list[tuple[Subgroup, np.ndarray]]:
-    """Return the subgroups of some rows, all rows first, each with the mask of those compared.
+def subgroups_of(rows: Mapping[Split, Rows]) -> list[tuple[Subgroup, np.ndarray]]:
+    """Return the subgroups of the validation rows, all first, each with the mask of those compared.
 
     Where the grouping tells the class (Goodman and Kruskal's lambda, 1954, of 0.75 or more: its
     subgroups' majorities leave at most a quarter of the errors that the overall one makes) a
     subgroup has no rows of the other class but noise. Its rows of its majority's class are then
     held against all rows of the other class in the split.
+
+    They are a sample of what verdicts have as the sample (see `Sample`); only where all rows of a
+    subgroup are of one group, as those of a locus are, is it one of variants.
     """
-    found = [(_subgroup(rows, everything := np.ones(len(rows.labels), bool)), everything)]
-    for grouping, names in rows.subgroups.items():
-        telling = _lambda(rows.labels, names) >= _TELLING
+    here = rows["validation"]
+    by_group = Sample.of(rows, "validation").unit == "group"
+    everything = np.ones(len(here.labels), bool)
+    found = [(_subgroup(here, everything, by_group=by_group), everything)]
+    for grouping, names in here.subgroups.items():
+        telling = _lambda(here.labels, names) >= _TELLING
         for name in sorted(set(names.tolist()) - {""}, key=_natural):
-            mask = names == name
-            whole = _lacking(rows.labels[mask]) if telling else ""
-            if whole:
-                mask = mask | (rows.labels == (whole == "positives"))
-            found.append((_subgroup(rows, mask, grouping, name, whole), mask))
+            own = names == name
+            whole = _lacking(here.labels[own]) if telling else ""
+            mask = own | (here.labels == (whole == "positives")) if whole else own
+            several = by_group and _distinct(here.groups[own]) > 1
+            found.append((_subgroup(here, mask, grouping, name, whole, by_group=several), mask))
     return found
 
 
@@ -120,11 +131,23 @@ def _subgroup(
     grouping: str = EVERYTHING,
     name: str = "",
     whole: Literal["", "positives", "negatives"] = "",
+    *,
+    by_group: bool,
 ) -> Subgroup:
-    negatives, positives = (len(set(rows.keys[mask & (rows.labels == c)])) for c in (0, 1))
+    negatives, positives = (mask & (rows.labels == label) for label in (0, 1))
+    groups = min(_distinct(rows.groups[side]) for side in (negatives, positives))
     return Subgroup(
-        grouping=grouping, name=name, positives=positives, negatives=negatives, whole=whole
+        grouping=grouping,
+        name=name,
+        positives=_distinct(rows.keys[positives]),
+        negatives=_distinct(rows.keys[negatives]),
+        whole=whole,
+        groups=groups if by_group else None,
     )
+
+
+def _distinct(names: np.ndarray) -> int:
+    return len(set(names.tolist()))
 
 
 def _lacking(labels: np.ndarray) -> Literal["positives", "negatives"]:
@@ -148,12 +171,17 @@ def _natural(name: str) -> tuple[float, str]:
     return float(number[0]) if number else math.inf, name
 
 
-def changes(rows: Rows, reference: Predicted, models: Predicted) -> tuple[Change, ...]:
-    """Compare models with a reference in each subgroup that has variants enough, all rows first."""
+def changes(
+    rows: Mapping[Split, Rows], reference: Predicted, models: Predicted
+) -> tuple[Change, ...]:
+    """Compare models with a reference in each validation subgroup that is large enough, all first.
+
+    `reference` and `models` are their probabilities of the validation rows.
+    """
     table = np.column_stack([*reference, *models])
     weights = np.repeat([-1 / len(reference), 1 / len(models)], [len(reference), len(models)])
     return tuple(
-        _change(rows, subgroup, mask, table, weights)
+        _change(rows["validation"], subgroup, mask, table, weights)
         for subgroup, mask in subgroups_of(rows)
         if subgroup.enough
     )
@@ -162,7 +190,8 @@ def changes(rows: Rows, reference: Predicted, models: Predicted) -> tuple[Change
 def _change(
     rows: Rows, subgroup: Subgroup, mask: np.ndarray, table: np.ndarray, weights: np.ndarray
 ) -> Change:
-    found = pooled_aurocs(rows.labels[mask], table[mask], rows.keys[mask])
+    units = rows.keys if subgroup.groups is None else rows.groups
+    found = pooled_aurocs(rows.labels[mask], table[mask], units[mask])
     error = math.sqrt(max(float(weights @ found.covariance @ weights), 0.0))
     reference, auroc = (float(np.mean(found.values[side])) for side in (weights < 0, weights > 0))
     reach = float(t_quantile(0.975, found.freedom)) * error
@@ -214,7 +243,8 @@ class LayerChanges:
 class SubgroupChanges:
     """What each layer is for: `subgroups.json` of a run folder.
 
-    `left_out` are subgroups with fewer than `fewest` variants of a class.
+    `left_out` are subgroups with fewer than `fewest` variants of a class, or, where groups are the
+    sample, with those of a single group.
     """
 
     format: int
@@ -231,7 +261,9 @@ class SubgroupChanges:
 
 
 def layer_changes(
-    baseline: Mapping[int, Trial], layers: Mapping[int, Mapping[int, Trial]], rows: Rows
+    baseline: Mapping[int, Trial],
+    layers: Mapping[int, Mapping[int, Trial]],
+    rows: Mapping[Split, Rows],
 ) -> SubgroupChanges:
     """Compare the trials without each layer, by seed, with the baseline's of the same seeds."""
     known = [subgroup for subgroup, _ in subgroups_of(rows)]

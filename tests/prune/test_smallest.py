@@ -7,16 +7,22 @@ import math
 import numpy as np
 import pytest
 
-from genoslim.prune.measure import Rows
+from genoslim.prune.measure import Rows, Sample
 from genoslim.prune.smallest import difference_from_full
 from genoslim.stats.delong import paired_auroc
 from genoslim.stats.ranks import auroc
 
 
-def _rows(count: int, repeats: int = 1) -> Rows:
-    labels = np.tile([0, 1], count // 2)
-    keys = np.array([f"variant{place // repeats}" for place in range(count)])
-    return Rows(labels, keys, np.full(count, ""))
+def _sample(labels: np.ndarray, keys: np.ndarray, groups: np.ndarray | None = None) -> Sample:
+    """Return rows as a sample: of groups, of which the test split has others, if there are any."""
+    names = np.full(len(labels), "") if groups is None else groups
+    there = names if groups is None else np.char.add(groups, " of test")
+    rows = {"validation": Rows(labels, keys, names), "test": Rows(labels, keys, there)}
+    return Sample.of(rows, "validation")
+
+
+def _rows(count: int) -> Sample:
+    return _sample(np.tile([0, 1], count // 2), np.arange(count).astype(str))
 
 
 def _scores(labels: np.ndarray, seed: int, strength: float = 1.0) -> np.ndarray:
@@ -55,11 +61,23 @@ def test_rows_of_one_variant_count_once() -> None:
     labels = np.repeat(np.tile([0, 1], 100), 2)
     keys = np.repeat(np.arange(200).astype(str), 2)
     full, slim = (np.repeat(_scores(labels[::2], seed), 2) for seed in (1, 2))
-    groups = np.full(400, "")
-    twice = difference_from_full(Rows(labels, keys, groups), full, [slim])
+    twice = difference_from_full(_sample(labels, keys), full, [slim])
     once = difference_from_full(_rows(200), full[::2], [slim[::2]])
     assert twice.error == pytest.approx(once.error, rel=0.01)
     assert twice.freedom == once.freedom
+
+
+def test_groups_held_out_of_validation_are_the_units() -> None:
+    """Each of 40 groups comes five times: 200 rows tell no more than the 40."""
+    labels = np.repeat(np.tile([0, 1], 20), 5)
+    groups = np.char.add("locus", np.repeat(np.arange(40), 5).astype(str))
+    full, slim = (np.repeat(_scores(labels[::5], seed), 5) for seed in (1, 2))
+    grouped = difference_from_full(
+        _sample(labels, np.arange(200).astype(str), groups), full, [slim]
+    )
+    once = difference_from_full(_rows(40), full[::5], [slim[::5]])
+    assert grouped.error == pytest.approx(once.error)
+    assert grouped.freedom == once.freedom == 39
 
 
 def test_a_model_is_not_inferior_to_itself() -> None:

@@ -17,7 +17,7 @@ from genoslim.errors import GenoslimError
 from genoslim.prune.execution import Executor
 from genoslim.prune.frontier import Candidate
 from genoslim.prune.judging import subgroups_without_layers
-from genoslim.prune.measure import Rows
+from genoslim.prune.measure import Rows, Split
 from genoslim.prune.plan import attempts, plan, rows_with_subgroups
 from genoslim.prune.run_folder import RunFolder, TrialStore
 from genoslim.prune.search import SearchOptions, candidate_of
@@ -54,6 +54,11 @@ ROWS = Rows(
 )
 
 
+def _both(rows: Rows) -> dict[Split, Rows]:
+    """Return rows as those of both splits, which so have all groups in common."""
+    return {"validation": rows, "test": rows}
+
+
 def _predicted(seed: int, *, blind: str = "") -> np.ndarray:
     """Return probabilities that tell the classes; rows of a `blind` kind pass for positive."""
     shared, own = (np.random.default_rng(s).normal(size=N) for s in (99, seed))
@@ -68,7 +73,7 @@ def _by_name(found: tuple[Change, ...]) -> dict[str, Change]:
 
 
 def test_a_kind_that_tells_the_class_is_held_against_all_of_the_other_class() -> None:
-    found = {str(subgroup): (subgroup, mask) for subgroup, mask in subgroups_of(ROWS)}
+    found = {str(subgroup): (subgroup, mask) for subgroup, mask in subgroups_of(_both(ROWS))}
     subgroup, mask = found["kind reversed"]
     assert subgroup.whole == "positives"
     assert subgroup.positives == LABELS.sum()
@@ -83,14 +88,14 @@ def test_a_kind_that_tells_the_class_is_held_against_all_of_the_other_class() ->
 def test_rare_positives_do_not_make_a_grouping_tell_the_class() -> None:
     labels = (np.arange(N) % 20 == 0).astype(np.int8)
     rows = replace(ROWS, labels=labels, subgroups={"side": SIDES})
-    assert [one.whole for one, _ in subgroups_of(rows)] == ["", "", ""]
+    assert [one.whole for one, _ in subgroups_of(_both(rows))] == ["", "", ""]
 
 
 def test_subgroups_are_in_the_order_of_their_numbers_and_recurring_variants_count_once() -> None:
     bins = np.array(["100 kb and more", "0-30 kb", "30-100 kb", ""])[np.arange(N) % 4]
     keys = np.array([f"v{row // 8}" for row in range(N)])
     rows = Rows(np.arange(N) // 4 % 2, keys, np.full(N, ""), {"distance": bins})
-    everything, *others = (one for one, _ in subgroups_of(rows))
+    everything, *others = (one for one, _ in subgroups_of(_both(rows)))
     assert [one.name for one in others] == ["0-30 kb", "30-100 kb", "100 kb and more"]
     assert everything.positives == len(set(keys))
 
@@ -98,7 +103,7 @@ def test_subgroups_are_in_the_order_of_their_numbers_and_recurring_variants_coun
 def test_a_change_is_the_difference_of_the_mean_aurocs() -> None:
     full, slim = [_predicted(1), _predicted(2)], [_predicted(3, blind="reversed")]
     mask = (KINDS == "reversed") & (LABELS == 0) | (LABELS == 1)
-    found = _by_name(changes(ROWS, full, slim))["kind reversed"]
+    found = _by_name(changes(_both(ROWS), full, slim))["kind reversed"]
     means = [np.mean([auroc(LABELS[mask], p[mask]) for p in side]) for side in (full, slim)]
     assert (found.reference, found.auroc) == pytest.approx(tuple(means))
     assert found.difference == pytest.approx(means[1] - means[0])
@@ -120,13 +125,57 @@ def test_its_error_is_that_of_a_paired_bootstrap_over_variants() -> None:
         clusters=keys[mask],
         repeats=1000,
     )
-    found = _by_name(changes(replace(ROWS, keys=keys), full, slim))["side left"]
+    found = _by_name(changes(_both(replace(ROWS, keys=keys)), full, slim))["side left"]
     assert found.standard_error == pytest.approx(drawn.standard_error, rel=0.1)
     assert (found.low, found.high) == pytest.approx((drawn.low, drawn.high), abs=0.01)
 
 
+def _in_loci(loci: np.ndarray) -> dict[Split, Rows]:
+    """Return the rows in validation loci that the test split has none of."""
+    here = replace(ROWS, groups=loci, subgroups={**ROWS.subgroups, "locus": loci})
+    return {"validation": here, "test": replace(ROWS, groups=np.full(N, "elsewhere"))}
+
+
+def test_groups_held_out_of_validation_are_the_sample() -> None:
+    """Where seven of ten loci lose a skill and three gain, ten loci tell, not 600 variants."""
+    loci = np.array([f"locus{row % 10}" for row in range(N)])
+    losing = np.arange(N) % 10 < 7
+    full, slim = _predicted(1), np.where(losing, _predicted(2, blind="reversed"), LABELS)
+    by_locus = _by_name(changes(_in_loci(loci), [full], [slim]))
+    by_variant = _by_name(changes(_both(ROWS), [full], [slim]))
+    found, narrow = (one["kind reversed"] for one in (by_locus, by_variant))
+    assert (found.subgroup.groups, found.degrees_of_freedom) == (10, 9)
+    assert narrow.subgroup.groups is None
+    assert found.difference == narrow.difference
+    assert found.standard_error > narrow.standard_error
+    mask = (KINDS == "reversed") & (LABELS == 0) | (LABELS == 1)
+
+    def difference(labels: np.ndarray, first: np.ndarray, second: np.ndarray) -> float:
+        return auroc(labels, second) - auroc(labels, first)
+
+    columns = (LABELS[mask], full[mask], slim[mask])
+    drawn = clustered_bootstrap(difference, *columns, clusters=loci[mask], repeats=1000)
+    assert found.standard_error == pytest.approx(drawn.standard_error, rel=0.1)
+
+
+def test_within_one_group_the_sample_is_of_variants() -> None:
+    loci = np.array([f"locus{row // 2 % 4}" for row in range(N)])
+    found = _by_name(changes(_in_loci(loci), [_predicted(1)], [_predicted(2)]))
+    assert found["locus locus0"].subgroup.groups is None
+    assert found["locus locus0"].degrees_of_freedom == np.sum(loci == "locus0") - 1
+    assert found["all rows"].degrees_of_freedom == 3
+
+
+def test_a_class_in_one_group_alone_has_no_interval() -> None:
+    loci = np.where(LABELS == 1, "one", np.array(["one", "two"])[np.arange(N) % 2])
+    left = [str(one) for one, _ in subgroups_of(_in_loci(loci)) if not one.enough]
+    assert {"all rows", "kind reversed", "side left"} <= set(left)
+    found = changes(_in_loci(loci), [_predicted(1)], [_predicted(1)])
+    assert [str(one.subgroup) for one in found] == ["locus one"]  # the variants of one locus
+
+
 def test_a_lost_skill_is_named_with_its_figures_though_the_average_hides_it() -> None:
-    found = changes(ROWS, [_predicted(1)], [_predicted(2, blind="reversed")])
+    found = changes(_both(ROWS), [_predicted(1)], [_predicted(2, blind="reversed")])
     lost = losses(found, limit=0.05, alpha=0.05)
     worst = _by_name(found)["kind reversed"]
     assert lost[0] == worst
@@ -139,7 +188,7 @@ def test_a_lost_skill_is_named_with_its_figures_though_the_average_hides_it() ->
 
 
 def test_a_model_against_itself_loses_nothing() -> None:
-    found = changes(ROWS, [_predicted(1)], [_predicted(1)])
+    found = changes(_both(ROWS), [_predicted(1)], [_predicted(1)])
     assert {(one.difference, one.standard_error) for one in found} == {(0.0, 0.0)}
     assert losses(found, limit=0.05, alpha=0.05) == ()
 
@@ -159,7 +208,7 @@ def _refused(losing: str, strength: float) -> float:
         shared, own, other = generator.normal(size=(3, size))
         full = labels * 2.0 + 0.8 * shared + 0.6 * own
         slim = labels * strengths + 0.8 * shared + 0.6 * other
-        refused += bool(losses(changes(rows, [full], [slim]), limit=0.05, alpha=0.05))
+        refused += bool(losses(changes(_both(rows), [full], [slim]), limit=0.05, alpha=0.05))
     return refused / repeats
 
 
@@ -185,7 +234,7 @@ def planted(finished: RunFolder, tmp_path: Path) -> RunFolder:
     """A copy of the shared run with planted rows: without layer 1 `reversed` is not told."""
     shutil.copytree(finished.folder, tmp_path / "run")
     run = RunFolder(tmp_path / "run")
-    _write_rows(run.folder / "rows.npz", {"validation": ROWS, "test": ROWS})
+    _write_rows(run.folder / "rows.npz", _both(ROWS))
     for spec in plan(run):
         blind = "reversed" if 1 in spec.dropped else ""
         for tried in attempts(run.trials, spec):
@@ -301,6 +350,15 @@ def test_the_smallest_model_may_not_have_lost_a_skill(planted: RunFolder, tmp_pa
     assert chosen.kept == (0,)
 
 
+def test_a_class_in_one_group_alone_chooses_no_model(planted: RunFolder, tmp_path: Path) -> None:
+    _write_rows(planted.folder / "rows.npz", _in_loci(np.where(LABELS == 1, "one", "two")))
+    trainings = Trainings(planted, tmp_path / "frontier", INLINE, start="baseline")
+    full, slim = (_kept(trainings, kept, blind="") for kept in ((0, 1, 2), (0, 1)))
+    chosen, reason = smallest_noninferior(trainings, [slim], [full], Rules(margin=0.3))
+    assert chosen is None
+    assert reason.startswith("with a class in fewer than 2 validation groups no model can be")
+
+
 def _built(planted: RunFolder, out: Path) -> Pruned:
     """Build the paper's models from planted trials: the cornerstone's is blind for a kind."""
     trainings = Trainings(planted, out, INLINE)
@@ -326,7 +384,7 @@ def test_the_papers_models_say_which_skill_they_lost(planted: RunFolder, tmp_pat
 
 def test_an_old_run_says_that_skills_are_not_known(planted: RunFolder, tmp_path: Path) -> None:
     rows = replace(ROWS, subgroups={})
-    _write_rows(planted.folder / "rows.npz", {"validation": rows, "test": rows})
+    _write_rows(planted.folder / "rows.npz", _both(rows))
     notes = _built(planted, tmp_path / "slim").notes
     assert notes[0] == NO_SUBGROUPS
     assert not any("loses" in note for note in notes)
