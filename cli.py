@@ -20,6 +20,7 @@ from .files import refuse_overwriting
 from .interrupts import exit_code, interrupts_raise, last_word
 
 if TYPE_CHECKING:
+    from .bench.rule import Correction
     from .bundle.manifest import Precision
     from .bundle.sessions import Backend, Device
     from .data.dataset import LabelledData
@@ -162,6 +163,36 @@ def _runtime_options(command: _Command) -> _Command:
             default="auto",
             show_default=True,
             help="Where to compute; auto: CUDA if it loads, else the CPU.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def _rule_options(command: _Command) -> _Command:
+    """Add the options that say what a model must fulfil to be deployed."""
+    for option in (
+        click.option(
+            "--min-sensitivity",
+            type=float,
+            metavar="S",
+            help="Sensitivity to be shown on test, at the model's own threshold.",
+        ),
+        click.option("--max-memory", type=float, metavar="MB", help="Limit on peak memory."),
+        click.option("--max-p95-ms", type=float, metavar="X", help="Limit on the p95 of latency."),
+        click.option(
+            "--correction",
+            type=click.Choice(["holm", "sequence"]),
+            default="holm",
+            show_default=True,
+            help="For many models; sequence: from the slowest on, until one does not pass.",
+        ),
+        click.option(
+            "--margin",
+            type=float,
+            default=0.01,
+            show_default=True,
+            help="How much AUROC may be lost; fix it before you look.",
         ),
     ):
         command = option(command)
@@ -645,14 +676,7 @@ def score(
 @click.option(
     "--baseline", metavar="PATH", type=_PATH, help="What to compare with.  [default: first named]"
 )
-@click.option(
-    "--margin",
-    type=float,
-    default=0.01,
-    show_default=True,
-    help="How much AUROC may be lost; fix it before you look.",
-)
-@click.option("--max-p95-ms", type=float, metavar="X", help="Limit on the p95 of latency.")
+@_rule_options
 @_runtime_options
 @click.option("--seconds", type=float, help="Time for the timings of a model.  [default: 20]")
 @click.option("--quick", is_flag=True, help="Fewer rounds and 3 seconds a model: a first look.")
@@ -663,7 +687,10 @@ def bench(
     output: Path,
     baseline: Path | None,
     margin: float,
+    correction: Correction,
     max_p95_ms: float | None,
+    max_memory: float | None,
+    min_sensitivity: float | None,
     device: Device,
     backend: Backend,
     threads: int | None,
@@ -685,7 +712,10 @@ def bench(
         output=output,
         baseline=baseline,
         margin=margin,
+        correction=correction,
         max_p95_ms=max_p95_ms,
+        max_memory_mb=max_memory,
+        min_sensitivity=min_sensitivity,
         device=device,
         backend=backend,
         threads=threads,

@@ -15,15 +15,17 @@ from ..data.dataset import LabelledData, SplitName, read_data
 from ..data.leakage import Leakage, check_leakage
 from ..errors import GenoslimError, UsageError
 from ..files import atomic_folder, refuse_foreign, refuse_unwritable
+from ..prune.measure import SPLITS, Rows, Sample, Split
 from ..stats.auroc import recurring
 from ..stats.noninferiority import DEFAULT_MARGIN
 from .backends import Logits, with_backend
-from .decision import Candidate, Decision, decide
+from .decision import Candidate, Decision, NonInferiority, decide
 from .environment import describe_environment
+from .evidence import Basis, Evidence, weigh
 from .measure import Measurement, measure
 from .meter import Meter
 from .process import ModelProcess
-from .quality import Scores, assess, calibrated, compare
+from .quality import Comparison, Scores, assess, calibrated, compare
 from .report import OUTPUTS, PREDICTIONS, RESULT, require_packages, write_report
 from .result import (
     QUICK_ROUNDS,
@@ -35,12 +37,11 @@ from .result import (
     ModelResult,
     Settings,
 )
+from .rule import Correction, Rule
 from .subjects import Subject, open_subjects
 from .workload import write_workload
 
-SPLITS: tuple[SplitName, ...] = ("validation", "test")
-
-SplitLogits = dict[SplitName, Logits]
+SplitLogits = dict[Split, Logits]
 """Logits [n, 2] of one model, by split."""
 
 
@@ -51,7 +52,10 @@ def benchmark(
     output: str | Path,
     baseline: str | Path | None = None,
     margin: float = DEFAULT_MARGIN,
+    correction: Correction = "holm",
     max_p95_ms: float | None = None,
+    max_memory_mb: float | None = None,
+    min_sensitivity: float | None = None,
     device: Device = "auto",
     backend: Backend = "auto",
     threads: int | None = None,
@@ -74,8 +78,12 @@ def benchmark(
         baseline: What to compare with, among `models` or not; by default the first of them.
         margin: The AUROC that a model may lose and still count as non-inferior; to be fixed before
             any figure is seen.
+        correction: For the number of models: Holm's, or `sequence`: one after the other from the
+            slowest to the fastest, until one does not pass.
         max_p95_ms: Limit in milliseconds on the 95th percentile of latency, from one variant to its
             logits.
+        max_memory_mb: Limit in megabytes (10^6 bytes) on the peak memory of a model's process.
+        min_sensitivity: What the sensitivity at the model's own threshold must be shown to reach.
         device: Where to compute; `auto` is CUDA where that loads, else the CPU.
         backend: What runs bundles; `auto` is the faster exact one here.
         threads: Of each model; by default as many as the process may use.
@@ -108,7 +116,10 @@ def benchmark(
         seconds = QUICK_SECONDS if quick else SECONDS
     settings = Settings(
         margin=margin,
+        correction=correction,
         max_p95_ms=max_p95_ms,
+        max_memory_mb=max_memory_mb,
+        min_sensitivity=min_sensitivity,
         device=device,
         backend=backend,
         threads=threads,
@@ -135,14 +146,26 @@ def benchmark(
         calibrated(subject, splits["validation"], found)
         for subject, found in zip(subjects, logits, strict=True)
     ]
-    results = _results(subjects, measured, scores, splits["test"], labelled.fingerprint, settings)
+    basis, evidence = _evidence(splits, scores, settings)
+    decision = _decide(subjects, measured, evidence, settings, basis)
+    results = _results(
+        subjects,
+        measured,
+        scores,
+        evidence,
+        decision.tests,
+        splits,
+        labelled.fingerprint,
+        prevalence,
+    )
     result = BenchResult(
         folder=output,
         settings=settings,
         environment=environment,
         data=facts,
+        basis=basis,
         models=tuple(results),
-        decision=_decide(results, settings),
+        decision=decision,
     )
     _write(result, logits, splits["test"])
     return result
@@ -150,14 +173,14 @@ def benchmark(
 
 def _measured(
     subjects: Sequence[Subject],
-    splits: Mapping[SplitName, LabelledData],
+    splits: Mapping[Split, LabelledData],
     settings: Settings,
     progress: Callable[[str], None],
 ) -> tuple[list[Measurement], list[SplitLogits]]:
     """Time every model, then score both splits with it; each in its own process throughout."""
     with tempfile.TemporaryDirectory(prefix="genoslim-bench-") as name, ExitStack() as stack:
         folder = Path(name)
-        write_workload(splits["test"].sequences, folder)
+        write_workload(splits["validation"].sequences, folder)
         processes = [
             stack.enter_context(
                 ModelProcess(
@@ -182,30 +205,51 @@ def _measured(
         return measured, logits
 
 
+def _evidence(
+    splits: Mapping[Split, LabelledData], scores: Sequence[Scores], rule: Rule
+) -> tuple[Basis, list[Evidence]]:
+    """Say what the test rows tell of each model, and how many independent ones there are."""
+    here = {name: _rows(splits[name]) for name in SPLITS}
+    sample = Sample.of(here, "test")
+    probabilities = np.stack([one.probabilities for one in scores], axis=1)
+    calls = probabilities >= np.array([one.fitted.threshold for one in scores])
+    return Basis.of(sample), weigh(sample, probabilities, rule=rule, calls=calls)
+
+
+def _rows(data: LabelledData) -> Rows:
+    return Rows(data.labels, data.keys, data.groups)
+
+
 def _results(
     subjects: Sequence[Subject],
     measured: Sequence[Measurement],
     scores: Sequence[Scores],
-    test: LabelledData,
+    evidence: Sequence[Evidence],
+    tests: Mapping[str, NonInferiority],
+    splits: Mapping[Split, LabelledData],
     fingerprint: str,
-    settings: Settings,
+    prevalence: float | None,
 ) -> list[ModelResult]:
-    results = []
-    for place, (subject, measurement, own) in enumerate(
-        zip(subjects, measured, scores, strict=True)
-    ):
-        first = place == 0
+    test, results = splits["test"], []
+    for subject, measurement, own, found in zip(subjects, measured, scores, evidence, strict=True):
         results.append(
             ModelResult(
                 subject=subject,
                 measurement=measurement,
-                quality=assess(test, own, prevalence=settings.prevalence),
-                comparison=None if first else compare(test, scores[0], own, margin=settings.margin),
+                quality=assess(test, own, prevalence=prevalence),
+                comparison=_comparison(test, scores[0], own, tests.get(subject.name)),
+                evidence=found,
                 speed_up=measurement.speed_up(measured[0]).median,
                 warnings=tuple(_warnings(subject, measurement, measured[0], fingerprint)),
             )
         )
     return results
+
+
+def _comparison(
+    test: LabelledData, baseline: Scores, own: Scores, decisive: NonInferiority | None
+) -> Comparison | None:
+    return None if decisive is None else compare(test, baseline, own, decisive=decisive)
 
 
 def _warnings(
@@ -237,22 +281,27 @@ def _on_cpu(measurement: Measurement) -> bool:
     return measurement.provider in ("cpu", "CPU", "CPUExecutionProvider")
 
 
-def _decide(results: Sequence[ModelResult], settings: Settings) -> Decision:
+def _decide(
+    subjects: Sequence[Subject],
+    measured: Sequence[Measurement],
+    evidence: Sequence[Evidence],
+    rule: Rule,
+    basis: Basis,
+) -> Decision:
     candidates = [
         Candidate(
-            name=result.subject.name,
-            digest=result.subject.digest,
-            baseline=result.comparison is None,
-            speed_up=result.speed_up,
-            p95=result.measurement.latency.p95,
-            size=result.subject.size,
-            auroc_low=result.quality.interval.low,
-            lower_bound=result.comparison.noninferiority.lower_bound if result.comparison else 0.0,
-            noninferior=result.comparison is None or result.comparison.noninferiority.passed,
+            name=subject.name,
+            digest=subject.digest,
+            baseline=found.loss is None,
+            speed_up=measurement.speed_up(measured[0]).median,
+            p95=measurement.latency.p95,
+            memory=measurement.memory.peak,
+            size=subject.size,
+            evidence=found,
         )
-        for result in results
+        for subject, measurement, found in zip(subjects, measured, evidence, strict=True)
     ]
-    return decide(candidates, margin=settings.margin, max_p95_ms=settings.max_p95_ms)
+    return decide(candidates, rule=rule, basis=basis)
 
 
 def _write(result: BenchResult, logits: Sequence[SplitLogits], test: LabelledData) -> None:

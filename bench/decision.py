@@ -1,9 +1,15 @@
-"""Which model to deploy: of those no worse than the baseline by the margin, the fastest."""
+"""Which model to deploy: of those shown no worse than the baseline by the margin, the fastest."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..stats.multiplicity import fixed_sequence, holm
+from .evidence import Basis, Evidence
+from .rule import MEGA, Rule
 
 _CHANCE = 0.5
 
@@ -12,8 +18,7 @@ _CHANCE = 0.5
 class Candidate:
     """What the decision looks at. `speed_up` is against the baseline, `p95` in seconds.
 
-    `auroc_low` is the lower end of the AUROC's interval, `lower_bound` the one-sided lower bound of
-    its difference to the baseline's.
+    `memory` is the peak and `size` what lies on disk, in bytes.
     """
 
     name: str
@@ -21,89 +26,186 @@ class Candidate:
     baseline: bool
     speed_up: float
     p95: float
+    memory: int
     size: int
-    auroc_low: float
+    evidence: Evidence
+
+
+@dataclass(frozen=True, kw_only=True)
+class NonInferiority:
+    """The test of "worse than the baseline by `margin` or more" within the family of all tested.
+
+    `lower_bound` is that of the difference by itself, one-sided at `level`; `adjusted_p` is
+    corrected for the number of models (None for one that was not tested, since it was out of the
+    question before), and `passed` says whether it is at most 1 - `level`.
+    """
+
+    margin: float
+    level: float
     lower_bound: float
-    noninferior: bool
+    p_value: float
+    adjusted_p: float | None
+    passed: bool
 
 
 @dataclass(frozen=True, kw_only=True)
 class Decision:
-    """Which model to deploy (None: none), whether the gate passed, and why for each model."""
+    """Which model to deploy (None: none), whether the gate passed, and why for each model.
+
+    `tests` are by the name of each model but the baseline.
+    """
 
     deploy: str | None
     passed: bool
     summary: str
     reasons: dict[str, str]
+    tests: dict[str, NonInferiority] = field(default_factory=dict)
 
 
 def decide(
-    candidates: Sequence[Candidate], *, margin: float, max_p95_ms: float | None = None
+    candidates: Sequence[Candidate],
+    *,
+    rule: Rule,
+    basis: Basis,
+    order: Sequence[str] | None = None,
 ) -> Decision:
-    """Choose among `candidates`, of which one is the baseline.
+    """Choose among `candidates`, the first of which is the baseline.
 
-    Eligible is what is shown to be better than chance, non-inferior to the baseline at `margin`
-    (the baseline itself is), within the limit on the 95th percentile of latency, and no copy of a
-    model named before; nothing is if the baseline is no better than chance, since being as good as
-    that says nothing. Of these the fastest at batch 1 is chosen; equally fast ones by size, then
-    by the order they were named in. The gate passes if a model other than the baseline is
-    eligible, or, when there is nothing but the baseline and copies of it, if the baseline is. Name
-    the baseline first.
+    Out of the question, whatever its figures on test, is what is over a limit on latency or memory,
+    or a copy of a model named before. The others are tested as one family: with Holm's correction,
+    or in a sequence fixed beforehand, `order` (of names; by default from the slowest to the
+    fastest). Eligible is what passes, and is shown to be better than chance; nothing is where the
+    baseline is no better than chance, or where there are too few rows or groups to decide. Of the
+    eligible (the baseline is, unless a limit or chance speaks against it) the fastest at batch 1 is
+    chosen; equally fast ones by size, then by the order they were named in. The gate passes if a
+    model other than the baseline is eligible, or, when there is nothing but the baseline and copies
+    of it, if the baseline is.
     """
-    reference = next(candidate for candidate in candidates if candidate.baseline)
+    out = {c.name: list(_limits(c, candidates[:n], rule)) for n, c in enumerate(candidates)}
+    baseline, *others = candidates
+    slowest_first = [c.name for c in sorted(others, key=lambda c: c.speed_up)]
+    tested = [c for c in others if not out[c.name]]
+    tests = _tests(others, tested, rule, order or slowest_first)
     faults = {
-        candidate.name: [
-            *_against_chance(candidate, reference),
-            *_faults(candidate, candidates[:place], margin, max_p95_ms),
+        c.name: [
+            *_against_chance(c, baseline),
+            *_refused(c, basis),
+            *_shown(c, tests, rule, len(tested)),
+            *out[c.name],
         ]
-        for place, candidate in enumerate(candidates)
+        for c in candidates
     }
-    eligible = [candidate for candidate in candidates if not faults[candidate.name]]
+    eligible = [c for c in candidates if not faults[c.name]]
     best = min(eligible, key=lambda c: (-c.speed_up, c.size), default=None)
-    full = {candidate.digest for candidate in candidates if candidate.baseline}
-    alone = all(candidate.digest in full for candidate in candidates)
-    passed = any(alone or not candidate.baseline for candidate in eligible)
+    alone = all(c.digest == baseline.digest for c in candidates)
+    passed = any(alone or not c.baseline for c in eligible)
     return Decision(
         deploy=best.name if best else None,
         passed=passed,
-        summary=_summary(best, passed, margin, max_p95_ms),
-        reasons={
-            candidate.name: _reason(candidate, faults[candidate.name], best)
-            for candidate in candidates
-        },
+        summary=_summary(best, passed, rule, "" if alone else basis.refusal),
+        reasons={c.name: _reason(c, faults[c.name], best) for c in candidates},
+        tests=tests,
     )
 
 
-def _against_chance(candidate: Candidate, baseline: Candidate) -> list[str]:
-    """Return what speaks against models that may know nothing, and against their followers."""
-    if candidate.auroc_low <= _CHANCE:
-        return [
-            "not shown to be better than chance: the lower end of its AUROC's interval,"
-            f" {candidate.auroc_low:.4f}, is not above {_CHANCE:g}"
-        ]
-    if baseline.auroc_low <= _CHANCE:
-        return ["the baseline is not shown to be better than chance: nothing follows from it"]
-    return []
-
-
-def _faults(
-    candidate: Candidate, earlier: Sequence[Candidate], margin: float, max_p95_ms: float | None
-) -> list[str]:
-    """Return what speaks against a candidate."""
-    faults = []
+def _limits(candidate: Candidate, earlier: Sequence[Candidate], rule: Rule) -> Iterator[str]:
+    """Say what puts a candidate out of the question without a look at its figures on test."""
     twin = next((other.name for other in earlier if other.digest == candidate.digest), None)
     if twin is not None:
-        faults.append(f"a copy of {twin}")
-    if not candidate.baseline and not candidate.noninferior:
-        faults.append(
+        yield f"a copy of {twin}"
+    if rule.max_p95_ms is not None and candidate.p95 * 1000 > rule.max_p95_ms:
+        yield (f"p95 of {candidate.p95 * 1000:.3g} ms is over the limit of {rule.max_p95_ms:g} ms")
+    if rule.max_memory_mb is not None and candidate.memory / MEGA > rule.max_memory_mb:
+        yield (
+            f"peak memory of {candidate.memory / MEGA:.0f} MB is over the limit of"
+            f" {rule.max_memory_mb:g} MB"
+        )
+
+
+def _tests(
+    candidates: Sequence[Candidate],
+    tested: Collection[Candidate],
+    rule: Rule,
+    order: Sequence[str],
+) -> dict[str, NonInferiority]:
+    """Return the test of each candidate, corrected for those that are tested."""
+    line = sorted(tested, key=lambda c: order.index(c.name))
+    correct = holm if rule.correction == "holm" else fixed_sequence
+    found = correct(np.array([c.evidence.p_value for c in line]))
+    adjusted = {c.name: float(p) for c, p in zip(line, found, strict=True)}
+    return {
+        c.name: NonInferiority(
+            margin=rule.margin,
+            level=1 - rule.alpha,
+            lower_bound=c.evidence.loss.lower_bound,
+            p_value=c.evidence.p_value,
+            adjusted_p=adjusted.get(c.name),
+            passed=adjusted.get(c.name, 1.0) <= rule.alpha,
+        )
+        for c in candidates
+        if c.evidence.loss is not None
+    }
+
+
+def _against_chance(candidate: Candidate, baseline: Candidate) -> Iterator[str]:
+    """Say what speaks against models that may know nothing, and against their followers."""
+    if candidate.evidence.low <= _CHANCE:
+        yield (
+            "not shown to be better than chance: the lower end of its AUROC's interval,"
+            f" {candidate.evidence.low:.4f}, is not above {_CHANCE:g}"
+        )
+    elif baseline.evidence.low <= _CHANCE:
+        yield "the baseline is not shown to be better than chance: nothing follows from it"
+
+
+def _refused(candidate: Candidate, basis: Basis) -> Iterator[str]:
+    loss = candidate.evidence.loss
+    if loss is None or not basis.refusal:
+        return
+    what = f"{basis.unit}s" if basis.unit != "row" else "rows"
+    yield (
+        f"nothing can be decided: {basis.refusal}; by the spread seen here a model that loses"
+        f" nothing would be shown so with about {loss.needed:,} {what}"
+    )
+
+
+def _shown(
+    candidate: Candidate, tests: dict[str, NonInferiority], rule: Rule, family: int
+) -> Iterator[str]:
+    """Say what a candidate was not shown to be."""
+    sensitivity = candidate.evidence.sensitivity
+    if sensitivity is not None and sensitivity.p_value > rule.alpha:
+        yield (
+            f"not shown to have a sensitivity of {sensitivity.least:g}: found"
+            f" {sensitivity.sensitivity:.4f}, with a lower bound of {sensitivity.lower_bound:.4f}"
+        )
+    loss = candidate.evidence.loss
+    if loss is None or tests[candidate.name].passed:
+        return
+    if loss.high < 0 and loss.p_value > rule.alpha:
+        yield f"worse, by {-loss.difference:.4f} ({-loss.high:.4f} to {-loss.low:.4f})"
+    elif loss.p_value > rule.alpha:
+        yield (
             "not shown to be non-inferior: the lower bound of its AUROC difference,"
-            f" {candidate.lower_bound:+.4f}, is not above {-margin:+g}"
+            f" {loss.lower_bound:+.4f}, is not above {-rule.margin:+g}"
         )
-    if max_p95_ms is not None and candidate.p95 * 1000 > max_p95_ms:
-        faults.append(
-            f"p95 of {candidate.p95 * 1000:.3g} ms is over the limit of {max_p95_ms:g} ms"
+    elif candidate.evidence.p_value <= rule.alpha:
+        yield from _corrected(candidate.evidence.p_value, tests[candidate.name], rule, family)
+
+
+def _corrected(p_value: float, test: NonInferiority, rule: Rule, family: int) -> Iterator[str]:
+    """Say how the correction for the number of models decided against a candidate."""
+    if test.adjusted_p is None:
+        return
+    if rule.correction == "sequence":
+        yield (
+            "not tested: a slower model before it in the sequence was not shown to be non-inferior"
         )
-    return faults
+    else:
+        yield (
+            f"not shown to be non-inferior among {family} models: p = {p_value:.2g} is"
+            f" {test.adjusted_p:.2g} with Holm's correction, not at most {rule.alpha:g}"
+        )
 
 
 def _reason(candidate: Candidate, faults: list[str], best: Candidate | None) -> str:
@@ -122,16 +224,31 @@ def _reason(candidate: Candidate, faults: list[str], best: Candidate | None) -> 
     )
 
 
-def _summary(best: Candidate | None, passed: bool, margin: float, max_p95_ms: float | None) -> str:
-    limit = "" if max_p95_ms is None else f" with p95 within {max_p95_ms:g} ms"
+def _summary(best: Candidate | None, passed: bool, rule: Rule, refusal: str) -> str:
+    limits = _limits_in_words(rule)
     if best is None:
         return (
             "deploy none: no model is better than chance and non-inferior"
-            f" at a margin of {margin:g}{limit}"
+            f" at a margin of {rule.margin:g}{limits}"
         )
+    if not passed and refusal:
+        return f"keep {best.name}: nothing can be decided: {refusal}"
     if not passed:
         return (
             f"keep {best.name}: no other model is shown to be non-inferior to it"
-            f" at a margin of {margin:g}{limit}"
+            f" at a margin of {rule.margin:g}{limits}"
         )
-    return f"deploy {best.name}: the fastest model non-inferior at a margin of {margin:g}{limit}"
+    return (
+        f"deploy {best.name}: the fastest model non-inferior at a margin of {rule.margin:g}{limits}"
+    )
+
+
+def _limits_in_words(rule: Rule) -> str:
+    found = []
+    if rule.max_p95_ms is not None:
+        found.append(f"p95 within {rule.max_p95_ms:g} ms")
+    if rule.max_memory_mb is not None:
+        found.append(f"memory within {rule.max_memory_mb:g} MB")
+    if rule.min_sensitivity is not None:
+        found.append(f"a sensitivity of {rule.min_sensitivity:g}")
+    return f" with {' and '.join(found)}" if found else ""

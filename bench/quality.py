@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..bundle.runtime import to_probabilities
-from ..data.dataset import LabelledData, SplitName
+from ..data.dataset import LabelledData
 from ..errors import GenoslimError
 from ..export.evaluate import Calibration, calibrate
+from ..prune.measure import Split
 from ..stats.auroc import AurocBounds, auroc_bounds, auroc_difference
 from ..stats.calibration import (
     ReliabilityBin,
@@ -25,13 +26,13 @@ from ..stats.calibration import (
 )
 from ..stats.delong import PairedAuroc
 from ..stats.metrics import GroupedAuroc, Metrics, compute_metrics, macro_auroc
-from ..stats.noninferiority import NonInferiority, noninferiority
 from ..stats.thresholds import (
     OperatingPoint,
     PredictiveValues,
     predictive_values,
     sensitivity_at_specificity,
 )
+from .decision import NonInferiority
 from .subjects import Subject
 
 LEVEL = 0.95
@@ -71,9 +72,10 @@ class Quality:
 class Comparison:
     """A model against the baseline on the same test rows; differences are model - baseline.
 
-    `low`, `high`, `p_value` and the verdict are by `method`: DeLong, or a bootstrap that draws
-    variants where variants recur (DeLong's figures, which then are too sure, stay beside).
-    `macro_difference` is that of the mean AUROC over groups.
+    `low`, `high` and `p_value` are of the AUROC over all rows by `method`: DeLong, or a bootstrap
+    that draws variants where variants recur (DeLong's figures, which then are too sure, stay
+    beside). `noninferiority` is the test that decides; `macro_difference` is that of the mean AUROC
+    over groups.
     """
 
     difference: float
@@ -90,7 +92,7 @@ class Comparison:
 
 
 def calibrated(
-    subject: Subject, validation: LabelledData, logits: Mapping[SplitName, NDArray[np.float32]]
+    subject: Subject, validation: LabelledData, logits: Mapping[Split, NDArray[np.float32]]
 ) -> Scores:
     """Turn the logits (of `validation` and `test`, float32 [n, 2]) of one model into scores."""
     for split, values in logits.items():
@@ -140,8 +142,10 @@ def assess(test: LabelledData, scores: Scores, *, prevalence: float | None = Non
     )
 
 
-def compare(test: LabelledData, baseline: Scores, own: Scores, *, margin: float) -> Comparison:
-    """Compare one model with the baseline on the same rows."""
+def compare(
+    test: LabelledData, baseline: Scores, own: Scores, *, decisive: NonInferiority
+) -> Comparison:
+    """Compare one model with the baseline on the same rows; `decisive` is the decision's test."""
     first, second = baseline.probabilities, own.probabilities
     found = auroc_difference(test.labels, first, second, keys=test.keys, level=LEVEL)
     before, after = (s.probabilities >= s.fitted.threshold for s in (baseline, own))
@@ -153,7 +157,7 @@ def compare(test: LabelledData, baseline: Scores, own: Scores, *, margin: float)
         p_value=found.p_value,
         method=found.method,
         delong=found.delong,
-        noninferiority=noninferiority(found.interval, margin=margin, level=LEVEL),
+        noninferiority=decisive,
         flipped=int((before != after).sum()),
         flipped_to_positive=int((~before & after).sum()),
         macro_difference=_macro_difference(test, first, second),

@@ -11,11 +11,12 @@ from .. import __version__
 from ..codec import plain
 from ..errors import UsageError
 from ..models.licences import is_non_commercial
-from ..stats.noninferiority import DEFAULT_MARGIN
 from .decision import Decision
 from .environment import Environment
+from .evidence import Basis, Evidence
 from .measure import Measurement
 from .quality import Comparison, Quality
+from .rule import Rule, within
 from .subjects import Subject
 
 FORMAT = "genoslim.bench"
@@ -26,11 +27,9 @@ QUICK_SECONDS, QUICK_ROUNDS = 3.0, 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class Settings(Rule):
     """What was asked for. `seconds` is the time spent on a model's timings, over all `rounds`."""
 
-    margin: float = DEFAULT_MARGIN
-    max_p95_ms: float | None = None
     device: str = "auto"
     backend: str = "auto"
     threads: int | None = None
@@ -39,12 +38,10 @@ class Settings:
     prevalence: float | None = None
 
     def __post_init__(self) -> None:
-        _within("margin", self.margin, 0, 1)
-        _within("seconds", self.seconds, 0, math.inf)
-        if self.max_p95_ms is not None:
-            _within("max-p95-ms", self.max_p95_ms, 0, math.inf)
+        super().__post_init__()
+        within("seconds", self.seconds, 0, math.inf)
         if self.prevalence is not None:
-            _within("prevalence", self.prevalence, 0, 1)
+            within("prevalence", self.prevalence, 0, 1)
         if self.threads is not None and self.threads < 1:
             raise UsageError(f"threads is {self.threads}; expected 1 or more")
         if self.rounds < 1:
@@ -86,6 +83,7 @@ class ModelResult:
         measurement: Raw times in seconds and memory in bytes.
         quality: Figures on the test split.
         comparison: Against the baseline on the same rows; None for the baseline itself.
+        evidence: What the decision looked at.
         speed_up: Of batch-1 latency against the baseline, median over rounds.
         warnings: What a reader of the figures should know.
     """
@@ -94,6 +92,7 @@ class ModelResult:
     measurement: Measurement
     quality: Quality
     comparison: Comparison | None
+    evidence: Evidence
     speed_up: float
     warnings: tuple[str, ...]
 
@@ -107,6 +106,7 @@ class BenchResult:
         settings: What was asked for.
         environment: The machine and the versions.
         data: The data set, and how independent its test split is.
+        basis: What the decision rests on: how many independent units of which kind.
         models: What was found out about each model; the first is the baseline.
         decision: Which model to deploy, whether the gate passed, and why.
     """
@@ -115,6 +115,7 @@ class BenchResult:
     settings: Settings
     environment: Environment
     data: DataFacts
+    basis: Basis
     models: tuple[ModelResult, ...]
     decision: Decision
 
@@ -136,6 +137,7 @@ def to_record(result: BenchResult) -> dict[str, Any]:
         "settings": plain(result.settings),
         "environment": plain(result.environment),
         "data": plain(result.data),
+        "basis": plain(result.basis),
         "baseline": result.baseline.subject.name,
         "models": [_model_record(model, result.baseline) for model in result.models],
         "decision": plain(result.decision),
@@ -160,11 +162,6 @@ def _model_record(model: ModelResult, baseline: ModelResult) -> dict[str, Any]:
         "measurement": plain(measured),
         "quality": plain(model.quality),
         "comparison": plain(model.comparison) if model.comparison else None,
+        "evidence": plain(model.evidence),
         "warnings": list(model.warnings),
     }
-
-
-def _within(name: str, value: float, low: float, high: float) -> None:
-    if not low < value < high:
-        wanted = f"above {low:g}" + ("" if math.isinf(high) else f" and below {high:g}")
-        raise UsageError(f"{name} is {value:g}; expected a number {wanted}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from ..tables import table
+from .decision import NonInferiority
 from .measure import BATCHES
 from .quality import Comparison
 from .result import BenchResult, ModelResult
@@ -115,6 +116,8 @@ def _against_baseline(model: ModelResult) -> dict[str, Value]:
         "difference_method": lambda c: c.method,
         "margin": lambda c: c.noninferiority.margin,
         "lower_bound": lambda c: c.noninferiority.lower_bound,
+        "noninferiority_p": lambda c: c.noninferiority.p_value,
+        "noninferiority_p_corrected": lambda c: c.noninferiority.adjusted_p,
         "noninferior": lambda c: c.noninferiority.passed,
         "macro_difference": lambda c: c.macro_difference,
         "flipped": lambda c: c.flipped,
@@ -203,7 +206,8 @@ def _comparison_figures(model: ModelResult) -> dict[str, str]:
         "difference, 95 % interval": f"{found.low:+.4f} to {found.high:+.4f}",
         "p of no difference": f"{found.p_value:.2g}",
         "one-sided 95 % lower bound": f"{found.noninferiority.lower_bound:+.4f}",
-        "non-inferior": _yes(found.noninferiority.passed),
+        "p, corrected for the models": _p_value(found.noninferiority.adjusted_p),
+        "non-inferior": _yes(found.noninferiority),
         **({} if macro is None else {"difference of the groups' mean AUROC": f"{macro:+.4f}"}),
         "calls flipped against the baseline": str(found.flipped),
     }
@@ -234,12 +238,18 @@ def _summary_row(model: ModelResult) -> list[str]:
         f"{model.speed_up:.2f}x",
         _rate(measured.end_to_end),
         f"{model.quality.metrics.auroc:.4f}",
-        "baseline" if found is None else _yes(found.noninferiority.passed),
+        "baseline" if found is None else _yes(found.noninferiority),
     ]
 
 
-def _yes(noninferior: bool) -> str:
-    return "yes" if noninferior else "not shown"
+def _yes(test: NonInferiority) -> str:
+    if test.adjusted_p is None:
+        return "not tested"
+    return "yes" if test.passed else "not shown"
+
+
+def _p_value(value: float | None) -> str:
+    return "not tested" if value is None else f"{value:.2g}"
 
 
 def _cell(value: Value) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from genoslim.bench.decision import NonInferiority
 from genoslim.bench.quality import (
     Scores,
     assess,
@@ -36,6 +37,10 @@ SUBJECT = Subject(
     fine_tune_seconds=None,
     trained_on=None,
     licences=(),
+)
+
+DECISIVE = NonInferiority(
+    margin=0.01, level=0.95, lower_bound=-0.005, p_value=0.01, adjusted_p=0.02, passed=True
 )
 
 
@@ -100,20 +105,19 @@ def test_without_a_prevalence_nothing_is_said_about_it(
 
 def test_a_model_against_itself_is_no_different(data: LabelledData, held_out: LabelledData) -> None:
     scores = scores_for(data, 0.8)
-    found = compare(held_out, scores, scores, margin=0.01)
+    found = compare(held_out, scores, scores, decisive=DECISIVE)
     assert (found.difference, found.low, found.high, found.p_value) == (0.0, 0.0, 0.0, 1.0)
     assert found.flipped == 0
-    assert found.noninferiority.passed
+    assert found.noninferiority is DECISIVE
     assert found.macro_difference == 0.0
 
 
-def test_a_worse_model_is_not_non_inferior(data: LabelledData, held_out: LabelledData) -> None:
+def test_a_worse_model_differs_as_delong_says(data: LabelledData, held_out: LabelledData) -> None:
     full, slim = scores_for(data, 2.0), scores_for(data, 0.0, seed=1)
-    found = compare(held_out, full, slim, margin=0.01)
+    found = compare(held_out, full, slim, decisive=DECISIVE)
     delong = paired_auroc(held_out.labels, full.probabilities, slim.probabilities)
     assert (found.difference, found.p_value) == (delong.difference, delong.p_value)
     assert found.method == "DeLong"
-    assert not found.noninferiority.passed
     assert 0 < found.flipped_to_positive < found.flipped
 
 
@@ -130,7 +134,7 @@ def test_recurring_variants_are_drawn_together(make_data: Callable[..., Any]) ->
         )
         for seed in (1, 2)
     )
-    found = compare(rows, full, slim, margin=0.01)
+    found = compare(rows, full, slim, decisive=DECISIVE)
     assert found.method == "bootstrap by variant"
     assert found.high - found.low > found.delong.high - found.delong.low
     assert found.macro_difference is None

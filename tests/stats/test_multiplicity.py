@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from statsmodels.stats.multitest import multipletests
 
 from genoslim.errors import GenoslimError
-from genoslim.stats.multiplicity import holm, holm_exclusive
+from genoslim.stats.multiplicity import fixed_sequence, holm, holm_exclusive
 
 P_VALUES = st.lists(st.floats(0, 1), max_size=12)
 
@@ -84,3 +84,12 @@ def test_family_wise_error_of_pairs() -> None:
         first, _ = holm_exclusive(true, np.zeros(6))
         errors += bool((first <= 0.05).any())
     assert errors / 4000 == pytest.approx(0.05, abs=0.01)
+
+
+@given(P_VALUES)
+def test_a_sequence_stops_at_the_first_that_is_not_rejected(values: list[float]) -> None:
+    adjusted = fixed_sequence(values)
+    stopped = False
+    for value, found in zip(values, adjusted, strict=True):
+        stopped = stopped or value > 0.05
+        assert (found > 0.05) == stopped

@@ -1,0 +1,52 @@
+"""The rule of a decision: what must hold of a model, fixed before its figures are seen."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from ..errors import UsageError
+from ..stats.noninferiority import DEFAULT_MARGIN
+
+Correction = Literal["holm", "sequence"]
+"""Holm's for so many models; or one after the other, from the slowest to the fastest."""
+
+MEGA = 1e6
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """What a model must fulfil to be deployed in place of the baseline.
+
+    `margin` is the AUROC that it may lose; `alpha` the probability, over all models together, of
+    deploying one that loses more. Limits are on the 95th percentile of latency in milliseconds, on
+    peak memory in megabytes (10^6 bytes), and on the sensitivity at the model's own threshold.
+    """
+
+    margin: float = DEFAULT_MARGIN
+    alpha: float = 0.05
+    correction: Correction = "holm"
+    max_p95_ms: float | None = None
+    max_memory_mb: float | None = None
+    min_sensitivity: float | None = None
+
+    def __post_init__(self) -> None:
+        within("margin", self.margin, 0, 1)
+        within("alpha", self.alpha, 0, 0.5)
+        if self.correction not in get_args(Correction):
+            known = " or ".join(get_args(Correction))
+            raise UsageError(f"correction is {self.correction!r}; expected {known}")
+        if self.max_p95_ms is not None:
+            within("max-p95-ms", self.max_p95_ms, 0, math.inf)
+        if self.max_memory_mb is not None:
+            within("max-memory", self.max_memory_mb, 0, math.inf)
+        if self.min_sensitivity is not None:
+            within("min-sensitivity", self.min_sensitivity, 0, 1)
+
+
+def within(name: str, value: float, low: float, high: float) -> None:
+    """Raise UsageError unless a value lies between two others."""
+    if not low < value < high:
+        wanted = f"above {low:g}" + ("" if math.isinf(high) else f" and below {high:g}")
+        raise UsageError(f"{name} is {value:g}; expected a number {wanted}")
