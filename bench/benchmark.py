@@ -6,16 +6,15 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from ..bundle.sessions import Backend, Device
-from ..data.dataset import LabelledData, SplitName, read_data
+from ..data.dataset import LabelledData, read_data
 from ..data.leakage import Leakage, check_leakage
 from ..errors import GenoslimError, UsageError
-from ..files import atomic_folder, refuse_foreign, refuse_unwritable
-from ..prune.measure import SPLITS, Rows, Sample, Split
+from ..files import atomic_folder, refuse_foreign, refuse_unwritable, write_text
+from ..prune.measure import SPLITS, Sample, Split
 from ..stats.auroc import recurring
 from ..stats.noninferiority import DEFAULT_MARGIN
 from .backends import Logits, with_backend
@@ -24,9 +23,10 @@ from .environment import describe_environment
 from .evidence import Basis, Evidence, weigh
 from .measure import Measurement, measure
 from .meter import Meter
+from .predictions import flipped_calls, write_predictions
 from .process import ModelProcess
-from .quality import Comparison, Scores, assess, calibrated, compare
-from .report import OUTPUTS, PREDICTIONS, RESULT, require_packages, write_report
+from .quality import Comparison, Scores, Splits, assess, calibrated, compare, rows_of
+from .report import FLIPPED, OUTPUTS, PREDICTIONS, RESULT, require_packages, write_report
 from .result import (
     QUICK_ROUNDS,
     QUICK_SECONDS,
@@ -73,8 +73,9 @@ def benchmark(
         models: Bundles (run by ONNX Runtime or OpenVINO) and fine-tuned checkpoints (by torch).
         data: Labelled windows (Parquet), of the length and assembly that the models are for.
             Validation calibrates checkpoints, test gives the quality.
-        output: The folder to write: `report.html`, `bench.json`, `bench.tsv`, a picture and the
-            logits. It appears whole or not at all, in place of a former benchmark.
+        output: The folder to write: `report.html`, `bench.json`, `bench.tsv`, a picture, the
+            logits and the calls that change. It appears whole or not at all, in place of a former
+            benchmark.
         baseline: What to compare with, among `models` or not; by default the first of them.
         margin: The AUROC that a model may lose and still count as non-inferior; to be fixed before
             any figure is seen.
@@ -167,13 +168,13 @@ def benchmark(
         models=tuple(results),
         decision=decision,
     )
-    _write(result, logits, splits["test"])
+    _write(result, splits, subjects, scores)
     return result
 
 
 def _measured(
     subjects: Sequence[Subject],
-    splits: Mapping[Split, LabelledData],
+    splits: Splits,
     settings: Settings,
     progress: Callable[[str], None],
 ) -> tuple[list[Measurement], list[SplitLogits]]:
@@ -205,19 +206,12 @@ def _measured(
         return measured, logits
 
 
-def _evidence(
-    splits: Mapping[Split, LabelledData], scores: Sequence[Scores], rule: Rule
-) -> tuple[Basis, list[Evidence]]:
+def _evidence(splits: Splits, scores: Sequence[Scores], rule: Rule) -> tuple[Basis, list[Evidence]]:
     """Say what the test rows tell of each model, and how many independent ones there are."""
-    here = {name: _rows(splits[name]) for name in SPLITS}
-    sample = Sample.of(here, "test")
+    sample = Sample.of(rows_of(splits), "test")
     probabilities = np.stack([one.probabilities for one in scores], axis=1)
-    calls = probabilities >= np.array([one.fitted.threshold for one in scores])
+    calls = np.stack([one.calls for one in scores], axis=1)
     return Basis.of(sample), weigh(sample, probabilities, rule=rule, calls=calls)
-
-
-def _rows(data: LabelledData) -> Rows:
-    return Rows(data.labels, data.keys, data.groups)
 
 
 def _results(
@@ -226,7 +220,7 @@ def _results(
     scores: Sequence[Scores],
     evidence: Sequence[Evidence],
     tests: Mapping[str, NonInferiority],
-    splits: Mapping[Split, LabelledData],
+    splits: Splits,
     fingerprint: str,
     prevalence: float | None,
 ) -> list[ModelResult]:
@@ -236,7 +230,7 @@ def _results(
             ModelResult(
                 subject=subject,
                 measurement=measurement,
-                quality=assess(test, own, prevalence=prevalence),
+                quality=assess(splits, own, prevalence=prevalence),
                 comparison=_comparison(test, scores[0], own, tests.get(subject.name)),
                 evidence=found,
                 speed_up=measurement.speed_up(measured[0]).median,
@@ -304,17 +298,13 @@ def _decide(
     return decide(candidates, rule=rule, basis=basis)
 
 
-def _write(result: BenchResult, logits: Sequence[SplitLogits], test: LabelledData) -> None:
+def _write(
+    result: BenchResult, splits: Splits, subjects: Sequence[Subject], scores: Sequence[Scores]
+) -> None:
     """Write every output into one folder that appears whole."""
     with atomic_folder(result.folder) as folder:
-        arrays: dict[str, Any] = {
-            "models": np.array([model.subject.name for model in result.models]),
-            "test_labels": test.labels,
-            "test_keys": test.keys,
-        }
-        for place, of_model in enumerate(logits):
-            arrays |= {f"{split}_logits_{place}": found for split, found in of_model.items()}
-        np.savez_compressed(folder / PREDICTIONS, **arrays)
+        write_predictions(folder / PREDICTIONS, splits, subjects, scores)
+        write_text(folder / FLIPPED, flipped_calls(splits, subjects, scores))
         write_report(result, folder)
 
 
@@ -339,7 +329,7 @@ def _facts(path: Path, data: LabelledData, test: LabelledData) -> DataFacts:
     )
 
 
-def _split(data: LabelledData, name: SplitName, path: Path) -> LabelledData:
+def _split(data: LabelledData, name: Split, path: Path) -> LabelledData:
     try:
         rows = data.split(name)
     except GenoslimError as error:

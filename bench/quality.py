@@ -1,13 +1,15 @@
 """What a model's logits are worth on the test split, and against the baseline's on the same rows.
 
-Every figure is computed from the logits of the very code path that was timed. Temperature and
-threshold come from the validation split: a bundle brings its own, a checkpoint's are fitted here.
+Every figure is computed from the logits of the very code path that was timed. Temperature and all
+thresholds come from the validation split: a bundle brings its own temperature and threshold, a
+checkpoint's are fitted here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,15 +18,16 @@ from ..bundle.runtime import to_probabilities
 from ..data.dataset import LabelledData
 from ..errors import GenoslimError
 from ..export.evaluate import Calibration, calibrate
-from ..prune.measure import Split
+from ..prune.measure import Rows, Sample, Split, Unit
 from ..stats.auroc import AurocBounds, auroc_bounds, auroc_difference
 from ..stats.calibration import (
     ReliabilityBin,
-    brier,
+    debiased_calibration_error,
     expected_calibration_error,
     reliability_curve,
 )
 from ..stats.delong import PairedAuroc
+from ..stats.estimate import Estimate, Figures, Weights, bootstrap_estimates
 from ..stats.metrics import GroupedAuroc, Metrics, compute_metrics, macro_auroc
 from ..stats.thresholds import (
     OperatingPoint,
@@ -32,26 +35,67 @@ from ..stats.thresholds import (
     predictive_values,
     sensitivity_at_specificity,
 )
+from ..stats.weighted import WeightedCounts, weighted_average_precision
 from .decision import NonInferiority
 from .subjects import Subject
 
 LEVEL = 0.95
 SPECIFICITIES = (0.9, 0.95)
+_BRIER_BEFORE = "brier_uncalibrated"
+
+Splits = Mapping[Split, LabelledData]
+"""The validation and the test rows."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scores:
-    """One model's calibrated probabilities on test, and how they were calibrated."""
+    """One model's logits float32[n, 2] of both splits, and how they were calibrated."""
 
-    probabilities: NDArray[np.float64]
+    logits: Mapping[Split, NDArray[np.float32]]
     fitted: Calibration
     fitted_by: str
+
+    @cached_property
+    def probabilities(self) -> NDArray[np.float64]:
+        """The calibrated probability of each test row, float64[n]."""
+        return to_probabilities(self.logits["test"], self.fitted.temperature)
+
+    @property
+    def uncalibrated(self) -> NDArray[np.float64]:
+        """The same at a temperature of 1."""
+        return to_probabilities(self.logits["test"], 1.0)
+
+    @property
+    def validation(self) -> NDArray[np.float64]:
+        """The calibrated probability of each validation row, float64[n]."""
+        return to_probabilities(self.logits["validation"], self.fitted.temperature)
+
+    @property
+    def calls(self) -> NDArray[np.bool_]:
+        """Which test rows are called positive, bool[n]."""
+        return self.probabilities >= self.fitted.threshold
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalibrationErrors:
+    """How far probabilities are from what is seen; see `stats.calibration`.
+
+    `debiased` is the root mean square error without its bias.
+    """
+
+    brier: Estimate
+    expected_calibration_error: float
+    debiased: Estimate
 
 
 @dataclass(frozen=True, kw_only=True)
 class Quality:
     """How good one model is on the test split.
 
+    `estimates` are figures with their 95 % intervals, by name: accuracy, F1, true-positive rate,
+    specificity, MCC and, if a prevalence was stated, PPV and NPV at the model's threshold; average
+    precision (AUPRC); Brier score; sensitivity and specificity at the thresholds that have 90 and
+    95 % specificity on validation, which `operating_points` holds. A bootstrap draws `unit`s.
     `predictive` is None unless a prevalence was stated, `by_group` unless the data has groups of
     which one at least has both classes.
     """
@@ -66,6 +110,10 @@ class Quality:
     operating_points: dict[str, OperatingPoint]
     predictive: PredictiveValues | None
     by_group: GroupedAuroc | None
+    unit: Unit
+    estimates: dict[str, Estimate]
+    uncalibrated: CalibrationErrors
+    calibrated: CalibrationErrors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,33 +160,124 @@ def calibrated(
     else:
         fitted = calibrate(logits["validation"], validation.labels)
         source = "fitted on validation here"
-    return Scores(
-        probabilities=to_probabilities(logits["test"], fitted.temperature),
-        fitted=fitted,
-        fitted_by=source,
-    )
+    return Scores(logits=logits, fitted=fitted, fitted_by=source)
 
 
-def assess(test: LabelledData, scores: Scores, *, prevalence: float | None = None) -> Quality:
+def assess(splits: Splits, scores: Scores, *, prevalence: float | None = None) -> Quality:
     """Return the figures of one model on the test split."""
+    test = splits["test"]
     labels, values = test.labels, scores.probabilities
     metrics = compute_metrics(labels, values, threshold=scores.fitted.threshold)
+    sample = sample_of(splits)
+    cuts = _cuts(splits["validation"].labels, scores)
+    estimates = bootstrap_estimates(
+        _figures(labels == 1, scores, cuts, prevalence), sample.names, level=LEVEL
+    )
+    calibrated = _calibration(labels, values, sample, estimates["brier"])
     return Quality(
         metrics=metrics,
         interval=auroc_bounds(labels, values, keys=test.keys, level=LEVEL),
         temperature=scores.fitted.temperature,
         fitted_by=scores.fitted_by,
-        brier=brier(labels, values),
-        expected_calibration_error=expected_calibration_error(labels, values),
+        brier=calibrated.brier.value,
+        expected_calibration_error=calibrated.expected_calibration_error,
         reliability=tuple(reliability_curve(labels, values, bins=10)),
         operating_points={
-            f"{specificity:g}": sensitivity_at_specificity(labels, values, specificity=specificity)
-            for specificity in SPECIFICITIES
+            f"{asked:g}": OperatingPoint(
+                threshold=cuts[asked],
+                sensitivity=estimates[sensitivity_at(asked)].value,
+                specificity=estimates[specificity_for(asked)].value,
+            )
+            for asked in SPECIFICITIES
         },
         predictive=None
         if prevalence is None
         else predictive_values(metrics.true_positive_rate, metrics.specificity, prevalence),
         by_group=_by_group(test, values),
+        unit=sample.unit,
+        estimates={name: one for name, one in estimates.items() if name != _BRIER_BEFORE},
+        uncalibrated=_calibration(labels, scores.uncalibrated, sample, estimates[_BRIER_BEFORE]),
+        calibrated=calibrated,
+    )
+
+
+def rows_of(splits: Splits) -> dict[Split, Rows]:
+    """Return what is known of the rows of each split."""
+    return {split: Rows(rows.labels, rows.keys, rows.groups) for split, rows in splits.items()}
+
+
+def sample_of(splits: Splits, split: Split = "test") -> Sample:
+    """Return what a split is a sample of: groups, variants or rows.
+
+    A split of a single group is a sample of that group's variants.
+    """
+    rows = rows_of(splits)
+    sample = Sample.of(rows, split)
+    if len(np.unique(sample.names)) > 1:
+        return sample
+    return replace(sample, names=rows[split].keys, unit="variant", macro=False)
+
+
+def sensitivity_at(specificity: float) -> str:
+    """Return the name of the sensitivity at a specificity: `sensitivity_at_90_specificity`."""
+    return f"sensitivity_at_{specificity * 100:.0f}_specificity"
+
+
+def specificity_for(specificity: float) -> str:
+    """Return the name of what a threshold for some specificity on validation has on test."""
+    return f"specificity_for_{specificity * 100:.0f}"
+
+
+def _cuts(validation: NDArray[np.int8], scores: Scores) -> dict[float, float]:
+    """Return the thresholds that have some specificity on validation."""
+    return {
+        asked: sensitivity_at_specificity(
+            validation, scores.validation, specificity=asked
+        ).threshold
+        for asked in SPECIFICITIES
+    }
+
+
+def _figures(
+    positive: NDArray[np.bool_],
+    scores: Scores,
+    cuts: Mapping[float, float],
+    prevalence: float | None,
+) -> Callable[[Weights], Figures]:
+    """Return what gives every figure of the test rows under weights."""
+    values = scores.probabilities
+    squares = np.stack([values - positive, scores.uncalibrated - positive], axis=1) ** 2
+
+    def figures(weights: Weights) -> Figures:
+        counts = WeightedCounts.of(positive, scores.calls, weights)
+        brier, before = (weights @ squares / weights.sum(axis=1, keepdims=True)).T
+        found = {
+            "accuracy": counts.accuracy,
+            "f1": counts.f1,
+            "true_positive_rate": counts.sensitivity,
+            "specificity": counts.specificity,
+            "mcc": counts.mcc,
+            "average_precision": weighted_average_precision(positive, values, weights),
+            "brier": brier,
+            _BRIER_BEFORE: before,
+        }
+        for asked, cut in cuts.items():
+            at = WeightedCounts.of(positive, values >= cut, weights)
+            found |= {sensitivity_at(asked): at.sensitivity, specificity_for(asked): at.specificity}
+        if prevalence is not None:
+            found |= zip(("ppv", "npv"), counts.predictive_values(prevalence), strict=True)
+        return found
+
+    return figures
+
+
+def _calibration(
+    labels: NDArray[np.int8], values: NDArray[np.float64], sample: Sample, brier: Estimate
+) -> CalibrationErrors:
+    return CalibrationErrors(
+        brier=brier,
+        expected_calibration_error=expected_calibration_error(labels, values),
+        debiased=debiased_calibration_error(labels, values, clusters=sample.names, level=LEVEL),
     )
 
 
@@ -148,7 +287,7 @@ def compare(
     """Compare one model with the baseline on the same rows; `decisive` is the decision's test."""
     first, second = baseline.probabilities, own.probabilities
     found = auroc_difference(test.labels, first, second, keys=test.keys, level=LEVEL)
-    before, after = (s.probabilities >= s.fitted.threshold for s in (baseline, own))
+    before, after = baseline.calls, own.calls
     return Comparison(
         difference=found.difference,
         low=found.interval.low,

@@ -18,8 +18,8 @@ from .result import BenchResult, to_record
 from .table import quality_table, speed_table, tsv
 
 RESULT, TABLE, PICTURE, REPORT_FILE = "bench.json", "bench.tsv", "latency_auroc.png", "report.html"
-PREDICTIONS = "predictions.npz"
-OUTPUTS = {RESULT, TABLE, PICTURE, REPORT_FILE, PREDICTIONS}
+PREDICTIONS, FLIPPED = "predictions.npz", "flipped.tsv"
+OUTPUTS = {RESULT, TABLE, PICTURE, REPORT_FILE, PREDICTIONS, FLIPPED}
 
 
 def require_packages() -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from ..stats.estimate import Estimate, told
 from ..tables import table
 from .decision import NonInferiority
 from .measure import BATCHES
-from .quality import Comparison
+from .quality import CalibrationErrors, Comparison, Quality, sensitivity_at, specificity_for
 from .result import BenchResult, ModelResult
 
 Rows = tuple[list[str], list[list[str]]]
@@ -16,6 +17,15 @@ Rows = tuple[list[str], list[list[str]]]
 Value = str | int | float | bool | None
 
 _MEGA = 1e6
+
+_CALLS = {
+    "accuracy": "accuracy",
+    "f1": "F1",
+    "mcc": "MCC",
+    "true_positive_rate": "true-positive rate",
+    "specificity": "specificity",
+}
+"""What the table calls the estimates of a model's own calls."""
 
 
 def tsv(result: BenchResult) -> str:
@@ -90,19 +100,27 @@ def _quality(model: ModelResult) -> dict[str, Value]:
         "macro_auroc": groups.macro_mean if groups else None,
         "threshold": metrics.threshold,
         "temperature": quality.temperature,
-        "accuracy": metrics.accuracy,
-        "f1": metrics.f1,
-        "true_positive_rate": metrics.true_positive_rate,
-        "specificity": metrics.specificity,
-        "brier": quality.brier,
         "expected_calibration_error": quality.expected_calibration_error,
+        "expected_calibration_error_uncalibrated": quality.uncalibrated.expected_calibration_error,
         **{
-            f"sensitivity_at_{float(name):.0%}_specificity".replace("%", ""): point.sensitivity
-            for name, point in quality.operating_points.items()
+            f"threshold_for_{float(asked) * 100:.0f}_specificity": point.threshold
+            for asked, point in quality.operating_points.items()
         },
         "prevalence": predictive.prevalence if predictive else None,
-        "ppv": predictive.ppv if predictive else None,
-        "npv": predictive.npv if predictive else None,
+        **_with_intervals(quality),
+    }
+
+
+def _with_intervals(quality: Quality) -> dict[str, Value]:
+    """Return every estimate, its interval beside it; PPV and NPV blank without a prevalence."""
+    estimates: dict[str, Estimate | None] = {"ppv": None, "npv": None, **quality.estimates}
+    for when, errors in (("", quality.calibrated), ("_uncalibrated", quality.uncalibrated)):
+        estimates[f"brier{when}"] = errors.brier
+        estimates[f"debiased_calibration_error{when}"] = errors.debiased
+    return {
+        f"{name}{end}": None if one is None else getattr(one, part)
+        for name, one in estimates.items()
+        for end, part in (("", "value"), ("_low", "low"), ("_high", "high"))
     }
 
 
@@ -178,21 +196,43 @@ def _speed_figures(model: ModelResult, result: BenchResult) -> dict[str, str]:
 
 
 def _quality_figures(model: ModelResult) -> dict[str, str]:
-    quality, metrics, groups = model.quality, model.quality.metrics, model.quality.by_group
+    quality, groups = model.quality, model.quality.by_group
+    known = quality.estimates
+    auroc = Estimate(
+        value=quality.metrics.auroc, low=quality.interval.low, high=quality.interval.high
+    )
     return {
-        "AUROC": f"{metrics.auroc:.4f}",
-        "AUROC, 95 % interval": f"{quality.interval.low:.4f} to {quality.interval.high:.4f}",
-        **({"mean AUROC of groups": f"{groups.macro_mean:.4f}"} if groups else {}),
-        "accuracy": f"{metrics.accuracy:.4f}",
-        "F1": f"{metrics.f1:.4f}",
-        "true-positive rate": f"{metrics.true_positive_rate:.4f}",
-        "threshold": f"{metrics.threshold:.4f}",
+        "AUROC": str(auroc),
+        **({"mean AUROC of groups": told(groups.macro_mean, auroc)} if groups else {}),
+        "AUPRC (average precision)": str(known["average_precision"]),
+        **{name: str(known[key]) for key, name in _CALLS.items()},
+        "threshold": f"{quality.metrics.threshold:.4f}",
         **{
-            f"sensitivity at {float(name):.0%} specificity": f"{point.sensitivity:.4f}"
-            for name, point in quality.operating_points.items()
+            name: figure
+            for asked, point in quality.operating_points.items()
+            for name, figure in _operating_figures(float(asked), point.threshold, known)
         },
-        "Brier score": f"{quality.brier:.4f}",
-        "expected calibration error": f"{quality.expected_calibration_error:.4f}",
+        **_calibration_figures("before", quality.uncalibrated),
+        **_calibration_figures("after", quality.calibrated),
+    }
+
+
+def _operating_figures(
+    asked: float, threshold: float, known: Mapping[str, Estimate]
+) -> Iterator[tuple[str, str]]:
+    at = f"at the threshold for {asked:.0%} specificity"
+    yield f"sensitivity {at}", str(known[sensitivity_at(asked)])
+    yield f"specificity {at}", str(known[specificity_for(asked)])
+    yield f"threshold for {asked:.0%} specificity on validation", f"{threshold:.4f}"
+
+
+def _calibration_figures(when: str, errors: CalibrationErrors) -> dict[str, str]:
+    return {
+        f"Brier score {when} calibration": str(errors.brier),
+        f"calibration error {when}, without bias": str(errors.debiased),
+        f"expected calibration error {when}": told(
+            errors.expected_calibration_error, errors.debiased
+        ),
     }
 
 
@@ -218,8 +258,8 @@ def _use_figures(model: ModelResult) -> dict[str, str]:
     if found is None:
         return {}
     return {
-        f"PPV at a prevalence of {found.prevalence:g}": _share(found.ppv),
-        f"NPV at a prevalence of {found.prevalence:g}": _share(found.npv),
+        f"{name} at a prevalence of {found.prevalence:g}": _share(model.quality.estimates.get(key))
+        for key, name in (("ppv", "PPV"), ("npv", "NPV"))
     }
 
 
@@ -269,5 +309,6 @@ def _rate(value: float) -> str:
     return f"{value:.3g}" if value < 100 else f"{value:,.0f}"
 
 
-def _share(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
+def _share(estimate: Estimate | None) -> str:
+    """Return a share as text; where no call of a kind is made there is none."""
+    return "-" if estimate is None else str(estimate)

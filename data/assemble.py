@@ -28,7 +28,8 @@ Edges = Literal["pad", "drop"]
 class LabelledVariant:
     """One row of a source: a variant, its label and split, and where it was read (`place`).
 
-    `subgroups` names the subgroup of the row in each way to part the rows.
+    `subgroups` names the subgroup of the row in each way to part the rows; `annotations` are
+    numbers that are known of it, by name.
     """
 
     variant: Variant
@@ -38,6 +39,7 @@ class LabelledVariant:
     tissue: str | None = None
     distance_to_tss: int | None = None
     subgroups: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, float] = field(default_factory=dict)
     place: str = ""
 
 
@@ -90,6 +92,7 @@ def _columns(
     tissues = [row.tissue for row in rows if row.tissue is not None]
     distances = [row.distance_to_tss for row in rows if row.distance_to_tss is not None]
     ways = list(dict.fromkeys(name for row in rows for name in row.subgroups))
+    annotations = list(dict.fromkeys(name for row in rows for name in row.annotations))
     return LabelledData(
         sequences=sequences,
         labels=np.array([row.label for row in rows], dtype=np.int8),
@@ -102,6 +105,10 @@ def _columns(
         subgroups={
             way: np.array([row.subgroups.get(way, "") for row in rows], dtype=np.str_)
             for way in ways
+        },
+        annotations={
+            name: np.array([row.annotations.get(name, np.nan) for row in rows], dtype=np.float64)
+            for name in annotations
         },
     )
 

@@ -51,6 +51,11 @@ _REQUIRED: dict[str, pa.DataType] = {
 _OPTIONAL: dict[str, pa.DataType] = {"tissue": pa.string(), "distance_to_tss": pa.int64()}
 SUBGROUP_PREFIX = "subgroup_"
 """What the column of a subgrouping is called, in files and in tables: `subgroup_kind`."""
+ANNOTATION_PREFIX = "annotation_"
+"""What the column of a number a variant is called, in files and in tables: `annotation_phylop`."""
+DISTANCE = "distance_to_tss"
+
+Numbers = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,6 +138,7 @@ class LabelledData:
     tissues: Strings | None = None
     distances_to_tss: npt.NDArray[np.int64] | None = None
     subgroups: Mapping[str, Strings] = field(default_factory=dict)
+    annotations: Mapping[str, Numbers] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, column in self._columns().items():
@@ -165,6 +171,7 @@ class LabelledData:
             tissues=None if self.tissues is None else self.tissues[rows],
             distances_to_tss=None if self.distances_to_tss is None else self.distances_to_tss[rows],
             subgroups={name: column[rows] for name, column in self.subgroups.items()},
+            annotations={name: column[rows] for name, column in self.annotations.items()},
         )
 
     def split(self, name: SplitName) -> LabelledData:
@@ -178,6 +185,21 @@ class LabelledData:
     def keys(self) -> Strings:
         """The variant key of each row: the cluster a bootstrap draws, as one may recur."""
         return self.variants.keys
+
+    def numbers(self, name: str) -> Numbers:
+        """Return the numbers of a column, NaN where one is missing: float64[n].
+
+        `name` is that of an annotation, with or without `annotation_`, or `distance_to_tss`. Raises
+        UsageError if there is no such column.
+        """
+        known = dict(self.annotations)
+        if self.distances_to_tss is not None:
+            known[DISTANCE] = self.distances_to_tss.astype(np.float64)
+        found = known.get(name.removeprefix(ANNOTATION_PREFIX))
+        if found is None:
+            there = ", ".join(known) or "there is none"
+            raise UsageError(f"no column of numbers {name!r} in the data set (found: {there})")
+        return found
 
     @property
     def split_counts(self) -> dict[str, int]:
@@ -250,6 +272,7 @@ class LabelledData:
             "tissue": self.tissues,
             "distance_to_tss": self.distances_to_tss,
             **{SUBGROUP_PREFIX + name: column for name, column in self.subgroups.items()},
+            **{ANNOTATION_PREFIX + name: column for name, column in self.annotations.items()},
         }
         return {name: column for name, column in columns.items() if column is not None}
 
@@ -331,6 +354,11 @@ def _from_table(table: pa.Table) -> LabelledData:
             for name, column in columns.items()
             if name.startswith(SUBGROUP_PREFIX)
         },
+        annotations={
+            name.removeprefix(ANNOTATION_PREFIX): np.array(column, dtype=np.float64)
+            for name, column in columns.items()
+            if name.startswith(ANNOTATION_PREFIX)
+        },
     )
     if data.fingerprint != header.fingerprint:
         raise GenoslimError(
@@ -385,8 +413,10 @@ def _checked_header(table: pa.Table) -> _Header:
 
 def _column_type(name: str) -> pa.DataType | None:
     """Return the type of a column, None for one that the format does not have."""
-    if name.startswith(SUBGROUP_PREFIX) and name != SUBGROUP_PREFIX:
-        return pa.string()
+    prefixes = {SUBGROUP_PREFIX: pa.string(), ANNOTATION_PREFIX: pa.float64()}
+    for prefix, kind in prefixes.items():
+        if name.startswith(prefix) and name != prefix:
+            return kind
     return (_REQUIRED | _OPTIONAL).get(name)
 
 
@@ -397,7 +427,8 @@ def _check_columns(table: pa.Table) -> None:
     for column in table.schema:
         expected = _column_type(column.name)
         if expected is None:
-            known = ", ".join([*_REQUIRED, *_OPTIONAL, f"{SUBGROUP_PREFIX}..."])
+            prefixes = (f"{prefix}..." for prefix in (SUBGROUP_PREFIX, ANNOTATION_PREFIX))
+            known = ", ".join([*_REQUIRED, *_OPTIONAL, *prefixes])
             raise GenoslimError(f"unknown column {column.name!r}; expected {known}")
         if column.type != expected:
             raise GenoslimError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import difflib
 import gzip
+import math
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -66,6 +67,21 @@ class Row:
         except (ValueError, OverflowError):
             pass
         raise GenoslimError(f"{self.place}: {column} is {value!r}; expected a whole number")
+
+    def number(self, column: str) -> float:
+        """Return a cell that holds a finite number; NaN for one that is blank, `.` or `NA`."""
+        value = self.cells[column].strip()
+        if value in ("", ".", "NA"):
+            return math.nan
+        try:
+            number = float(value)
+        except ValueError:
+            number = math.nan
+        if not math.isfinite(number):
+            raise GenoslimError(
+                f"{self.place}: {column} is {value!r}; expected a number, or blank for none"
+            )
+        return number
 
     def choice(self, column: str, choices: Sequence[str]) -> str:
         """Return a cell that holds one of some values."""

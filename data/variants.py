@@ -13,7 +13,7 @@ import numpy as np
 from ..errors import GenoslimError, UsageError
 from .alleles import Allele, allele_kind
 from .assemble import Edges, LabelledVariant, assemble, without_edges
-from .dataset import SPLITS, SUBGROUP_PREFIX, LabelledData
+from .dataset import ANNOTATION_PREFIX, SPLITS, SUBGROUP_PREFIX, LabelledData
 from .genome import Genome
 from .leakage import checked
 from .metadata import DataMetadata
@@ -90,9 +90,10 @@ def build_variant_data(
     """Cut the windows of labelled variants: a VCF with the label in INFO, or a table.
 
     A table has the columns contig, position (1-based), reference, alternate (or chrom, pos, ref,
-    alt, in any case), label (0 or 1), and where wanted split, group, tissue, distance_to_tss and
-    `subgroup_*`. A VCF has SPLIT and GROUP in INFO where wanted. Alleles that are no sequence
-    (`<DEL>`, `*`, breakends) and alleles without a label are left out and counted.
+    alt, in any case), label (0 or 1), and where wanted split, group, tissue, distance_to_tss,
+    `subgroup_*` and `annotation_*` (numbers). A VCF has SPLIT and GROUP in INFO where wanted.
+    Alleles that are no sequence (`<DEL>`, `*`, breakends) and alleles without a label are left out
+    and counted.
 
     Args:
         source: VCF, CSV or TSV, told by content, plain, gzip or bgzip.
@@ -171,6 +172,11 @@ def _from_table(row: Row) -> LabelledVariant:
             name.removeprefix(SUBGROUP_PREFIX): value
             for name, value in row.cells.items()
             if name.startswith(SUBGROUP_PREFIX)
+        },
+        annotations={
+            name.removeprefix(ANNOTATION_PREFIX): row.number(name)
+            for name in row.cells
+            if name.startswith(ANNOTATION_PREFIX)
         },
         place=row.place,
     )

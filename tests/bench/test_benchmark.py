@@ -27,9 +27,13 @@ from genoslim.bundle.runtime import to_probabilities
 from genoslim.cli import main
 from genoslim.data.dataset import LabelledData
 from genoslim.errors import GenoslimError, UsageError
-from genoslim.stats.ranks import auroc
+from genoslim.stats.metrics import compute_metrics
+from genoslim.stats.thresholds import sensitivity_at_specificity
 
-FILES = {"bench.json", "bench.tsv", "latency_auroc.png", "predictions.npz", "report.html"}
+FILES = {
+    *("bench.json", "bench.tsv", "latency_auroc.png", "predictions.npz", "report.html"),
+    "flipped.tsv",
+}
 
 
 @pytest.fixture(scope="module")
@@ -81,14 +85,44 @@ def test_the_json_holds_raw_times_environment_and_decision(result: BenchResult) 
     assert all("better than chance" in why for why in record["decision"]["reasons"].values())
 
 
-def test_quality_is_that_of_the_kept_predictions(result: BenchResult) -> None:
+def test_every_figure_can_be_computed_from_the_kept_predictions(
+    result: BenchResult, data: LabelledData
+) -> None:
     with np.load(result.folder / "predictions.npz") as kept:
         assert kept["models"].tolist() == ["full", "slim"]
+        for split in ("validation", "test"):
+            rows = data.split(split)
+            assert kept[f"{split}_labels"].tolist() == rows.labels.tolist()
+            assert kept[f"{split}_keys"].tolist() == rows.keys.tolist()
+            assert kept[f"{split}_groups"].tolist() == rows.groups.tolist()
         for place, model in enumerate(result.models):
-            probabilities = to_probabilities(
-                kept[f"test_logits_{place}"], model.quality.temperature
+            metrics = compute_metrics(
+                kept["test_labels"],
+                to_probabilities(kept[f"test_logits_{place}"], kept["temperatures"][place]),
+                threshold=kept["thresholds"][place],
             )
-            assert model.quality.metrics.auroc == auroc(kept["test_labels"], probabilities)
+            assert model.quality.metrics == metrics
+            point = sensitivity_at_specificity(
+                kept["validation_labels"],
+                to_probabilities(kept[f"validation_logits_{place}"], kept["temperatures"][place]),
+            )
+            assert model.quality.operating_points["0.9"].threshold == point.threshold
+
+
+def test_the_calls_that_change_are_listed(result: BenchResult, data: LabelledData) -> None:
+    with (result.folder / "flipped.tsv").open() as stream:
+        rows = list(csv.DictReader(stream, delimiter="\t"))
+    found = result.models[1].comparison
+    assert found is not None
+    assert len(rows) == found.flipped > 0
+    assert sum(row["call"] == "1" for row in rows) == found.flipped_to_positive
+    labels = dict(zip(data.keys.tolist(), data.labels.tolist(), strict=True))
+    for row in rows:
+        key = ":".join(row[name] for name in ("contig", "position", "reference", "alternate"))
+        assert row["model"] == "slim"
+        assert int(row["label"]) == labels[key]
+        assert (row["now"] == "right") == (row["call"] == row["label"])
+        assert row["baseline_call"] != row["call"]
 
 
 def test_both_backends_are_measured_each_in_a_lean_process(result: BenchResult) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.metrics import average_precision_score, brier_score_loss, matthews_corrcoef
 
 from genoslim.bench.decision import NonInferiority
 from genoslim.bench.quality import (
@@ -19,8 +20,10 @@ from genoslim.bench.subjects import Subject
 from genoslim.data.dataset import LabelledData
 from genoslim.errors import GenoslimError
 from genoslim.export.evaluate import Calibration
+from genoslim.prune.measure import Split
 from genoslim.stats.auroc import recurring
 from genoslim.stats.delong import auroc_interval, paired_auroc
+from genoslim.stats.thresholds import sensitivity_at_specificity
 
 SUBJECT = Subject(
     name="m",
@@ -50,8 +53,12 @@ def logits_for(data: LabelledData, signal: float, seed: int = 0) -> np.ndarray:
     return np.stack([-margin, margin], axis=1).astype(np.float32)
 
 
+def halves(data: LabelledData) -> dict[Split, LabelledData]:
+    return {"validation": data.split("validation"), "test": data.split("test")}
+
+
 def scores_for(data: LabelledData, signal: float, seed: int = 0) -> Scores:
-    rows = {name: data.split(name) for name in ("validation", "test")}  # type: ignore[arg-type]
+    rows = halves(data)
     logits = {name: logits_for(part, signal, seed) for name, part in rows.items()}
     return calibrated(SUBJECT, rows["validation"], logits)
 
@@ -84,7 +91,7 @@ def test_broken_logits_are_named(data: LabelledData) -> None:
 
 def test_figures_are_those_of_the_statistics(data: LabelledData, held_out: LabelledData) -> None:
     scores = scores_for(data, 0.8)
-    found = assess(held_out, scores, prevalence=0.02)
+    found = assess(halves(data), scores, prevalence=0.02)
     expected = auroc_interval(held_out.labels, scores.probabilities)
     assert (found.interval.low, found.interval.high) == (expected.low, expected.high)
     assert found.interval.method == "DeLong"
@@ -97,10 +104,10 @@ def test_figures_are_those_of_the_statistics(data: LabelledData, held_out: Label
     assert found.predictive.prevalence == 0.02
 
 
-def test_without_a_prevalence_nothing_is_said_about_it(
-    data: LabelledData, held_out: LabelledData
-) -> None:
-    assert assess(held_out, scores_for(data, 0.8)).predictive is None
+def test_without_a_prevalence_nothing_is_said_about_it(data: LabelledData) -> None:
+    found = assess(halves(data), scores_for(data, 0.8))
+    assert found.predictive is None
+    assert not {"ppv", "npv"} & set(found.estimates)
 
 
 def test_a_model_against_itself_is_no_different(data: LabelledData, held_out: LabelledData) -> None:
@@ -127,10 +134,10 @@ def test_recurring_variants_are_drawn_together(make_data: Callable[..., Any]) ->
     assert recurring(rows.keys)
     # Both rows of a variant get one score: half of them carry no information of their own.
     full, slim = (
-        Scores(
-            probabilities=np.repeat(scores_for(data, 0.5, seed).probabilities[::2], 2),
+        replace(
+            (own := scores_for(data, 0.5, seed)),
+            logits={**own.logits, "test": np.repeat(own.logits["test"][::2], 2, axis=0)},
             fitted=Calibration(1.0, 0.5),
-            fitted_by="",
         )
         for seed in (1, 2)
     )
@@ -138,5 +145,54 @@ def test_recurring_variants_are_drawn_together(make_data: Callable[..., Any]) ->
     assert found.method == "bootstrap by variant"
     assert found.high - found.low > found.delong.high - found.delong.low
     assert found.macro_difference is None
-    assert assess(rows, full).interval.method == "bootstrap by variant"
-    assert assess(rows, full).by_group is None
+    quality = assess(halves(data), full)
+    assert quality.interval.method == "bootstrap by variant"
+    assert quality.unit == "variant"
+    assert quality.by_group is None
+
+
+def test_figures_are_scikit_learns_and_thresholds_are_those_of_validation(
+    data: LabelledData,
+) -> None:
+    splits, scores = halves(data), scores_for(data, 0.8)
+    found = assess(splits, scores, prevalence=0.02)
+    labels, values = splits["test"].labels, scores.probabilities
+    known = {
+        "mcc": matthews_corrcoef(labels, scores.calls),
+        "average_precision": average_precision_score(labels, values),
+        "brier": brier_score_loss(labels, values),
+        "ppv": found.predictive.ppv if found.predictive else None,
+    }
+    for name, value in known.items():
+        assert found.estimates[name].value == pytest.approx(value)
+        assert found.estimates[name].low < found.estimates[name].value < found.estimates[name].high
+    validation = splits["validation"].labels
+    for asked in (0.9, 0.95):
+        point = found.operating_points[f"{asked:g}"]
+        best = sensitivity_at_specificity(validation, scores.validation, specificity=asked)
+        assert point.threshold == best.threshold
+        called = values >= best.threshold
+        assert point.sensitivity == pytest.approx(called[labels == 1].mean())
+        assert point.specificity == pytest.approx(1 - called[labels == 0].mean())
+
+
+def test_calibration_is_told_before_and_after(make_data: Callable[..., Any]) -> None:
+    splits = halves(make_data(sizes={"train": 8, "validation": 300, "test": 600}))
+    logits = {name: 5 * logits_for(part, 0.8) for name, part in splits.items()}
+    found = assess(splits, calibrated(SUBJECT, splits["validation"], logits))
+    assert found.uncalibrated.brier.value > found.calibrated.brier.high
+    assert found.uncalibrated.debiased.low > 0
+    assert found.calibrated.debiased.value < found.uncalibrated.debiased.value
+    assert found.calibrated.brier.value == found.brier
+
+
+def test_groups_held_out_are_the_unit(data: LabelledData) -> None:
+    names = np.array(
+        [f"{split}-{group}" for split, group in zip(data.splits, data.groups, strict=True)]
+    )
+    scores = scores_for(data, 0.8)
+    by_group = assess(halves(replace(data, groups=names)), scores)
+    assert by_group.unit == "group"
+    alone = replace(data, groups=np.where(data.splits == "test", "one", "another"))
+    assert assess(halves(alone), scores).unit == "variant"
+    assert assess(halves(data), scores).unit == "row"

@@ -54,6 +54,23 @@ def test_round_trip_keeps_everything(tmp_path: Path) -> None:
     assert list(back.variants)[2] == Variant("chr1", 101, "A", "C")
 
 
+def test_annotations_are_columns_of_numbers_and_may_be_missing(tmp_path: Path) -> None:
+    scores = np.array([0.5, np.nan, -3.25] * 4)
+    data = make(annotations={"phylop": scores}, distances_to_tss=np.arange(12))
+    data.write(tmp_path / "d.parquet")
+    back = read_data(tmp_path / "d.parquet")
+    assert back.fingerprint == data.fingerprint
+    for name in ("phylop", "annotation_phylop"):
+        np.testing.assert_array_equal(back.numbers(name), scores)
+    np.testing.assert_array_equal(back.numbers("distance_to_tss"), np.arange(12.0))
+    part = back.split("validation")
+    np.testing.assert_array_equal(part.numbers("phylop"), scores[1::3])
+    with pytest.raises(UsageError, match=r"'cadd' .*\(found: phylop, distance_to_tss\)"):
+        back.numbers("cadd")
+    with pytest.raises(UsageError, match="there is none"):
+        make().numbers("phylop")
+
+
 def test_subgroups_are_columns_of_the_file_and_follow_the_rows(tmp_path: Path) -> None:
     kinds, sides = np.array(["lone", "broken"] * 6), np.array(["left", ""] * 6)
     data = make(subgroups={"kind": kinds, "side": sides})

@@ -11,6 +11,7 @@ from genoslim.errors import GenoslimError, UsageError
 from genoslim.stats.calibration import (
     TEMPERATURE_RANGE,
     brier,
+    debiased_calibration_error,
     expected_calibration_error,
     fit_temperature,
     reliability_curve,
@@ -105,3 +106,50 @@ def test_equal_probabilities_share_a_bin() -> None:
     assert len(reliability_curve([0, 1, 0, 1], [0.5] * 4, bins=4)) == 1
     with pytest.raises(UsageError, match="bins must be at least 1, found 0"):
         reliability_curve([0, 1], [0.5, 0.5], bins=0)
+
+
+def _drawn(seed: int, size: int, shift: float) -> tuple[np.ndarray, np.ndarray]:
+    """Labels, and probabilities that are too high by `shift`."""
+    generator = np.random.default_rng(seed)
+    odds = generator.uniform(0.1, 0.7, size)
+    return (generator.random(size) < odds).astype(int), odds + shift
+
+
+def test_the_debiased_error_of_honest_probabilities_is_0_on_average_and_the_other_is_not() -> None:
+    found = [debiased_calibration_error(*_drawn(seed, 200, 0.0)) for seed in range(60)]
+    assert np.mean([one.value == 0 for one in found]) > 0.4
+    assert np.mean([expected_calibration_error(*_drawn(s, 200, 0.0)) for s in range(60)]) > 0.08
+    assert np.mean([one.low == 0 for one in found]) >= 0.95
+
+
+def test_the_debiased_error_finds_the_shift_and_its_interval_covers_it() -> None:
+    found = [debiased_calibration_error(*_drawn(seed, 400, 0.15)) for seed in range(80)]
+    assert np.mean([one.value for one in found]) == pytest.approx(0.15, abs=0.01)
+    assert np.mean([one.low <= 0.15 <= one.high for one in found]) >= 0.9
+
+
+def test_for_rows_the_square_is_the_estimator_of_kumar() -> None:
+    labels, values = _drawn(3, 90, 0.2)
+    values = np.round(values, 1)  # a bin is one probability
+    square = 0.0
+    for value in np.unique(values):
+        seen = labels[values == value]
+        gap = (value - seen.mean()) ** 2 - seen.mean() * (1 - seen.mean()) / (seen.size - 1)
+        square += seen.size / labels.size * gap
+    found = debiased_calibration_error(labels, values, bins=90)
+    assert found.value == pytest.approx(np.sqrt(square))
+
+
+def test_copies_of_a_variant_add_nothing() -> None:
+    labels, values = _drawn(5, 150, 0.1)
+    once = debiased_calibration_error(labels, values)
+    twice = debiased_calibration_error(
+        np.tile(labels, 2), np.tile(values, 2), clusters=np.tile(np.arange(150), 2)
+    )
+    assert twice.value == pytest.approx(once.value, abs=0.01)
+    assert twice.high - twice.low == pytest.approx(once.high - once.low, rel=0.15)
+
+
+def test_one_cluster_has_no_calibration_error() -> None:
+    with pytest.raises(GenoslimError, match="at least two clusters, found 1"):
+        debiased_calibration_error([0, 1], [0.2, 0.8], clusters=["a", "a"])

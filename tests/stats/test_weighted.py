@@ -4,11 +4,17 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.metrics import average_precision_score, f1_score, matthews_corrcoef
 
 from genoslim.errors import GenoslimError
 from genoslim.stats.metrics import F1Mean, compute_metrics
 from genoslim.stats.resampling import draw_counts
-from genoslim.stats.weighted import weighted_metrics
+from genoslim.stats.thresholds import predictive_values
+from genoslim.stats.weighted import (
+    WeightedCounts,
+    weighted_average_precision,
+    weighted_metrics,
+)
 
 MEASURES = ("accuracy", "auroc", "f1", "true_positive_rate")
 ROWS = st.lists(
@@ -61,3 +67,29 @@ def test_counts_are_draws_of_whole_clusters() -> None:
 def test_shapes_must_fit() -> None:
     with pytest.raises(GenoslimError, match=r"4 labels, shapes \[3, 1\] and \[2, 4\]"):
         weighted_metrics([0, 1, 0, 1], np.zeros((3, 1)), [0.5], np.ones((2, 4)))
+
+
+@given(ROWS)
+def test_counts_and_precision_are_scikit_learns_on_copies_of_rows(
+    rows: list[tuple[int, int, int, int]],
+) -> None:
+    labels, scores, _, times = np.array(rows).T
+    called = scores >= 3
+    counts = WeightedCounts.of(labels == 1, called, times[None])
+    average = weighted_average_precision(labels, scores, times[None])[0]
+    drawn = np.repeat(np.arange(len(rows)), times)
+    truth, calls = labels[drawn], called[drawn].astype(int)
+    if not truth.any():
+        assert np.isnan(average)
+        return
+    assert average == pytest.approx(average_precision_score(truth, scores[drawn]))
+    assert counts.f1[0] == pytest.approx(f1_score(truth, calls, zero_division=0))
+    assert counts.accuracy[0] == pytest.approx(np.mean(truth == calls))
+    if truth.all():
+        assert np.isnan(counts.specificity[0])
+        return
+    assert counts.mcc[0] == pytest.approx(matthews_corrcoef(truth, calls))
+    ppv, npv = counts.predictive_values(0.02)
+    expected = predictive_values(counts.sensitivity[0], counts.specificity[0], 0.02)
+    for found, known in ((ppv[0], expected.ppv), (npv[0], expected.npv)):
+        assert np.isnan(found) if known is None else found == pytest.approx(known)

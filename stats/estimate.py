@@ -1,0 +1,100 @@
+"""A figure with its interval, and how many digits of it mean anything."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..errors import GenoslimError
+from .checks import Floats, fraction
+from .resampling import draw_counts
+
+Weights = NDArray[np.intp]
+"""How often each row counts, int[b, n], in each of b draws."""
+
+Figures = Mapping[str, Floats]
+"""Statistics by name, float[b]: one value a draw, NaN where that has none."""
+
+REPEATS = 1000
+_CELLS = 4_000_000
+"""Weights that are held at a time."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """A statistic with its two-sided interval; None where too few draws have one.
+
+    As text it has the digits that the interval allows: "0.872 (0.841 to 0.901)".
+    """
+
+    value: float
+    low: float | None
+    high: float | None
+
+    def __str__(self) -> str:
+        if self.low is None or self.high is None:
+            return f"{told(self.value, self)} (no interval)"
+        return f"{told(self.value, self)} ({told(self.low, self)} to {told(self.high, self)})"
+
+
+def told(value: float, estimate: Estimate) -> str:
+    """Return a value with the digits that an interval allows."""
+    low, high = estimate.low, estimate.high
+    return f"{value:.{decimals(math.nan if low is None or high is None else high - low)}f}"
+
+
+def decimals(width: float) -> int:
+    """Return decimal places for what lies in an interval so wide: two figures of half of it.
+
+    From two to four of them; three where the width says nothing.
+    """
+    if not 0 < width < math.inf:
+        return 3
+    return min(4, max(2, 1 - math.floor(math.log10(width / 2))))
+
+
+def bootstrap_estimates(
+    statistic: Callable[[Weights], Figures],
+    clusters: ArrayLike,
+    *,
+    repeats: int = REPEATS,
+    seed: int = 0,
+    level: float = 0.95,
+) -> dict[str, Estimate]:
+    """Return figures with the percentile intervals of a bootstrap that draws whole clusters.
+
+    `statistic` gives every figure under weights of the rows, of which `clusters` (shape [n]) names
+    the cluster. Draws without a figure are left out, and where they are over half so is the
+    interval; a figure that the rows themselves have not is left out. Raises GenoslimError with
+    fewer than two clusters.
+    """
+    fraction("level", level)
+    names = np.asarray(clusters)
+    whole = statistic(np.ones((1, len(names)), np.intp))
+    parts = [statistic(weights) for weights in _drawn(names, repeats, seed)]
+    return {
+        name: _percentiles(float(value[0]), np.concatenate([p[name] for p in parts]), level)
+        for name, value in whole.items()
+        if not np.isnan(value[0])
+    }
+
+
+def _drawn(clusters: NDArray[np.generic], repeats: int, seed: int) -> Iterator[Weights]:
+    counts, index = draw_counts(clusters, repeats=repeats, seed=seed)
+    if counts.shape[1] < 2:
+        raise GenoslimError(f"a bootstrap needs at least two clusters, found {counts.shape[1]}")
+    step = max(1, _CELLS // len(index))
+    for start in range(0, repeats, step):
+        yield counts[start : start + step][:, index]
+
+
+def _percentiles(value: float, draws: Floats, level: float) -> Estimate:
+    known = draws[~np.isnan(draws)]
+    if 2 * known.size <= draws.size:
+        return Estimate(value=value, low=None, high=None)
+    low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
+    return Estimate(value=value, low=float(low), high=float(high))

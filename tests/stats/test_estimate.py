@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from genoslim.errors import GenoslimError
+from genoslim.stats.estimate import Estimate, bootstrap_estimates, decimals
+from genoslim.stats.resampling import clustered_bootstrap
+
+
+@pytest.mark.parametrize(
+    ("width", "digits"), [(0.4, 2), (0.06, 3), (0.0198, 4), (0.00001, 4), (0.0, 3), (math.nan, 3)]
+)
+def test_digits_are_those_that_the_interval_allows(width: float, digits: int) -> None:
+    assert decimals(width) == digits
+
+
+def test_an_estimate_as_text() -> None:
+    assert str(Estimate(value=0.87249, low=0.8412, high=0.9014)) == "0.872 (0.841 to 0.901)"
+    assert str(Estimate(value=0.5, low=0.31, high=0.72)) == "0.50 (0.31 to 0.72)"
+
+
+def test_figures_are_drawn_as_the_bootstrap_of_rows_draws() -> None:
+    values = np.random.default_rng(1).normal(size=60)
+    clusters = np.arange(60) // 3
+
+    def mean(weights: np.ndarray) -> dict[str, np.ndarray]:
+        return {"mean": weights @ values / weights.sum(axis=1)}
+
+    found = bootstrap_estimates(mean, clusters)["mean"]
+    expected = clustered_bootstrap(
+        lambda v: float(v.mean()), values, clusters=clusters, repeats=1000
+    )
+    assert (found.value, found.low, found.high) == pytest.approx(
+        (expected.estimate, expected.low, expected.high)
+    )
+
+
+def test_a_figure_that_most_draws_lack_has_no_interval() -> None:
+    def rare(weights: np.ndarray) -> dict[str, np.ndarray]:
+        return {"rare": np.where(weights[:, 0] == 1, 1.0, np.nan)}
+
+    found = bootstrap_estimates(rare, np.arange(4))["rare"]
+    assert found == Estimate(value=1.0, low=None, high=None)
+    assert str(found) == "1.000 (no interval)"
+
+
+def test_a_figure_that_the_rows_have_not_is_left_out() -> None:
+    assert bootstrap_estimates(lambda w: {"none": np.full(len(w), np.nan)}, np.arange(4)) == {}
+
+
+def test_one_cluster_tells_nothing() -> None:
+    with pytest.raises(GenoslimError, match="at least two clusters, found 1"):
+        bootstrap_estimates(lambda w: {"n": w.sum(axis=1)}, ["a", "a"])
