@@ -8,6 +8,11 @@ from pathlib import Path
 
 import pytest
 
+# Before torch is loaded: the processes of a run share the cores.
+if "PYTEST_XDIST_WORKER_COUNT" in os.environ:
+    share = (os.cpu_count() or 1) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, share)))
+
 pytest_plugins = ["bundles", "examples"]  # in tests/fixtures, by `pythonpath` in pyproject.toml
 
 _DEFAULT = Path(__file__).resolve().parents[2] / "shared" / "data"
