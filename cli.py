@@ -20,7 +20,7 @@ from .files import refuse_overwriting
 from .interrupts import exit_code, interrupts_raise, last_word
 
 if TYPE_CHECKING:
-    from .bench.rule import Correction
+    from .bench.rule import Correction, FloorChoice
     from .bundle.manifest import Precision
     from .bundle.sessions import Backend, Device
     from .data.dataset import LabelledData
@@ -172,6 +172,25 @@ def _runtime_options(command: _Command) -> _Command:
 def _rule_options(command: _Command) -> _Command:
     """Add the options that say what a model must fulfil to be deployed."""
     for option in (
+        click.option(
+            "--subgroup-limit",
+            type=float,
+            default=0.05,
+            show_default=True,
+            help="AUROC that a model may lose in any subgroup.",
+        ),
+        click.option(
+            "--baseline-column",
+            metavar="NAME",
+            help="A column of numbers in the data that is a floor too: distance_to_tss, ...",
+        ),
+        click.option(
+            "--floors",
+            type=click.Choice(["auto", "all", "kmer", "none"]),
+            default="auto",
+            show_default=True,
+            help="Simple models to be beaten; auto: without embeddings that take long.",
+        ),
         click.option(
             "--min-sensitivity",
             type=float,
@@ -691,6 +710,9 @@ def bench(
     max_p95_ms: float | None,
     max_memory: float | None,
     min_sensitivity: float | None,
+    floors: FloorChoice,
+    baseline_column: str | None,
+    subgroup_limit: float,
     device: Device,
     backend: Backend,
     threads: int | None,
@@ -704,7 +726,7 @@ def bench(
     but the baseline is non-inferior within the limits; the results are written all the same.
     """
     from .bench.benchmark import benchmark
-    from .bench.table import summary_table
+    from .bench.table import floor_lines, summary_table
 
     result = benchmark(
         models,
@@ -716,6 +738,9 @@ def bench(
         max_p95_ms=max_p95_ms,
         max_memory_mb=max_memory,
         min_sensitivity=min_sensitivity,
+        floors=floors,
+        baseline_column=baseline_column,
+        subgroup_limit=subgroup_limit,
         device=device,
         backend=backend,
         threads=threads,
@@ -725,6 +750,8 @@ def bench(
         progress=lambda step: click.echo(f"bench: {step}", err=True),
     )
     click.echo(summary_table(result))
+    for line in floor_lines(result):
+        click.echo(line)
     click.echo(f"{result.decision.summary}; see {output / 'report.html'}")
     if not result.decision.passed:
         raise GateError(result.decision.summary)

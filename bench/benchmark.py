@@ -15,12 +15,15 @@ from ..data.leakage import Leakage, check_leakage
 from ..errors import GenoslimError, UsageError
 from ..files import atomic_folder, refuse_foreign, refuse_unwritable, write_text
 from ..prune.measure import SPLITS, Sample, Split
+from ..prune.subgroups import SUBGROUP_LIMIT
 from ..stats.auroc import recurring
 from ..stats.noninferiority import DEFAULT_MARGIN
 from .backends import Logits, with_backend
+from .checks import Checks, check
 from .decision import Candidate, Decision, NonInferiority, decide
 from .environment import describe_environment
 from .evidence import Basis, Evidence, weigh
+from .floors import FloorScores, measure_floors
 from .measure import Measurement, measure
 from .meter import Meter
 from .predictions import flipped_calls, write_predictions
@@ -37,7 +40,7 @@ from .result import (
     ModelResult,
     Settings,
 )
-from .rule import Correction, Rule
+from .rule import Correction, FloorChoice, Rule
 from .subjects import Subject, open_subjects
 from .workload import write_workload
 
@@ -56,6 +59,9 @@ def benchmark(
     max_p95_ms: float | None = None,
     max_memory_mb: float | None = None,
     min_sensitivity: float | None = None,
+    floors: FloorChoice = "auto",
+    baseline_column: str | None = None,
+    subgroup_limit: float = SUBGROUP_LIMIT,
     device: Device = "auto",
     backend: Backend = "auto",
     threads: int | None = None,
@@ -85,6 +91,12 @@ def benchmark(
             logits.
         max_memory_mb: Limit in megabytes (10^6 bytes) on the peak memory of a model's process.
         min_sensitivity: What the sensitivity at the model's own threshold must be shown to reach.
+        floors: Simple models, the best of which on validation a model must be shown to beat:
+            regressions of k-mers (`kmer`) and, with `all`, of embeddings of the base model before
+            fine-tuning, where that is on this machine; `auto` is `all` if it takes minutes at most.
+        baseline_column: A column of numbers in the data (`distance_to_tss`, or an annotation) that
+            is a floor too.
+        subgroup_limit: The AUROC that a model may lose in any subgroup of the test rows.
         device: Where to compute; `auto` is CUDA where that loads, else the CPU.
         backend: What runs bundles; `auto` is the faster exact one here.
         threads: Of each model; by default as many as the process may use.
@@ -121,6 +133,9 @@ def benchmark(
         max_p95_ms=max_p95_ms,
         max_memory_mb=max_memory_mb,
         min_sensitivity=min_sensitivity,
+        floors=floors,
+        baseline_column=baseline_column,
+        subgroup_limit=subgroup_limit,
         device=device,
         backend=backend,
         threads=threads,
@@ -128,13 +143,15 @@ def benchmark(
         rounds=QUICK_ROUNDS if quick else ROUNDS,
         prevalence=prevalence,
     )
-    require_packages()
+    require_packages(floors)
     refuse_foreign(output, "benchmark", marker=RESULT, parts=OUTPUTS)
     refuse_unwritable(output)
     subjects = open_subjects(_baseline_first(list(map(Path, models)), baseline))
     labelled = read_data(data)
     for subject in subjects:
         subject.check_fits(labelled)
+    if baseline_column is not None:
+        labelled.numbers(baseline_column)
     splits = {name: _split(labelled, name, data) for name in SPLITS}
     subjects = [
         with_backend(subject, backend, device=device, threads=threads) for subject in subjects
@@ -147,13 +164,24 @@ def benchmark(
         calibrated(subject, splits["validation"], found)
         for subject, found in zip(subjects, logits, strict=True)
     ]
+    found_floors, of_floors = measure_floors(
+        labelled,
+        subjects,
+        choice=floors,
+        column=baseline_column,
+        cuda=not all(map(_on_cpu, measured)),
+        threads=threads,
+        progress=tell,
+    )
+    checks = check(labelled, splits, scores, found_floors, of_floors, settings)
     basis, evidence = _evidence(splits, scores, settings)
-    decision = _decide(subjects, measured, evidence, settings, basis)
+    decision = _decide(subjects, measured, evidence, checks, settings, basis)
     results = _results(
         subjects,
         measured,
         scores,
         evidence,
+        checks,
         decision.tests,
         splits,
         labelled.fingerprint,
@@ -165,10 +193,11 @@ def benchmark(
         environment=environment,
         data=facts,
         basis=basis,
+        floors=found_floors,
         models=tuple(results),
         decision=decision,
     )
-    _write(result, splits, subjects, scores)
+    _write(result, splits, subjects, scores, of_floors)
     return result
 
 
@@ -219,13 +248,17 @@ def _results(
     measured: Sequence[Measurement],
     scores: Sequence[Scores],
     evidence: Sequence[Evidence],
+    checks: Sequence[Checks],
     tests: Mapping[str, NonInferiority],
     splits: Splits,
     fingerprint: str,
     prevalence: float | None,
 ) -> list[ModelResult]:
     test, results = splits["test"], []
-    for subject, measurement, own, found in zip(subjects, measured, scores, evidence, strict=True):
+    for subject, measurement, own, found, checked in zip(
+        subjects, measured, scores, evidence, checks, strict=True
+    ):
+        warnings = _warnings(subject, measurement, measured[0], fingerprint)
         results.append(
             ModelResult(
                 subject=subject,
@@ -233,8 +266,10 @@ def _results(
                 quality=assess(splits, own, prevalence=prevalence),
                 comparison=_comparison(test, scores[0], own, tests.get(subject.name)),
                 evidence=found,
+                floor=checked.floor,
+                subgroups=checked.subgroups,
                 speed_up=measurement.speed_up(measured[0]).median,
-                warnings=tuple(_warnings(subject, measurement, measured[0], fingerprint)),
+                warnings=tuple(filter(None, (*warnings, checked.subgroups.warning))),
             )
         )
     return results
@@ -279,6 +314,7 @@ def _decide(
     subjects: Sequence[Subject],
     measured: Sequence[Measurement],
     evidence: Sequence[Evidence],
+    checks: Sequence[Checks],
     rule: Rule,
     basis: Basis,
 ) -> Decision:
@@ -292,18 +328,26 @@ def _decide(
             memory=measurement.memory.peak,
             size=subject.size,
             evidence=found,
+            objections=checked.objections,
+            merits=checked.merits,
         )
-        for subject, measurement, found in zip(subjects, measured, evidence, strict=True)
+        for subject, measurement, found, checked in zip(
+            subjects, measured, evidence, checks, strict=True
+        )
     ]
     return decide(candidates, rule=rule, basis=basis)
 
 
 def _write(
-    result: BenchResult, splits: Splits, subjects: Sequence[Subject], scores: Sequence[Scores]
+    result: BenchResult,
+    splits: Splits,
+    subjects: Sequence[Subject],
+    scores: Sequence[Scores],
+    of_floors: FloorScores,
 ) -> None:
     """Write every output into one folder that appears whole."""
     with atomic_folder(result.folder) as folder:
-        write_predictions(folder / PREDICTIONS, splits, subjects, scores)
+        write_predictions(folder / PREDICTIONS, splits, subjects, scores, of_floors)
         write_text(folder / FLIPPED, flipped_calls(splits, subjects, scores))
         write_report(result, folder)
 

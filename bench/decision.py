@@ -18,7 +18,9 @@ _CHANCE = 0.5
 class Candidate:
     """What the decision looks at. `speed_up` is against the baseline, `p95` in seconds.
 
-    `memory` is the peak and `size` what lies on disk, in bytes.
+    `memory` is the peak and `size` what lies on disk, in bytes. `objections` are what else speaks
+    against it: a floor that it is not shown to beat, a subgroup that it falls behind in; `merits`
+    what speaks for it.
     """
 
     name: str
@@ -29,6 +31,8 @@ class Candidate:
     memory: int
     size: int
     evidence: Evidence
+    objections: tuple[str, ...] = ()
+    merits: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,12 +78,12 @@ def decide(
     Out of the question, whatever its figures on test, is what is over a limit on latency or memory,
     or a copy of a model named before. The others are tested as one family: with Holm's correction,
     or in a sequence fixed beforehand, `order` (of names; by default from the slowest to the
-    fastest). Eligible is what passes, and is shown to be better than chance; nothing is where the
-    baseline is no better than chance, or where there are too few rows or groups to decide. Of the
-    eligible (the baseline is, unless a limit or chance speaks against it) the fastest at batch 1 is
-    chosen; equally fast ones by size, then by the order they were named in. The gate passes if a
-    model other than the baseline is eligible, or, when there is nothing but the baseline and copies
-    of it, if the baseline is.
+    fastest). Eligible is what passes, is shown to be better than chance and has no other objection
+    against it; nothing is where the baseline is no better than chance, or where there are too few
+    rows or groups to decide. Of the eligible (the baseline is, unless a limit, chance or an
+    objection speaks against it) the fastest at batch 1 is chosen; equally fast ones by size, then
+    by the order they were named in. The gate passes if a model other than the baseline is eligible,
+    or, when there is nothing but the baseline and copies of it, if the baseline is.
     """
     out = {c.name: list(_limits(c, candidates[:n], rule)) for n, c in enumerate(candidates)}
     baseline, *others = candidates
@@ -91,6 +95,7 @@ def decide(
             *_against_chance(c, baseline),
             *_refused(c, basis),
             *_shown(c, tests, rule, len(tested)),
+            *c.objections,
             *out[c.name],
         ]
         for c in candidates
@@ -102,7 +107,7 @@ def decide(
     return Decision(
         deploy=best.name if best else None,
         passed=passed,
-        summary=_summary(best, passed, rule, "" if alone else basis.refusal),
+        summary=_summary(best, passed, rule, "" if alone else basis.refusal, baseline),
         reasons={c.name: _reason(c, faults[c.name], best) for c in candidates},
         tests=tests,
     )
@@ -215,7 +220,8 @@ def _reason(candidate: Candidate, faults: list[str], best: Candidate | None) -> 
         return (
             "chosen: "
             + ("the baseline itself, and " if candidate.baseline else "")
-            + (f"the fastest eligible model, {candidate.speed_up:.2f}x the speed of the baseline")
+            + f"the fastest eligible model, {candidate.speed_up:.2f}x the speed of the baseline"
+            + "".join(f"; {merit}" for merit in candidate.merits)
         )
     if candidate.speed_up == best.speed_up:
         return f"not chosen: no faster than {best.name}, which is smaller or was named before"
@@ -224,8 +230,12 @@ def _reason(candidate: Candidate, faults: list[str], best: Candidate | None) -> 
     )
 
 
-def _summary(best: Candidate | None, passed: bool, rule: Rule, refusal: str) -> str:
+def _summary(
+    best: Candidate | None, passed: bool, rule: Rule, refusal: str, baseline: Candidate
+) -> str:
     limits = _limits_in_words(rule)
+    if best is None and baseline.objections:
+        return f"deploy none: no model is eligible; the baseline is {baseline.objections[0]}"
     if best is None:
         return (
             "deploy none: no model is better than chance and non-inferior"

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from .floors import FloorScores
 from .quality import Scores, Splits
 from .subjects import Subject
 
@@ -18,16 +19,22 @@ HEADER = (
 
 
 def write_predictions(
-    path: Path, splits: Splits, subjects: Sequence[Subject], scores: Sequence[Scores]
+    path: Path,
+    splits: Splits,
+    subjects: Sequence[Subject],
+    scores: Sequence[Scores],
+    floors: FloorScores,
 ) -> None:
     """Write an `.npz` with labels, keys, groups, subgroups and each model's logits of both splits.
 
     Logits of the model at place i are `validation_logits_i` and `test_logits_i`, float32[n, 2]; its
     probabilities are `softmax(logits / temperatures[i])[:, 1]` and its calls
-    `probability >= thresholds[i]`.
+    `probability >= thresholds[i]`. Scores of the floor at place i are `validation_floor_i` and
+    `test_floor_i`, float64[n].
     """
     arrays: dict[str, NDArray[np.generic]] = {
         "models": np.array([subject.name for subject in subjects]),
+        "floors": np.array(list(floors), dtype=np.str_),
         "temperatures": np.array([own.fitted.temperature for own in scores]),
         "thresholds": np.array([own.fitted.threshold for own in scores]),
     }
@@ -35,6 +42,7 @@ def write_predictions(
         arrays |= {f"{split}_{name}": getattr(rows, name) for name in ("labels", "keys", "groups")}
         arrays |= {f"{split}_subgroup_{name}": own for name, own in rows.subgroups.items()}
         arrays |= {f"{split}_logits_{i}": own.logits[split] for i, own in enumerate(scores)}
+        arrays |= {f"{split}_floor_{i}": own[split] for i, own in enumerate(floors.values())}
     np.savez_compressed(path, **arrays)  # type: ignore[arg-type]
 
 

@@ -209,11 +209,11 @@ def rows_of(splits: Splits) -> dict[Split, Rows]:
 def sample_of(splits: Splits, split: Split = "test") -> Sample:
     """Return what a split is a sample of: groups, variants or rows.
 
-    A split of a single group is a sample of that group's variants.
+    Where a class is in a single group it is a sample of variants.
     """
     rows = rows_of(splits)
     sample = Sample.of(rows, split)
-    if len(np.unique(sample.names)) > 1:
+    if sample.spreads:
         return sample
     return replace(sample, names=rows[split].keys, unit="variant", macro=False)
 

@@ -15,18 +15,22 @@ from .figure import draw, draw_reliability
 from .latency import runs_needed, runs_of_mlperf
 from .measure import BATCHES
 from .result import BenchResult, to_record
-from .table import quality_table, speed_table, tsv
+from .rule import FloorChoice
+from .table import floor_table, quality_table, speed_table, subgroup_table, tsv
 
 RESULT, TABLE, PICTURE, REPORT_FILE = "bench.json", "bench.tsv", "latency_auroc.png", "report.html"
 PREDICTIONS, FLIPPED = "predictions.npz", "flipped.tsv"
 OUTPUTS = {RESULT, TABLE, PICTURE, REPORT_FILE, PREDICTIONS, FLIPPED}
 
 
-def require_packages() -> None:
-    """Raise GenoslimError unless what draws and renders is installed: ask before measuring."""
-    for name in ("matplotlib", "jinja2"):
+def require_packages(floors: FloorChoice) -> None:
+    """Raise GenoslimError unless what draws, renders and fits is there: ask before measuring."""
+    needed = {"matplotlib": "the report", "jinja2": "the report"}
+    if floors != "none":
+        needed["sklearn"] = "fitting floors (--floors none does without)"
+    for name, what in needed.items():
         if find_spec(name) is None:
-            raise needs_extra("the report", name, "train")
+            raise needs_extra(what, name, "train")
 
 
 def write_report(result: BenchResult, folder: Path) -> None:
@@ -55,6 +59,8 @@ def render(result: BenchResult, picture: bytes) -> str:
         restricted=_restricted(result),
         batches=" and ".join(map(str, BATCHES)),
         groups=_groups(result),
+        floors=floor_table(result),
+        subgroups=subgroup_table(result),
         calibration=_calibration(result),
         needed=runs_needed(0.99),
         mlperf=runs_of_mlperf(0.99),

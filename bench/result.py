@@ -14,9 +14,11 @@ from ..models.licences import is_non_commercial
 from .decision import Decision
 from .environment import Environment
 from .evidence import Basis, Evidence
+from .floors import AgainstFloor, Floors
 from .measure import Measurement
 from .quality import Comparison, Quality
 from .rule import Rule, within
+from .subgroups import SubgroupAurocs
 from .subjects import Subject
 
 FORMAT = "genoslim.bench"
@@ -84,6 +86,8 @@ class ModelResult:
         quality: Figures on the test split.
         comparison: Against the baseline on the same rows; None for the baseline itself.
         evidence: What the decision looked at.
+        floor: Against the best floor on the same rows; None where there is none.
+        subgroups: AUROC in each subgroup of the test rows, against the baseline's.
         speed_up: Of batch-1 latency against the baseline, median over rounds.
         warnings: What a reader of the figures should know.
     """
@@ -93,6 +97,8 @@ class ModelResult:
     quality: Quality
     comparison: Comparison | None
     evidence: Evidence
+    floor: AgainstFloor | None
+    subgroups: SubgroupAurocs
     speed_up: float
     warnings: tuple[str, ...]
 
@@ -107,6 +113,7 @@ class BenchResult:
         environment: The machine and the versions.
         data: The data set, and how independent its test split is.
         basis: What the decision rests on: how many independent units of which kind.
+        floors: What simple models reach on the same rows.
         models: What was found out about each model; the first is the baseline.
         decision: Which model to deploy, whether the gate passed, and why.
     """
@@ -116,6 +123,7 @@ class BenchResult:
     environment: Environment
     data: DataFacts
     basis: Basis
+    floors: Floors
     models: tuple[ModelResult, ...]
     decision: Decision
 
@@ -138,6 +146,7 @@ def to_record(result: BenchResult) -> dict[str, Any]:
         "environment": plain(result.environment),
         "data": plain(result.data),
         "basis": plain(result.basis),
+        "floors": plain(result.floors),
         "baseline": result.baseline.subject.name,
         "models": [_model_record(model, result.baseline) for model in result.models],
         "decision": plain(result.decision),
@@ -163,5 +172,7 @@ def _model_record(model: ModelResult, baseline: ModelResult) -> dict[str, Any]:
         "quality": plain(model.quality),
         "comparison": plain(model.comparison) if model.comparison else None,
         "evidence": plain(model.evidence),
+        "floor": plain(model.floor) if model.floor else None,
+        "subgroups": plain(model.subgroups),
         "warnings": list(model.warnings),
     }

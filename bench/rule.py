@@ -7,10 +7,14 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from ..errors import UsageError
+from ..prune.subgroups import SUBGROUP_LIMIT
 from ..stats.noninferiority import DEFAULT_MARGIN
 
 Correction = Literal["holm", "sequence"]
 """Holm's for so many models; or one after the other, from the slowest to the fastest."""
+
+FloorChoice = Literal["auto", "all", "kmer", "none"]
+"""Which floors: `auto` is `all`, without embeddings that would take long; `kmer` is without any."""
 
 MEGA = 1e6
 
@@ -22,6 +26,10 @@ class Rule:
     `margin` is the AUROC that it may lose; `alpha` the probability, over all models together, of
     deploying one that loses more. Limits are on the 95th percentile of latency in milliseconds, on
     peak memory in megabytes (10^6 bytes), and on the sensitivity at the model's own threshold.
+
+    A model must be shown better than the best of the `floors`, of which `baseline_column`, a column
+    of numbers in the data set, may be one; and must not be shown to lose more AUROC than
+    `subgroup_limit` in any subgroup.
     """
 
     margin: float = DEFAULT_MARGIN
@@ -30,6 +38,9 @@ class Rule:
     max_p95_ms: float | None = None
     max_memory_mb: float | None = None
     min_sensitivity: float | None = None
+    floors: FloorChoice = "auto"
+    baseline_column: str | None = None
+    subgroup_limit: float = SUBGROUP_LIMIT
 
     def __post_init__(self) -> None:
         within("margin", self.margin, 0, 1)
@@ -37,6 +48,14 @@ class Rule:
         if self.correction not in get_args(Correction):
             known = " or ".join(get_args(Correction))
             raise UsageError(f"correction is {self.correction!r}; expected {known}")
+        if self.floors not in get_args(FloorChoice):
+            known = ", ".join(get_args(FloorChoice))
+            raise UsageError(f"floors is {self.floors!r}; expected one of {known}")
+        if self.floors == "none" and self.baseline_column is not None:
+            raise UsageError(
+                "a baseline column is a floor, and floors are none: choose one of them"
+            )
+        within("subgroup-limit", self.subgroup_limit, 0, 1)
         if self.max_p95_ms is not None:
             within("max-p95-ms", self.max_p95_ms, 0, math.inf)
         if self.max_memory_mb is not None:

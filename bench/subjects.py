@@ -35,7 +35,8 @@ class Subject:
     `backend` is what runs it (ONNX Runtime for a bundle, unless OpenVINO is chosen); `digest`
     identifies its content (SHA-256); `size` is in bytes over all its files; `temperature`
     and `threshold` are those of a bundle, None for a checkpoint (they are then fitted on
-    validation); what a record does not say is None or empty. `bundle` is the bundle as it was
+    validation); `base_model` is what it was fine-tuned from, a folder, a hub id or `shipped:NAME`;
+    what a record does not say is None or empty. `bundle` is the bundle as it was
     opened, so with its files' hashes checked, None for a checkpoint.
     """
 
@@ -53,6 +54,8 @@ class Subject:
     fine_tune_seconds: float | None
     trained_on: str | None
     licences: tuple[str, ...]
+    base_model: str | None = None
+    base_fingerprint: str | None = None
     temperature: float | None = None
     threshold: float | None = None
     bundle: Bundle | None = field(default=None, repr=False)
@@ -131,6 +134,7 @@ def _from_bundle(bundle: Bundle, name: str) -> Subject:
         fine_tune_seconds=manifest.fine_tuning.seconds,
         trained_on=manifest.data.trained_on,
         licences=_distinct(manifest.licences.base_model, manifest.licences.data),
+        base_model=manifest.fine_tuning.base_model,
         temperature=manifest.temperature,
         threshold=manifest.threshold,
         bundle=bundle,
@@ -156,6 +160,8 @@ def _from_checkpoint(path: Path, name: str) -> Subject:
         fine_tune_seconds=record.fine_tune_seconds,
         trained_on=record.data_fingerprint,
         licences=_distinct(licence(path), record.data_licence),
+        base_model=record.base_model,
+        base_fingerprint=record.base_model_fingerprint,
     )
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from ..stats.estimate import Estimate, told
+from ..stats.estimate import Estimate, decimals, told
 from ..tables import table
 from .decision import NonInferiority
 from .measure import BATCHES
 from .quality import CalibrationErrors, Comparison, Quality, sensitivity_at, specificity_for
 from .result import BenchResult, ModelResult
+from .subgroups import SubgroupAurocs
 
 Rows = tuple[list[str], list[list[str]]]
 """Header and rows."""
@@ -42,6 +43,7 @@ def values(model: ModelResult, result: BenchResult) -> dict[str, Value]:
         **_speed(model, result),
         **_quality(model),
         **_against_baseline(model),
+        **_against_floor(model),
         "verdict": result.decision.reasons[model.subject.name],
     }
 
@@ -143,6 +145,63 @@ def _against_baseline(model: ModelResult) -> dict[str, Value]:
     return {name: None if found is None else get(found) for name, get in names.items()}
 
 
+def _against_floor(model: ModelResult) -> dict[str, Value]:
+    found, lost = model.floor, model.subgroups.lost
+    return {
+        "floor": found.floor if found else None,
+        "floor_difference": found.difference.value if found else None,
+        "floor_difference_low": found.difference.low if found else None,
+        "floor_difference_high": found.difference.high if found else None,
+        "better_than_floor": found.shown_better if found else None,
+        "subgroups_lost": "; ".join(str(change.subgroup) for change in lost),
+    }
+
+
+def floor_table(result: BenchResult) -> Rows:
+    """Return the floors for people, the best on validation first."""
+    measure = result.floors.measure
+    header = ["floor", "settings", f"validation {measure}", f"test {measure}"]
+    return header, [
+        [one.name, one.settings, told(one.validation, one.test), str(one.test)]
+        for one in result.floors.floors
+    ]
+
+
+def floor_lines(result: BenchResult) -> list[str]:
+    """Return what there is to say of the floors: which is the best, and what was left out."""
+    found, best = result.floors, result.floors.best
+    if found.choice == "none":
+        return ["floors: none, as asked for: no model is compared with a simple one"]
+    told_best = (
+        "floors: none could be had: no model is compared with a simple one"
+        if best is None
+        else f"best floor on validation: {best.name}, test {found.measure} {best.test}"
+    )
+    return [told_best, *(f"floors: {line}" for line in found.left_out)]
+
+
+def subgroup_table(result: BenchResult) -> Rows:
+    """Return the AUROC of each model by subgroup of the test rows, with its change, for people."""
+    header = ["subgroup", "positives", "negatives", *(m.subject.name for m in result.models)]
+    rows = []
+    for place, (subgroup, _) in enumerate(result.baseline.subgroups.aurocs):
+        cells = [_in_subgroup(model.subgroups, place) for model in result.models]
+        rows.append([str(subgroup), str(subgroup.positives), str(subgroup.negatives), *cells])
+    return header, rows
+
+
+def _in_subgroup(found: SubgroupAurocs, place: int) -> str:
+    _, auroc = found.aurocs[place]
+    if found.changes is None:
+        return str(auroc)
+    change = found.changes[place]
+    low, value, high = (
+        f"{part:+.{decimals(change.high - change.low)}f}"
+        for part in (change.low, change.difference, change.high)
+    )
+    return f"{auroc}; change {value} ({low} to {high})"
+
+
 def speed_table(result: BenchResult) -> Rows:
     """Return latency, throughput, memory and cost for people: a column a model."""
     return _beside(result, [_speed_figures(model, result) for model in result.models])
@@ -153,7 +212,10 @@ def quality_table(result: BenchResult) -> Rows:
     return _beside(
         result,
         [
-            _quality_figures(model) | _comparison_figures(model) | _use_figures(model)
+            _quality_figures(model)
+            | _comparison_figures(model)
+            | _floor_figures(model)
+            | _use_figures(model)
             for model in result.models
         ],
     )
@@ -251,6 +313,11 @@ def _comparison_figures(model: ModelResult) -> dict[str, str]:
         **({} if macro is None else {"difference of the groups' mean AUROC": f"{macro:+.4f}"}),
         "calls flipped against the baseline": str(found.flipped),
     }
+
+
+def _floor_figures(model: ModelResult) -> dict[str, str]:
+    found = model.floor
+    return {} if found is None else {f"AUROC above {found.floor}": str(found.difference)}
 
 
 def _use_figures(model: ModelResult) -> dict[str, str]:

@@ -6,6 +6,7 @@ holds, needs no model that reads their order and their distances.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import GenoslimError
+from ..stats.ranks import auroc
 from .dataset import LabelledData
 
 if TYPE_CHECKING:
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
 Scores = npt.NDArray[np.float64]
 Features = npt.NDArray[np.float64]
 
+Judge = Callable[[Scores], float]
+"""What scores float64[n] of all rows are worth on validation: the higher, the better."""
+
 CENTRAL_BASES = 24
 KMER = 6
 BIN = 8
@@ -28,30 +33,73 @@ BIN = 8
 
 @dataclass(frozen=True, eq=False)
 class Shortcut:
-    """One linear model: what it reads, and the log-odds (float64[n]) it gives every row."""
+    """One linear model: what it reads, the log-odds (float64[n]) it gives every row, and its C."""
 
     name: str
     scores: Scores
+    strength: float = 1.0
 
     def __repr__(self) -> str:
         return f"Shortcut({self.name!r}, {len(self.scores)} rows)"
 
 
-def fit_shortcuts(data: LabelledData) -> tuple[Shortcut, ...]:
-    """Fit logistic regressions (L2, C = 1) to the train split of `data` and score every row.
+def fit_shortcuts(
+    data: LabelledData, *, strengths: Sequence[float] = (1.0,), judge: Judge | None = None
+) -> tuple[Shortcut, ...]:
+    """Fit logistic regressions to the train split of `data` and score every row.
 
     They read the 24 bases around the variant, one-hot; the counts of the window's 6-mers; and those
-    counts apart for every stretch of 8 bases, so with the places. Needs scikit-learn. Raises
-    GenoslimError if the train split has a single class.
+    counts apart for every stretch of 8 bases, so with the places. See `fit_logistic` for the rest.
     """
-    central = central_bases(data.sequences, CENTRAL_BASES)
-    counts = kmer_counts(data.sequences, KMER)
-    placed = kmer_counts(data.sequences, KMER, bin_width=BIN)
-    return (
-        Shortcut(f"{CENTRAL_BASES} bases around the variant", _log_odds(data, central)),
-        Shortcut(f"counts of {KMER}-mers", _log_odds(data, counts)),
-        Shortcut(f"{KMER}-mers in bins of {BIN} bases", _log_odds(data, placed)),
+    read = {
+        f"{CENTRAL_BASES} bases around the variant": central_bases(data.sequences, CENTRAL_BASES),
+        f"counts of {KMER}-mers": kmer_counts(data.sequences, KMER),
+        f"{KMER}-mers in bins of {BIN} bases": kmer_counts(data.sequences, KMER, bin_width=BIN),
+    }
+    return tuple(
+        Shortcut(name, *fit_logistic(data, features, strengths=strengths, judge=judge))
+        for name, features in read.items()
     )
+
+
+def fit_logistic(
+    data: LabelledData,
+    features: Features | csr_matrix,
+    *,
+    strengths: Sequence[float],
+    judge: Judge | None = None,
+) -> tuple[Scores, float]:
+    """Fit a logistic regression (L2) to the train rows; return log-odds of all rows, and its C.
+
+    `features` have shape [n, d]. Of several `strengths` (C, the inverse of the penalty) the one is
+    taken that `judge` rates highest, by default the AUROC on validation; the least of equals. Needs
+    scikit-learn. Raises GenoslimError if the train split has a single class.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    train = train_rows(data)
+    model = LogisticRegression(max_iter=3000, warm_start=True)
+    fitted: list[tuple[Scores, float]] = []
+    for strength in sorted(strengths):
+        model.set_params(C=strength).fit(features[train], data.labels[train])
+        fitted.append((model.decision_function(features), strength))
+    if len(fitted) == 1:
+        return fitted[0]
+    rate = judge or _validation(data)
+    return max(fitted, key=lambda one: rate(one[0]))
+
+
+def train_rows(data: LabelledData) -> npt.NDArray[np.bool_]:
+    """Return which rows are trained on; raises GenoslimError unless they have both classes."""
+    train: npt.NDArray[np.bool_] = data.splits == "train"
+    if len(set(data.labels[train].tolist())) < 2:
+        raise GenoslimError("the train split has a single class; a shortcut is fitted to both")
+    return train
+
+
+def _validation(data: LabelledData) -> Judge:
+    rows = data.splits == "validation"
+    return lambda scores: auroc(data.labels[rows], scores[rows])
 
 
 def central_bases(sequences: list[str], width: int) -> Features:
@@ -87,14 +135,3 @@ def kmer_counts(sequences: list[str], k: int, *, bin_width: int | None = None) -
 
     counts: csr_matrix = CountVectorizer(analyzer=placed).fit_transform(sequences)
     return counts
-
-
-def _log_odds(data: LabelledData, features: Features | csr_matrix) -> Scores:
-    from sklearn.linear_model import LogisticRegression
-
-    train = data.splits == "train"
-    if len(set(data.labels[train].tolist())) < 2:
-        raise GenoslimError("the train split has a single class; a shortcut is fitted to both")
-    model = LogisticRegression(max_iter=3000).fit(features[train], data.labels[train])
-    scores: Scores = model.decision_function(features)
-    return scores

@@ -56,8 +56,11 @@ def shipped() -> dict[str, Path]:
     return {path.parent.name: path.parent for path in sorted(root.glob("*/config.json"))}
 
 
-def resolve(source: str | Path, *, revision: str | None = None) -> Path:
-    """Return the folder that `source` names, downloading from the hub only if it must."""
+def resolve(source: str | Path, *, revision: str | None = None, offline: bool = False) -> Path:
+    """Return the folder that `source` names, downloading from the hub only if it must.
+
+    `offline` it must not: what is not on this machine raises GenoslimError.
+    """
     name = str(source)
     if name.startswith(_SHIPPED):
         folder = shipped().get(name.removeprefix(_SHIPPED))
@@ -71,4 +74,4 @@ def resolve(source: str | Path, *, revision: str | None = None) -> Path:
 
     if isinstance(source, Path) or not is_repository(name):
         raise GenoslimError(f"{name}: no such folder, and not an id on the Hugging Face hub")
-    return download(name, revision=revision)
+    return download(name, revision=revision, offline=offline)

@@ -99,8 +99,10 @@ class Change:
         )
 
 
-def subgroups_of(rows: Mapping[Split, Rows]) -> list[tuple[Subgroup, np.ndarray]]:
-    """Return the subgroups of the validation rows, all first, each with the mask of those compared.
+def subgroups_of(
+    rows: Mapping[Split, Rows], split: Split = "validation"
+) -> list[tuple[Subgroup, np.ndarray]]:
+    """Return the subgroups of the rows of a split, all first, with the mask of those compared.
 
     Where the grouping tells the class (Goodman and Kruskal's lambda, 1954, of 0.75 or more: its
     subgroups' majorities leave at most a quarter of the errors that the overall one makes) a
@@ -110,8 +112,8 @@ def subgroups_of(rows: Mapping[Split, Rows]) -> list[tuple[Subgroup, np.ndarray]
     They are a sample of what verdicts have as the sample (see `Sample`); only where all rows of a
     subgroup are of one group, as those of a locus are, is it one of variants.
     """
-    here = rows["validation"]
-    by_group = Sample.of(rows, "validation").unit == "group"
+    here = rows[split]
+    by_group = Sample.of(rows, split).unit == "group"
     everything = np.ones(len(here.labels), bool)
     found = [(_subgroup(here, everything, by_group=by_group), everything)]
     for grouping, names in here.subgroups.items():
@@ -172,17 +174,20 @@ def _natural(name: str) -> tuple[float, str]:
 
 
 def changes(
-    rows: Mapping[Split, Rows], reference: Predicted, models: Predicted
+    rows: Mapping[Split, Rows],
+    reference: Predicted,
+    models: Predicted,
+    split: Split = "validation",
 ) -> tuple[Change, ...]:
-    """Compare models with a reference in each validation subgroup that is large enough, all first.
+    """Compare models with a reference in each subgroup of a split that is large enough, all first.
 
-    `reference` and `models` are their probabilities of the validation rows.
+    `reference` and `models` are their probabilities of the rows of the split.
     """
     table = np.column_stack([*reference, *models])
     weights = np.repeat([-1 / len(reference), 1 / len(models)], [len(reference), len(models)])
     return tuple(
-        _change(rows["validation"], subgroup, mask, table, weights)
-        for subgroup, mask in subgroups_of(rows)
+        _change(rows[split], subgroup, mask, table, weights)
+        for subgroup, mask in subgroups_of(rows, split)
         if subgroup.enough
     )
 
@@ -270,8 +275,10 @@ def layer_changes(
     found = []
     for layer, trials in sorted(layers.items()):
         seeds = tuple(sorted(baseline.keys() & trials.keys()))
-        pair = [[on_validation(side[seed]) for seed in seeds] for side in (baseline, trials)]
-        compared = changes(rows, *pair) if seeds else ()
+        full, without = (
+            [on_validation(side[seed]) for seed in seeds] for side in (baseline, trials)
+        )
+        compared = changes(rows, full, without) if seeds else ()
         found.append(LayerChanges(layer=layer, seeds=seeds, changes=compared))
     return SubgroupChanges(
         format=SUBGROUPS_FORMAT,

@@ -197,7 +197,7 @@ def test_the_report_needs_no_other_file_and_escapes(result: BenchResult) -> None
     page = _Page()
     page.feed(text)
     assert page.open == []
-    assert page.tables == ["wide"] * 4
+    assert page.tables == ["wide"] * 6
     assert ".wide { overflow-x: auto; }" in text
     assert "nowrap" not in text
     assert "@media print" in text

@@ -159,6 +159,23 @@ def test_every_fault_is_named() -> None:
     assert "p95 of 30 ms" in reason
 
 
+def test_an_objection_bars_a_model_and_a_merit_is_told() -> None:
+    base = candidate("full", None, baseline=True, speed_up=1.0)
+    slow, fast = (
+        candidate("slow", speed_up=2.0, merits=("beats k-mers",)),
+        candidate("fast", speed_up=4.0, objections=("loses one skill",)),
+    )
+    found = decided(base, slow, fast)
+    assert found.deploy == "slow"
+    assert found.reasons["slow"].endswith("; beats k-mers")
+    assert found.reasons["fast"] == "not chosen: loses one skill"
+    nothing = decided(candidate("full", None, baseline=True, objections=("no better than k-mers",)))
+    assert (nothing.deploy, nothing.passed) == (None, False)
+    assert nothing.summary == (
+        "deploy none: no model is eligible; the baseline is no better than k-mers"
+    )
+
+
 def test_a_copy_is_not_chosen_over_what_it_copies() -> None:
     found = decided(FULL, candidate("a"), candidate("twin", digest="a", speed_up=2.1))
     assert found.deploy == "a"

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from genoslim.data.dataset import DataMetadata, LabelledData, VariantColumns
-from genoslim.data.shortcuts import central_bases, fit_shortcuts, kmer_counts
+from genoslim.data.shortcuts import central_bases, fit_logistic, fit_shortcuts, kmer_counts
 from genoslim.data.variant import Variant
 from genoslim.errors import GenoslimError
 from genoslim.stats.ranks import auroc
@@ -58,6 +60,25 @@ def test_each_shortcut_finds_what_it_reads_and_nothing_else() -> None:
         aurocs = [auroc(data.labels[test], s.scores[test]) for s in fit_shortcuts(data)]
         assert aurocs[sees] > 0.9
         assert aurocs[blind] < 0.7
+
+
+def test_the_penalty_is_the_one_that_is_best_on_validation() -> None:
+    generator = np.random.default_rng(0)
+    labels = generator.integers(0, 2, 200).tolist()
+    data = dataset(["ACGTACGT"] * 200, labels)
+    data = replace(data, splits=np.array(["train", "validation"] * 100))
+    features = generator.normal(size=(200, 40))
+    features[:, 0] += labels
+    each = {c: fit_logistic(data, features, strengths=[c])[0] for c in (0.001, 10.0)}
+    rows = data.splits == "validation"
+    best = max(each, key=lambda c: auroc(data.labels[rows], each[c][rows]))
+    scores, chosen = fit_logistic(data, features, strengths=list(each))
+    assert chosen == best
+    np.testing.assert_allclose(scores, each[best], rtol=1e-3, atol=1e-3)
+    _, other = fit_logistic(
+        data, features, strengths=list(each), judge=lambda s: -auroc(data.labels[rows], s[rows])
+    )
+    assert other != best
 
 
 def test_a_single_class_has_no_shortcut() -> None:

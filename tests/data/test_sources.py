@@ -249,15 +249,20 @@ def test_vcf_with_labels(tmp_path: Path, fasta: Path) -> None:
 
 def test_a_table_names_its_splits(tmp_path: Path, fasta: Path) -> None:
     header = "contig\tposition\treference\talternate\tlabel\tsplit\tgroup\tsubgroup_side\textra"
+    header += "\tannotation_phylop"
     lines = [
-        f"{contig}\t50\tC\t{alternate}\t{label}\t{split}\t{group}\tleft\tx"
+        f"{contig}\t50\tC\t{alternate}\t{label}\t{split}\t{group}\tleft\tx\t{number}"
         for contig, split, group in (("chr1", "train", "g"), ("7", "val", "h"))
-        for label, alternate in enumerate("AG")
+        for label, alternate, number in ((0, "A", "1.5"), (1, "G", "NA"))
     ]
     data = build_variant_data(write(tmp_path / "t.tsv", lines, header), fasta, window=8)
     assert data.splits.tolist() == ["train", "train", "validation", "validation"]
     assert data.groups.tolist() == ["g", "g", "h", "h"]
     assert data.subgroups["side"].tolist() == ["left"] * 4
+    np.testing.assert_array_equal(data.numbers("phylop"), [1.5, np.nan] * 2)
+    lines[0] = lines[0].replace("1.5", "high")
+    with pytest.raises(GenoslimError, match="line 2: annotation_phylop is 'high'; expected a num"):
+        build_variant_data(write(tmp_path / "t.tsv", lines, header), fasta, window=8)
     assert data.metadata.options == {"edges": "pad", "split_by": "input"}
 
 
