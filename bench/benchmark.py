@@ -23,7 +23,7 @@ from .checks import Checks, check
 from .decision import Candidate, Decision, NonInferiority, decide
 from .environment import describe_environment
 from .evidence import Basis, Evidence, weigh
-from .floors import FloorScores, measure_floors
+from .floors import FloorScores, bases_of, measure_floors
 from .measure import Measurement, measure
 from .meter import Meter
 from .predictions import flipped_calls, write_predictions
@@ -166,7 +166,7 @@ def benchmark(
     ]
     found_floors, of_floors = measure_floors(
         labelled,
-        subjects,
+        bases_of(subjects),
         choice=floors,
         column=baseline_column,
         cuda=not all(map(_on_cpu, measured)),

@@ -107,9 +107,33 @@ class AgainstFloor:
         return f"{verdict} than the best floor ({self.floor}): AUROC difference {self.difference}"
 
 
+@dataclass(frozen=True)
+class Base:
+    """A base model and the depths to embed at: those of the models made from it, and its own."""
+
+    name: str | None
+    fingerprint: str | None
+    depths: tuple[int, ...]
+
+
+def bases_of(subjects: Sequence[Subject]) -> list[Base]:
+    """Return the base models that some models were made from."""
+    found: dict[str | None, list[Subject]] = {}
+    for subject in subjects:
+        found.setdefault(subject.base_model, []).append(subject)
+    return [
+        Base(
+            name,
+            next((one.base_fingerprint for one in made if one.base_fingerprint), None),
+            tuple(sorted({k for one in made for k in (one.layers, one.base_layers) if k})),
+        )
+        for name, made in found.items()
+    ]
+
+
 def measure_floors(
     data: LabelledData,
-    subjects: Sequence[Subject],
+    bases: Sequence[Base],
     *,
     choice: FloorChoice,
     column: str | None = None,
@@ -119,14 +143,14 @@ def measure_floors(
 ) -> tuple[Floors, FloorScores]:
     """Fit every floor that was asked for to the train rows, and score validation and test.
 
-    `column` names a column of numbers that is a floor by itself. Embeddings are of the base models
-    of `subjects`. What cannot be had is left out, and said.
+    `column` names a column of numbers that is a floor by itself. Embeddings are those of `bases`.
+    What cannot be had is left out, and said.
     """
     samples = {split: _sample(data, split) for split in SPLITS}
     fit = _Fit(data, samples["validation"], cuda=cuda, threads=available_threads(threads))
     fitted: list[_Fitted] = []
     left_out: list[str] = []
-    for name, source in _sources(fit, subjects, choice, column).items():
+    for name, source in _sources(fit, bases, choice, column).items():
         progress(f"floors: {name}")
         try:
             fitted += source()
@@ -192,7 +216,7 @@ _Source = Callable[[], list[_Fitted]]
 
 
 def _sources(
-    fit: _Fit, subjects: Sequence[Subject], choice: FloorChoice, column: str | None
+    fit: _Fit, bases: Sequence[Base], choice: FloorChoice, column: str | None
 ) -> dict[str, _Source]:
     """Return what fits the floors that were asked for, by what these read."""
     if choice == "none":
@@ -201,33 +225,10 @@ def _sources(
     if column is not None:
         found[f"column {column}"] = partial(fit.column, column)
     if choice != "kmer":
-        for base in _bases(subjects):
+        for base in bases:
             name = f"embeddings of {base.name or 'the base model'}"
             found[name] = partial(fit.embeddings, base, limited=choice == "auto")
     return found
-
-
-@dataclass(frozen=True)
-class _Base:
-    """A base model and the depths to embed at: those of the models made from it, and its own."""
-
-    name: str | None
-    fingerprint: str | None
-    depths: tuple[int, ...]
-
-
-def _bases(subjects: Sequence[Subject]) -> list[_Base]:
-    found: dict[str | None, list[Subject]] = {}
-    for subject in subjects:
-        found.setdefault(subject.base_model, []).append(subject)
-    return [
-        _Base(
-            name,
-            next((one.base_fingerprint for one in made if one.base_fingerprint), None),
-            tuple(sorted({k for one in made for k in (one.layers, one.base_layers) if k})),
-        )
-        for name, made in found.items()
-    ]
 
 
 @dataclass(frozen=True)
@@ -260,7 +261,7 @@ class _Fit:
         features = np.stack([known, np.abs(known), missing], axis=1)
         return [self._logistic(f"column {name}", features)]
 
-    def embeddings(self, base: _Base, *, limited: bool) -> list[_Fitted]:
+    def embeddings(self, base: Base, *, limited: bool) -> list[_Fitted]:
         """Fit the embeddings of a base model after its first k layers, for each depth k."""
         if base.name is None:
             raise GenoslimError("the models' records do not name it")

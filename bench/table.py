@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from ..stats.estimate import Estimate, decimals, told
@@ -42,6 +43,7 @@ def values(model: ModelResult, result: BenchResult) -> dict[str, Value]:
         **_identity(model, result),
         **_speed(model, result),
         **_quality(model),
+        **_over_seeds(model.subject.seeds_on(result.data.fingerprint)),
         **_against_baseline(model),
         **_against_floor(model),
         "verdict": result.decision.reasons[model.subject.name],
@@ -110,6 +112,14 @@ def _quality(model: ModelResult) -> dict[str, Value]:
         },
         "prevalence": predictive.prevalence if predictive else None,
         **_with_intervals(quality),
+    }
+
+
+def _over_seeds(aurocs: Sequence[float]) -> dict[str, Value]:
+    return {
+        "seeds": len(aurocs) or None,
+        "seeds_auroc_mean": statistics.mean(aurocs) if aurocs else None,
+        "seeds_auroc_sd": statistics.stdev(aurocs) if len(aurocs) > 1 else None,
     }
 
 
@@ -212,7 +222,7 @@ def quality_table(result: BenchResult) -> Rows:
     return _beside(
         result,
         [
-            _quality_figures(model)
+            _quality_figures(model, result.data.fingerprint)
             | _comparison_figures(model)
             | _floor_figures(model)
             | _use_figures(model)
@@ -257,7 +267,7 @@ def _speed_figures(model: ModelResult, result: BenchResult) -> dict[str, str]:
     }
 
 
-def _quality_figures(model: ModelResult) -> dict[str, str]:
+def _quality_figures(model: ModelResult, data: str) -> dict[str, str]:
     quality, groups = model.quality, model.quality.by_group
     known = quality.estimates
     auroc = Estimate(
@@ -265,6 +275,7 @@ def _quality_figures(model: ModelResult) -> dict[str, str]:
     )
     return {
         "AUROC": str(auroc),
+        "AUROC over seeds of its training": _seeds(model.subject.seeds_on(data), auroc),
         **({"mean AUROC of groups": told(groups.macro_mean, auroc)} if groups else {}),
         "AUPRC (average precision)": str(known["average_precision"]),
         **{name: str(known[key]) for key, name in _CALLS.items()},
@@ -277,6 +288,17 @@ def _quality_figures(model: ModelResult) -> dict[str, str]:
         **_calibration_figures("before", quality.uncalibrated),
         **_calibration_figures("after", quality.calibrated),
     }
+
+
+def _seeds(aurocs: Sequence[float], interval: Estimate) -> str:
+    """Return mean, sd and range over the seeds that are on record."""
+    if len(aurocs) < 2:
+        return "one seed" if aurocs else "not recorded"
+    mean, sd, least, most = (
+        told(value, interval)
+        for value in (statistics.mean(aurocs), statistics.stdev(aurocs), min(aurocs), max(aurocs))
+    )
+    return f"{mean}, sd {sd} ({len(aurocs)} seeds, {least} to {most})"
 
 
 def _operating_figures(

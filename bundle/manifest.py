@@ -20,7 +20,7 @@ from typing import Any, Literal, get_args
 from ..codec import plain
 from ..errors import GenoslimError
 
-FORMAT_MAJOR, FORMAT_MINOR = 1, 1
+FORMAT_MAJOR, FORMAT_MINOR = 1, 2
 FORMAT_VERSION = f"{FORMAT_MAJOR}.{FORMAT_MINOR}"
 
 MANIFEST = "bundle.json"
@@ -241,13 +241,19 @@ class DataRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class FineTuning:
-    """How the checkpoint came to be, as far as its own record says. Times in seconds."""
+    """How the checkpoint came to be, as far as its own record says. Times in seconds.
+
+    `seed_aurocs` are the test AUROCs of every seed of the model that was trained and has learnt
+    something, of which this is one (none in bundles before format 1.2).
+    """
 
     base_model: str | None = None
+    base_model_fingerprint: str | None = None
     seed: int | None = None
     seconds: float | None = None
     dropped_layers: tuple[int, ...] = ()
     recipe: Mapping[str, Any] = field(default_factory=dict)
+    seed_aurocs: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

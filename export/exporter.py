@@ -232,10 +232,12 @@ def _manifest(
         loss=found.loss,
         fine_tuning=FineTuning(
             base_model=record.base_name,
+            base_model_fingerprint=record.base_model_fingerprint,
             seed=record.seed,
             seconds=record.fine_tune_seconds,
             dropped_layers=dropped,
             recipe=record.recipe,
+            seed_aurocs=record.seed_aurocs,
         ),
         licences=Licences(base_model=licence(source.checkpoint), data=_data_licence(source)),
         data=DataRecord(

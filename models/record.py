@@ -99,6 +99,11 @@ class TrainingRecord:
         return self.fine_tune_seconds is not None
 
     @property
+    def seed_aurocs(self) -> tuple[float, ...]:
+        """The test AUROC of every seed that has learnt something."""
+        return tuple(seed.test.auroc for seed in self.seeds if not seed.collapsed)
+
+    @property
     def base_name(self) -> str | None:
         """The name of the base model, without the folders of the machine it was trained on."""
         if self.base_model is None or not Path(self.base_model).is_absolute():

@@ -11,7 +11,7 @@ import torch
 
 from genoslim.bench import floors as module
 from genoslim.bench.embeddings import distinct, embed, find_base, reference_windows
-from genoslim.bench.floors import Floors, FloorScores, against_floor, measure_floors
+from genoslim.bench.floors import Floors, FloorScores, against_floor, bases_of, measure_floors
 from genoslim.bench.quality import sample_of
 from genoslim.bench.rule import Rule
 from genoslim.bench.subjects import Subject, open_subject
@@ -60,7 +60,7 @@ def subject(make_checkpoint: Callable[..., Path]) -> Subject:
 
 def measured(data: LabelledData, *subjects: Subject, **options: Any) -> tuple[Floors, FloorScores]:
     options = {"choice": "kmer", "threads": 1, "progress": lambda _: None} | options
-    return measure_floors(data, subjects, **options)
+    return measure_floors(data, bases_of(subjects), **options)
 
 
 def test_the_best_floor_is_the_one_that_reads_what_there_is(planted: LabelledData) -> None:

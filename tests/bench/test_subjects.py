@@ -10,6 +10,8 @@ import pytest
 from genoslim.bench.subjects import distinct_names, open_subject, open_subjects
 from genoslim.data.dataset import LabelledData
 from genoslim.errors import GateError, GenoslimError, UsageError
+from genoslim.models.record import SeedRecord
+from genoslim.stats.metrics import compute_metrics
 
 
 def test_a_checkpoint_says_what_it_is(checkpoint: Path, data: LabelledData) -> None:
@@ -33,6 +35,30 @@ def test_a_bundle_says_what_it_is(bundle: Path) -> None:
     assert found.temperature is not None
     assert found.threshold is not None
     assert not found.non_commercial
+
+
+def test_the_seeds_on_record_are_those_of_the_same_data(
+    make_checkpoint: Callable[..., Path], data: LabelledData
+) -> None:
+    metrics = compute_metrics([0, 0, 1, 1], [0.1, 0.6, 0.4, 0.9])
+    chance = compute_metrics([0, 1], [0.5, 0.5])
+    seeds = tuple(
+        SeedRecord(
+            seed=number,
+            trial="t",
+            collapsed="at chance" if found is chance else "",
+            validation=found,
+            test=found,
+            macro_auroc={},
+            fine_tune_seconds=1.0,
+            evaluation_seconds=1.0,
+            steps=1,
+        )
+        for number, found in enumerate((metrics, chance, metrics))
+    )
+    found = open_subject(make_checkpoint("seeds", seeds=seeds), "seeds")
+    assert found.seeds_on(data.fingerprint) == (0.75, 0.75)
+    assert found.seeds_on("another") == ()
 
 
 def test_the_digest_follows_the_content(checkpoint: Path, tmp_path: Path) -> None:
