@@ -426,10 +426,11 @@ def estimate(
 @click.option("--minutes", type=click.FloatRange(min=0), help="Training time it may take.")
 @click.option(
     "--start",
-    type=click.Choice(["supernet", "baseline"]),
-    default="supernet",
+    type=click.Choice(["auto", "supernet", "baseline"]),
+    default="auto",
     show_default=True,
-    help="What healed models start from: the best baseline trained on as a supernet, or itself.",
+    help="What healed models start from: the best baseline as it is or trained on as a supernet;"
+    " auto: whichever is better on validation.",
 )
 @click.option(
     "--subgroup-limit",

@@ -66,7 +66,7 @@ class SearchOptions:
     trainings: int | None = None
     minutes: float | None = None
     strategies: tuple[StrategyName, ...] = ()
-    start: Start = "supernet"
+    start: Start = "auto"
     draws: int = 3
     subgroup_limit: float = SUBGROUP_LIMIT
 
@@ -79,7 +79,8 @@ class SearchOptions:
             if value is not None and value < 0:
                 raise UsageError(f"search: {name} is {value}, must be at least 0")
         if self.start not in get_args(Start):
-            raise UsageError(f"search: start is {self.start!r}, must be supernet or baseline")
+            known = ", ".join(get_args(Start))
+            raise UsageError(f"search: start is {self.start!r}, must be one of {known}")
         if not 0 < self.subgroup_limit < 1:
             raise UsageError(
                 f"search: subgroup_limit is {self.subgroup_limit}, must be above 0 and below 1"
@@ -152,7 +153,7 @@ class _Search:
         self._take_in_what_is_known()
         if self.most < _FEWEST:
             return f"fewer than {_FEWEST} trainings: nothing was searched"
-        if self.trainings.start == "supernet":
+        if self.trainings.start != "baseline":
             self._trained_supernet()
         self._train({self.trainings.full: ["control"]}, "healed")
         strategies = [

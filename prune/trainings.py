@@ -29,8 +29,12 @@ from .trial import Trial, TrialSpec
 Training = Literal["pretrained", "healed"]
 """From the pretrained weights with a fresh head, or from a fine-tuned full model by its logits."""
 TRAININGS: tuple[Training, Training] = ("healed", "pretrained")
-Start = Literal["supernet", "baseline"]
-"""What healed models start from: the best baseline trained on as a supernet, or that baseline."""
+Start = Literal["auto", "supernet", "baseline"]
+"""What healed models start from: the best baseline trained on as a supernet, or that baseline.
+
+`auto` is the one of these two whose full model has the higher AUROC on validation: where rows are
+few, to train on as a supernet can cost more than it gives.
+"""
 
 
 PROBE_ROWS = 600
@@ -42,15 +46,15 @@ class Trainings:
     """Trains subsets of the layers of a run's model, each once, and finds what was trained.
 
     Healed models start from one fine-tuned full model, whatever their seed: the baseline of `seed`
-    (None: the best on validation), as it is or trained on as a supernet. New trials are written to
-    `folder/trials`; those of the run and of `others` are found where they are. `data` replaces the
-    run's data path if the file has moved.
+    (None: the best on validation), as it is or trained on as a supernet (see `Start`). New trials
+    are written to `folder/trials`; those of the run and of `others` are found where they are.
+    `data` replaces the run's data path if the file has moved.
     """
 
     run: RunFolder
     folder: Path
     executor: Executor
-    start: Start = "supernet"
+    start: Start = "auto"
     seed: int | None = None
     progress: ProgressCallback | None = None
     data: Path | None = None
@@ -130,7 +134,16 @@ class Trainings:
         if self.start == "baseline":
             return self.teacher
         self.settle([self.supernet])
-        return self.find(self.supernet)
+        found = self.find(self.supernet)
+        if self.start == "supernet" or self._is_better(found):
+            return found
+        return self.teacher
+
+    def _is_better(self, supernet: Trial) -> bool:
+        """Whether a supernet's full model is sound, and better than the teacher on validation."""
+        if supernet.collapsed(self.rows):
+            return False
+        return supernet.result.validation.auroc > self.teacher.result.validation.auroc
 
     def spec(self, kept: Subset, training: Training, seed: int) -> TrialSpec:
         """Return the trial that trains the layers `kept`, in one of the two ways."""

@@ -12,14 +12,15 @@ from genoslim.codec import write_record
 from genoslim.errors import GenoslimError, UsageError
 from genoslim.prune.execution import Executor
 from genoslim.prune.frontier import Frontier
-from genoslim.prune.plan import SweepConfig, open_sweep
+from genoslim.prune.plan import SweepConfig, open_sweep, spec_of
 from genoslim.prune.progress import TrialProgress
 from genoslim.prune.recipe import Recipe
-from genoslim.prune.run_folder import RunFolder
+from genoslim.prune.run_folder import RunFolder, TrialStore
 from genoslim.prune.search import STRATEGIES, SearchOptions, candidate_of, search_frontier
 from genoslim.prune.smallest import smallest_noninferior
 from genoslim.prune.sweep import sweep
 from genoslim.prune.trainings import Trainings
+from genoslim.prune.trial import TrialSpec
 from genoslim.prune.verdicts import Rules
 
 TINY = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "tiny_sweep.py"))
@@ -243,9 +244,31 @@ def test_a_run_whose_baseline_weights_are_gone_is_told_how_to_get_them(
         ({"trainings": -1}, "trainings is -1"),
         ({"minutes": -0.5}, "minutes is -0.5"),
         ({"draws": 0}, "draws is 0"),
-        ({"start": "scratch"}, "start is 'scratch', must be supernet or baseline"),
+        ({"start": "scratch"}, "start is 'scratch', must be one of auto"),
     ],
 )
 def test_senseless_options_are_refused(options: dict[str, object], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         SearchOptions(**options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("auroc", "better"), [(0.95, True), (0.85, False)])
+def test_healed_models_start_from_the_better_of_the_two(
+    auroc: float, better: bool, run: RunFolder, tmp_path: Path
+) -> None:
+    shutil.copytree(run.folder, tmp_path / "run")
+    here = RunFolder(tmp_path / "run")
+    for spec in (spec_of(here, (), seed) for seed in range(3)):
+        _say_auroc(here.trials, spec, 0.9)
+    one = _trainings(here, tmp_path / "frontier")
+    one.settle([one.supernet])
+    _say_auroc(one.store, one.supernet, auroc)
+    assert one.source.spec == (one.supernet if better else one.teacher.spec)
+
+
+def _say_auroc(store: TrialStore, spec: TrialSpec, auroc: float) -> None:
+    """Rewrite what the result of a trial says of it on validation."""
+    trial = store.read(spec)
+    assert trial is not None
+    said = replace(trial.result, validation=replace(trial.result.validation, auroc=auroc))
+    write_record(store.path(spec) / "result.json", said)

@@ -4,9 +4,10 @@
 
 On a simulated set with more than 1,000 validation and test rows the whole search is repeated for
 each seed: fine-tune the full model, train it on as a supernet, find a subset of each size by
-forward passes on validation, heal it. Beside it, trained alike: the first layers, a random draw
-(another one for each seed), and the full model; and the full model trained twice as long, and the
-chosen subsets from the pretrained weights. Nothing is chosen on test.
+its forward passes on validation, heal it from the better of the two. Beside it, trained alike: the
+first layers, a random draw (another one for each seed), and the full model; and the full model
+trained twice as long, and the chosen subsets from the pretrained weights. Nothing is chosen on
+test.
 
 Every training is a trial in DIR, so that the command goes on where it was ended; FAMILY.json and
 the tables are of what is there. One torch thread.
@@ -80,7 +81,7 @@ def _pipeline(
         executor=INLINE,
         keeps=lambda spec: True,
     )
-    trainings = Trainings(run, run.folder / "search", INLINE, start="supernet", seed=seed)
+    trainings = Trainings(run, run.folder / "search", INLINE, seed=seed)
     depth = trainings.depth
     longer = replace(
         trainings.teacher.spec,
@@ -88,7 +89,9 @@ def _pipeline(
     )
     full = trainings.spec(trainings.full, "healed", seed)
     arms = {"full": trainings.teacher.spec, "full, healed": full}
-    path = beam(depth, trainings.probe(trainings.source, trainings.full))
+    trainings.settle([trainings.supernet])
+    supernet = trainings.find(trainings.supernet)
+    path = beam(depth, trainings.probe(supernet, trainings.full))
     for size in options.sizes:
         drawn = draws(depth, size, 1, 1000 + seed)[0]
         for name, kept in (
@@ -105,7 +108,7 @@ def _pipeline(
     for arm, spec in arms.items():
         trainings.settle([spec])
         yield _cell(trainings, trainings.find(spec), family, seed, arm)
-    yield _cell(trainings, trainings.source, family, seed, "supernet itself")
+    yield _cell(trainings, supernet, family, seed, "supernet itself")
 
 
 def _cell(trainings: Trainings, trial: Trial, family: str, seed: int, arm: str) -> Cell:
