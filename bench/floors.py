@@ -20,7 +20,7 @@ from ..data.dataset import LabelledData
 from ..data.shortcuts import fit_logistic, fit_shortcuts, train_rows
 from ..errors import GenoslimError
 from ..prune.measure import SPLITS, Sample, Split
-from ..stats.estimate import Estimate
+from ..stats.estimate import Estimate, by
 from ..stats.noninferiority import differences, lower_bounds
 from ..workers import call_in_child
 from .embeddings import (
@@ -103,8 +103,12 @@ class AgainstFloor:
         return self.lower_bound > 0
 
     def __str__(self) -> str:
-        verdict = "better" if self.shown_better else "not shown to be better"
-        return f"{verdict} than the best floor ({self.floor}): AUROC difference {self.difference}"
+        floor = f"than the best floor ({self.floor})"
+        if self.shown_better:
+            return f"better {floor}, {by(self.difference)}"
+        if self.difference.high is not None and self.difference.high < 0:
+            return f"worse {floor}, {by(self.difference)}"
+        return f"not shown to be better {floor}: AUROC difference {self.difference}"
 
 
 @dataclass(frozen=True)
@@ -231,6 +235,10 @@ def _sources(
     return found
 
 
+def _layers(depth: int) -> str:
+    return "first layer" if depth == 1 else f"first {depth} layers"
+
+
 @dataclass(frozen=True)
 class _Fit:
     """Fits floors to the train rows of `data`, and chooses their settings on `validation`."""
@@ -280,7 +288,7 @@ class _Fit:
             floor
             for k, depth in enumerate(base.depths)
             for floor in self._of_depth(
-                f"{Path(base.name).name}, first {depth} layers",
+                f"{Path(base.name).name}, {_layers(depth)}",
                 found[reference, k],
                 found[alternate, k],
             )

@@ -41,6 +41,14 @@ class Estimate:
         return f"{told(self.value, self)} ({told(self.low, self)} to {told(self.high, self)})"
 
 
+def by(difference: Estimate) -> str:
+    """Return the size of a difference in words: "by 0.081 (0.049 to 0.112)", whatever its sign."""
+    low, high = difference.low, difference.high
+    if difference.value >= 0 or low is None or high is None:
+        return f"by {difference}"
+    return f"by {Estimate(value=-difference.value, low=-high, high=-low)}"
+
+
 def told(value: float, estimate: Estimate) -> str:
     """Return a value with the digits that an interval allows."""
     low, high = estimate.low, estimate.high

@@ -171,13 +171,14 @@ def test_a_model_must_be_shown_better_than_the_floor(planted: LabelledData) -> N
     floor, labels = generator.normal(size=SIZES["test"]), sample.labels
     better = against_floor(sample, floor, floor + 3 * labels, name="f")
     assert better.shown_better
-    assert str(better).startswith("better than the best floor (f): AUROC difference 0.")
+    assert str(better).startswith("better than the best floor (f), by 0.")
     same = against_floor(sample, floor, floor, name="f")
     assert not same.shown_better
     assert str(same).startswith("not shown to be better than the best floor (f)")
     worse = against_floor(sample, floor + 3 * labels, floor, name="f")
     assert worse.difference.value == pytest.approx(-better.difference.value)
     assert worse.lower_bound < worse.difference.value < 0
+    assert str(worse) == str(better).replace("better", "worse")
 
 
 def test_reference_windows_hold_the_reference_allele() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from genoslim.errors import GenoslimError
-from genoslim.stats.estimate import Estimate, bootstrap_estimates, decimals
+from genoslim.stats.estimate import Estimate, bootstrap_estimates, by, decimals
 from genoslim.stats.resampling import clustered_bootstrap
 
 
@@ -20,6 +20,13 @@ def test_digits_are_those_that_the_interval_allows(width: float, digits: int) ->
 def test_an_estimate_as_text() -> None:
     assert str(Estimate(value=0.87249, low=0.8412, high=0.9014)) == "0.872 (0.841 to 0.901)"
     assert str(Estimate(value=0.5, low=0.31, high=0.72)) == "0.50 (0.31 to 0.72)"
+
+
+def test_the_size_of_a_difference_has_no_sign() -> None:
+    worse = Estimate(value=-0.081, low=-0.112, high=-0.049)
+    assert by(worse) == "by 0.081 (0.049 to 0.112)"
+    assert by(Estimate(value=0.081, low=0.049, high=0.112)) == by(worse)
+    assert by(Estimate(value=-0.01, low=None, high=None)) == "by -0.010 (no interval)"
 
 
 def test_figures_are_drawn_as_the_bootstrap_of_rows_draws() -> None:
