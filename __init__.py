@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .bench.benchmark import benchmark as benchmark
+    from .bench.plan import BenchPlan as BenchPlan
+    from .bench.planning import plan_benchmark as plan_benchmark
     from .bench.result import BenchResult as BenchResult
     from .bundle.bundle import Bundle as Bundle
     from .bundle.predictor import Predictions as Predictions
@@ -55,6 +57,7 @@ if TYPE_CHECKING:
 __version__ = "0.2.0.dev0"
 
 _PLACES: dict[str, str] = {
+    "BenchPlan": ".bench.plan",
     "BenchResult": ".bench.result",
     "Bundle": ".bundle.bundle",
     "Executor": ".prune.execution",
@@ -89,6 +92,7 @@ _PLACES: dict[str, str] = {
     "judge_layers": ".prune.judging",
     "load_model": ".models.model",
     "open_bundle": ".bundle.predictor",
+    "plan_benchmark": ".bench.planning",
     "prune_layers": ".prune.verbs",
     "read_data": ".data.dataset",
     "run_sweep": ".prune.verbs",
@@ -99,6 +103,7 @@ _PLACES: dict[str, str] = {
 """Where each public name lives. Imported when it is asked for (PEP 562)."""
 
 __all__ = (
+    "BenchPlan",
     "BenchResult",
     "Bundle",
     "Executor",
@@ -134,6 +139,7 @@ __all__ = (
     "judge_layers",
     "load_model",
     "open_bundle",
+    "plan_benchmark",
     "prune_layers",
     "read_data",
     "run_sweep",

@@ -20,7 +20,7 @@ from .files import refuse_overwriting
 from .interrupts import exit_code, interrupts_raise, last_word
 
 if TYPE_CHECKING:
-    from .bench.rule import Correction, FloorChoice
+    from .bench.rule import RuleOptions
     from .bundle.manifest import Precision
     from .bundle.sessions import Backend, Device
     from .data.dataset import LabelledData
@@ -43,6 +43,14 @@ _OLD_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 class _Group(click.Group):
     """A command group that turns interrupts and our errors into one line and their exit code."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Take two words for one command where there is one of that name: `bench plan`."""
+        if (name := " ".join(args[:2])) in self.commands and " " in name:
+            return name, self.commands[name], args[2:]
+        return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> object:
         try:
@@ -175,9 +183,7 @@ def _rule_options(command: _Command) -> _Command:
         click.option(
             "--subgroup-limit",
             type=float,
-            default=0.05,
-            show_default=True,
-            help="AUROC that a model may lose in any subgroup.",
+            help="AUROC that a model may lose in any subgroup.  [default: 0.05]",
         ),
         click.option(
             "--baseline-column",
@@ -187,9 +193,8 @@ def _rule_options(command: _Command) -> _Command:
         click.option(
             "--floors",
             type=click.Choice(["auto", "all", "kmer", "none"]),
-            default="auto",
-            show_default=True,
-            help="Simple models to be beaten; auto: without embeddings that take long.",
+            help="Simple models to be beaten; auto: without embeddings that take long."
+            "  [default: auto]",
         ),
         click.option(
             "--min-sensitivity",
@@ -197,21 +202,20 @@ def _rule_options(command: _Command) -> _Command:
             metavar="S",
             help="Sensitivity to be shown on test, at the model's own threshold.",
         ),
-        click.option("--max-memory", type=float, metavar="MB", help="Limit on peak memory."),
+        click.option(
+            "--max-memory", "max_memory_mb", type=float, metavar="MB", help="Limit on peak memory."
+        ),
         click.option("--max-p95-ms", type=float, metavar="X", help="Limit on the p95 of latency."),
         click.option(
             "--correction",
             type=click.Choice(["holm", "sequence"]),
-            default="holm",
-            show_default=True,
-            help="For many models; sequence: from the slowest on, until one does not pass.",
+            help="For many models; sequence: from the slowest on, until one does not pass."
+            "  [default: holm]",
         ),
         click.option(
             "--margin",
             type=float,
-            default=0.01,
-            show_default=True,
-            help="How much AUROC may be lost; fix it before you look.",
+            help="How much AUROC may be lost; fix it before you look.  [default: 0.01]",
         ),
     ):
         command = option(command)
@@ -689,12 +693,26 @@ def score(
     click.echo(account(tally), err=True)
 
 
+_baseline_option = click.option(
+    "--baseline", metavar="PATH", type=_PATH, help="What to compare with.  [default: first named]"
+)
+
+
 @main.command(short_help="Measure speed and AUROC, decide.")
-@click.argument("models", nargs=-1, required=True, metavar="BUNDLE|CHECKPOINT...", type=_PATH)
+@click.argument("models", nargs=-1, metavar="BUNDLE|CHECKPOINT...", type=_PATH)
 @_data_option("Labelled windows (Parquet); the test split gives the quality.")
 @_output_option("DIR", _PATH, "The folder of results; a former benchmark is replaced.")
+@_baseline_option
 @click.option(
-    "--baseline", metavar="PATH", type=_PATH, help="What to compare with.  [default: first named]"
+    "--plan",
+    metavar="FILE",
+    type=_OLD_FILE,
+    help="Decide by what `bench plan` sealed; it names the models.",
+)
+@click.option(
+    "--exploratory",
+    is_flag=True,
+    help="Decide by a rule made after test figures were seen, and say so.",
 )
 @_rule_options
 @_runtime_options
@@ -706,42 +724,33 @@ def bench(
     data: Path,
     output: Path,
     baseline: Path | None,
-    margin: float,
-    correction: Correction,
-    max_p95_ms: float | None,
-    max_memory: float | None,
-    min_sensitivity: float | None,
-    floors: FloorChoice,
-    baseline_column: str | None,
-    subgroup_limit: float,
+    plan: Path | None,
+    exploratory: bool,
     device: Device,
     backend: Backend,
     threads: int | None,
     seconds: float | None,
     quick: bool,
     prevalence: float | None,
+    **rule: Unpack[RuleOptions],
 ) -> None:
     """Measure speed, memory and AUROC of models, and say which one to deploy.
 
-    A CHECKPOINT runs on torch, a BUNDLE on ONNX Runtime or OpenVINO. Exit code 3 says that no model
-    but the baseline is non-inferior within the limits; the results are written all the same.
+    A CHECKPOINT runs on torch, a BUNDLE on ONNX Runtime or OpenVINO. The rule is sealed before the
+    test split is opened: by `genoslim bench plan`, or here. Exit code 3 says that no model but the
+    baseline is non-inferior within the limits (the results are written all the same), or that the
+    rule was made after test figures of these models were seen.
     """
     from .bench.benchmark import benchmark
-    from .bench.table import floor_lines, summary_table
+    from .bench.table import floor_lines, standing_text, summary_table
 
     result = benchmark(
         models,
         data,
         output=output,
         baseline=baseline,
-        margin=margin,
-        correction=correction,
-        max_p95_ms=max_p95_ms,
-        max_memory_mb=max_memory,
-        min_sensitivity=min_sensitivity,
-        floors=floors,
-        baseline_column=baseline_column,
-        subgroup_limit=subgroup_limit,
+        plan=plan,
+        exploratory=exploratory,
         device=device,
         backend=backend,
         threads=threads,
@@ -749,13 +758,56 @@ def bench(
         quick=quick,
         prevalence=prevalence,
         progress=lambda step: click.echo(f"bench: {step}", err=True),
+        **rule,
     )
     click.echo(summary_table(result))
     for line in floor_lines(result):
         click.echo(line)
+    click.echo(standing_text(result))
     click.echo(f"{result.decision.summary}; see {output / 'report.html'}")
     if not result.decision.passed:
         raise GateError(result.decision.summary)
+
+
+@main.command("bench plan", short_help="Seal what a benchmark will decide by.")
+@click.argument("models", nargs=-1, required=True, metavar="BUNDLE|CHECKPOINT...", type=_PATH)
+@_data_option("Labelled windows (Parquet); only validation is scored.")
+@_output_option("FILE", _FILE, "The plan to write (JSON); one that is there is not replaced.")
+@_baseline_option
+@_rule_options
+@_runtime_options
+@click.option("--seconds", type=float, help="Time for the timings of a model.  [default: 3]")
+def bench_plan(
+    models: tuple[Path, ...],
+    data: Path,
+    output: Path,
+    baseline: Path | None,
+    device: Device,
+    backend: Backend,
+    threads: int | None,
+    seconds: float | None,
+    **rule: Unpack[RuleOptions],
+) -> None:
+    """Seal candidates, margin, limits and unit in a file before the test split is opened.
+
+    Models are timed and scored on validation alone. `genoslim bench --plan FILE` follows the plan.
+    """
+    from .bench.planning import plan_benchmark
+    from .bench.table import plan_text
+
+    plan = plan_benchmark(
+        models,
+        data,
+        output=output,
+        baseline=baseline,
+        device=device,
+        backend=backend,
+        threads=threads,
+        seconds=seconds,
+        progress=lambda step: click.echo(f"bench plan: {step}", err=True),
+        **rule,
+    )
+    click.echo(plan_text(plan))
 
 
 @main.command(short_help="Say what a folder holds, and if it is whole.")

@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from ..bundle.sessions import Backend, Device
-from ..data.dataset import LabelledData, read_data
 from ..data.leakage import Leakage, check_leakage
-from ..errors import GenoslimError, UsageError
+from ..errors import UsageError
 from ..files import atomic_folder, refuse_foreign, refuse_unwritable, write_text
-from ..prune.measure import SPLITS, Sample, Split
-from ..prune.subgroups import SUBGROUP_LIMIT
 from ..stats.auroc import recurring
-from ..stats.noninferiority import DEFAULT_MARGIN
-from .backends import Logits, with_backend
+from .backends import Logits
 from .checks import Checks, check
 from .decision import Candidate, Decision, NonInferiority, decide
 from .environment import describe_environment
 from .evidence import Basis, Evidence, weigh
-from .floors import FloorScores, bases_of, measure_floors
+from .floors import Floors, FloorScores, bases_of, measure_floors
+from .ledger import record_opening
 from .measure import Measurement, measure
-from .meter import Meter
+from .plan import PLAN, read_plan, write_plan
+from .planning import on_validation, ordered
 from .predictions import flipped_calls, write_predictions
-from .process import ModelProcess
-from .quality import Comparison, Scores, Splits, assess, calibrated, compare, rows_of
+from .prepare import Prepared, prepare, running, scored
+from .quality import Comparison, Scores, Splits, assess, calibrated, compare
 from .report import FLIPPED, OUTPUTS, PREDICTIONS, RESULT, require_packages, write_report
 from .result import (
     QUICK_ROUNDS,
@@ -40,12 +38,9 @@ from .result import (
     ModelResult,
     Settings,
 )
-from .rule import Correction, FloorChoice, Rule
-from .subjects import Subject, open_subjects
-from .workload import write_workload
-
-SplitLogits = dict[Split, Logits]
-"""Logits [n, 2] of one model, by split."""
+from .rule import Correction, FloorChoice, RuleOptions
+from .standing import Standing, machine_of, paths_of, rule_of, standing_of
+from .subjects import Subject
 
 
 def benchmark(
@@ -54,20 +49,22 @@ def benchmark(
     *,
     output: str | Path,
     baseline: str | Path | None = None,
-    margin: float = DEFAULT_MARGIN,
-    correction: Correction = "holm",
+    margin: float | None = None,
+    correction: Correction | None = None,
     max_p95_ms: float | None = None,
     max_memory_mb: float | None = None,
     min_sensitivity: float | None = None,
-    floors: FloorChoice = "auto",
+    floors: FloorChoice | None = None,
     baseline_column: str | None = None,
-    subgroup_limit: float = SUBGROUP_LIMIT,
+    subgroup_limit: float | None = None,
     device: Device = "auto",
     backend: Backend = "auto",
     threads: int | None = None,
     seconds: float | None = None,
     quick: bool = False,
     prevalence: float | None = None,
+    plan: str | Path | None = None,
+    exploratory: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> BenchResult:
     """Measure speed, memory and quality of models, and say which one to deploy.
@@ -79,38 +76,47 @@ def benchmark(
         models: Bundles (run by ONNX Runtime or OpenVINO) and fine-tuned checkpoints (by torch).
         data: Labelled windows (Parquet), of the length and assembly that the models are for.
             Validation calibrates checkpoints, test gives the quality.
-        output: The folder to write: `report.html`, `bench.json`, `bench.tsv`, a picture, the
-            logits and the calls that change. It appears whole or not at all, in place of a former
-            benchmark.
+        output: The folder to write: `report.html`, `bench.json`, `bench.tsv`, a picture, the plan,
+            the logits and the calls that change. It appears whole or not at all, in place of a
+            former benchmark.
         baseline: What to compare with, among `models` or not; by default the first of them.
-        margin: The AUROC that a model may lose and still count as non-inferior; to be fixed before
-            any figure is seen.
-        correction: For the number of models: Holm's, or `sequence`: one after the other from the
-            slowest to the fastest, until one does not pass.
+        margin: The AUROC that a model may lose and still count as non-inferior, to be fixed before
+            any figure is seen; by default 0.01.
+        correction: For the number of models: `holm` (default), or `sequence`: one after the other
+            from the slowest to the fastest, until one does not pass.
         max_p95_ms: Limit in milliseconds on the 95th percentile of latency, from one variant to its
             logits.
         max_memory_mb: Limit in megabytes (10^6 bytes) on the peak memory of a model's process.
         min_sensitivity: What the sensitivity at the model's own threshold must be shown to reach.
         floors: Simple models, the best of which on validation a model must be shown to beat:
             regressions of k-mers (`kmer`) and, with `all`, of embeddings of the base model before
-            fine-tuning, where that is on this machine; `auto` is `all` if it takes minutes at most.
+            fine-tuning, where that is on this machine; `auto` (default) is `all` if it takes
+            minutes at most.
         baseline_column: A column of numbers in the data (`distance_to_tss`, or an annotation) that
             is a floor too.
-        subgroup_limit: The AUROC that a model may lose in any subgroup of the test rows.
+        subgroup_limit: The AUROC that a model may lose in any subgroup of the test rows; by default
+            0.05.
         device: Where to compute; `auto` is CUDA where that loads, else the CPU.
         backend: What runs bundles; `auto` is the faster exact one here.
         threads: Of each model; by default as many as the process may use.
         seconds: For the timings of one model; by default 20.
         quick: A first look: fewer rounds, and by default 3 seconds.
         prevalence: The share of positives in use, for PPV and NPV; without it there are none.
+        plan: A plan that `plan_benchmark` sealed. It says which `models` there are (they may be
+            empty), by which rule is decided, and where they run. Without one the rule is sealed
+            here, before the test split is opened.
+        exploratory: Whether to decide by a rule that was made after test figures of these models
+            were seen; all that is written then says so.
         progress: Called with each step in words.
 
     Returns:
         Every figure of every model, and the decision. The first of its `models` is the baseline.
 
     Raises:
-        UsageError: options that do not exist or do not go together, a model named twice.
-        GateError: a bundle is damaged.
+        UsageError: options that do not exist, do not go together or are not those of the plan, a
+            model named twice.
+        GateError: a bundle is damaged, a plan or a model was changed after it was sealed, or the
+            rule was made after test figures of these models were seen.
         GenoslimError: what is no model or no data, or does not fit together; too few rows of a
             class in validation or test; a model's process died.
 
@@ -125,138 +131,165 @@ def benchmark(
     if isinstance(models, str | Path):
         raise UsageError(f"models is one path, {models}; expected a list of them")
     output, data, tell = Path(output), Path(data), progress or (lambda _: None)
+    given = None if plan is None else read_plan(Path(plan))
+    rule = rule_of(
+        given,
+        RuleOptions(
+            margin=margin,
+            correction=correction,
+            max_p95_ms=max_p95_ms,
+            max_memory_mb=max_memory_mb,
+            min_sensitivity=min_sensitivity,
+            floors=floors,
+            baseline_column=baseline_column,
+            subgroup_limit=subgroup_limit,
+        ),
+    )
     if seconds is None:
         seconds = QUICK_SECONDS if quick else SECONDS
     settings = Settings(
-        margin=margin,
-        correction=correction,
-        max_p95_ms=max_p95_ms,
-        max_memory_mb=max_memory_mb,
-        min_sensitivity=min_sensitivity,
-        floors=floors,
-        baseline_column=baseline_column,
-        subgroup_limit=subgroup_limit,
-        device=device,
-        backend=backend,
-        threads=threads,
+        **vars(rule),
+        **vars(machine_of(given, device=device, backend=backend, threads=threads)),
         seconds=seconds,
         rounds=QUICK_ROUNDS if quick else ROUNDS,
         prevalence=prevalence,
     )
-    require_packages(floors)
+    require_packages(settings.floors)
     refuse_foreign(output, "benchmark", marker=RESULT, parts=OUTPUTS)
     refuse_unwritable(output)
-    subjects = open_subjects(_baseline_first(list(map(Path, models)), baseline))
-    labelled = read_data(data)
-    for subject in subjects:
-        subject.check_fits(labelled)
-    if baseline_column is not None:
-        labelled.numbers(baseline_column)
-    splits = {name: _split(labelled, name, data) for name in SPLITS}
-    subjects = [
-        with_backend(subject, backend, device=device, threads=threads) for subject in subjects
-    ]
-    environment = describe_environment()
-    facts = _facts(data, labelled, splits["test"])
-    measured, logits = _measured(subjects, splits, settings, tell)
-    tell("comparing")
-    scores = [
-        calibrated(subject, splits["validation"], found)
-        for subject, found in zip(subjects, logits, strict=True)
-    ]
-    found_floors, of_floors = measure_floors(
-        labelled,
-        bases_of(subjects),
-        choice=floors,
-        column=baseline_column,
-        cuda=not all(map(_on_cpu, measured)),
-        threads=threads,
-        progress=tell,
+    prepared = prepare(
+        models or paths_of(given),
+        data,
+        baseline=baseline,
+        machine=settings,
+        column=settings.baseline_column,
     )
-    checks = check(labelled, splits, scores, found_floors, of_floors, settings)
-    basis, evidence = _evidence(splits, scores, settings)
-    decision = _decide(subjects, measured, evidence, checks, settings, basis)
-    results = _results(
-        subjects,
-        measured,
-        scores,
-        evidence,
-        checks,
-        decision.tests,
-        splits,
-        labelled.fingerprint,
-        prevalence,
-    )
-    result = BenchResult(
-        folder=output,
-        settings=settings,
-        environment=environment,
-        data=facts,
-        basis=basis,
-        floors=found_floors,
-        models=tuple(results),
-        decision=decision,
-    )
-    _write(result, splits, subjects, scores, of_floors)
+    standing = standing_of(prepared, rule, settings, given=given, exploratory=exploratory)
+    return _run(prepared, settings, standing, output, tell)
+
+
+def _run(
+    prepared: Prepared,
+    settings: Settings,
+    standing: Standing,
+    output: Path,
+    tell: Callable[[str], None],
+) -> BenchResult:
+    """Time the models, seal the rule, open the test split and decide; each model in its process."""
+    environment, facts = describe_environment(), _facts(prepared)
+    with running(prepared, settings) as processes:
+        measured = measure(
+            processes, seconds=settings.seconds, rounds=settings.rounds, progress=tell
+        )
+        validation = scored(processes, prepared, "validation", tell)
+        if not standing.sealed:
+            weighed = on_validation(prepared, validation, settings)
+            standing = replace(standing, plan=ordered(standing.plan, measured, weighed, prepared))
+        with atomic_folder(output) as folder:
+            write_plan(folder / PLAN, standing.plan)
+            record_opening(prepared.path, standing.plan, output)
+            tell(f"opening the test split, by the rule sealed at {standing.plan.sealed_at}")
+            scores = _scores(prepared, validation, scored(processes, prepared, "test", tell))
+            for process in processes:
+                process.close()
+            floors = _floors(prepared, settings, measured, tell)
+            tell("comparing")
+            models, basis, decision = _decided(
+                prepared, settings, standing, measured, scores, floors
+            )
+            result = BenchResult(
+                folder=output,
+                settings=settings,
+                environment=environment,
+                data=facts,
+                basis=basis,
+                floors=floors.found,
+                plan=standing.plan,
+                exploratory=standing.exploratory,
+                known_before=standing.known,
+                models=tuple(models),
+                decision=decision,
+            )
+            _write(folder, result, prepared, scores, floors.scores)
     return result
 
 
-def _measured(
-    subjects: Sequence[Subject],
-    splits: Splits,
+def _scores(
+    prepared: Prepared, validation: Sequence[Logits], test: Sequence[Logits]
+) -> list[Scores]:
+    return [
+        calibrated(subject, prepared.splits["validation"], {"validation": one, "test": other})
+        for subject, one, other in zip(prepared.subjects, validation, test, strict=True)
+    ]
+
+
+class _Floors(NamedTuple):
+    """What simple models reach, and their scores."""
+
+    found: Floors
+    scores: FloorScores
+
+
+def _floors(
+    prepared: Prepared,
     settings: Settings,
-    progress: Callable[[str], None],
-) -> tuple[list[Measurement], list[SplitLogits]]:
-    """Time every model, then score both splits with it; each in its own process throughout."""
-    with tempfile.TemporaryDirectory(prefix="genoslim-bench-") as name, ExitStack() as stack:
-        folder = Path(name)
-        write_workload(splits["validation"].sequences, folder)
-        processes = [
-            stack.enter_context(
-                ModelProcess(
-                    subject, workload=folder, device=settings.device, threads=settings.threads
-                )
-            )
-            for subject in subjects
-        ]
-        measured = measure(
-            processes, seconds=settings.seconds, rounds=settings.rounds, progress=progress
+    measured: Sequence[Measurement],
+    tell: Callable[[str], None],
+) -> _Floors:
+    return _Floors(
+        *measure_floors(
+            prepared.data,
+            bases_of(prepared.subjects),
+            choice=settings.floors,
+            column=settings.baseline_column,
+            cuda=not all(map(_on_cpu, measured)),
+            threads=settings.threads,
+            progress=tell,
         )
-        logits = []
-        for process in processes:
-            progress(f"scoring the data with {process.subject.name}")
-            logits.append(
-                {
-                    split: process.call(Meter.logits, rows.sequences)
-                    for split, rows in splits.items()
-                }
-            )
-            process.close()
-        return measured, logits
+    )
 
 
-def _evidence(splits: Splits, scores: Sequence[Scores], rule: Rule) -> tuple[Basis, list[Evidence]]:
-    """Say what the test rows tell of each model, and how many independent ones there are."""
-    sample = Sample.of(rows_of(splits), "test")
+def _decided(
+    prepared: Prepared,
+    settings: Settings,
+    standing: Standing,
+    measured: Sequence[Measurement],
+    scores: Sequence[Scores],
+    floors: _Floors,
+) -> tuple[list[ModelResult], Basis, Decision]:
+    """Weigh the models on the test split, decide, and say how good each is."""
+    checks = check(prepared.data, prepared.splits, scores, floors.found, floors.scores, settings)
+    sample = prepared.sample("test")
     probabilities = np.stack([one.probabilities for one in scores], axis=1)
     calls = np.stack([one.calls for one in scores], axis=1)
-    return Basis.of(sample), weigh(sample, probabilities, rule=rule, calls=calls)
+    evidence = weigh(sample, probabilities, rule=settings, calls=calls)
+    basis = Basis.of(sample)
+    decision = decide(
+        _candidates(prepared.subjects, measured, evidence, checks),
+        rule=settings,
+        basis=basis,
+        order=standing.plan.order,
+        exploratory=standing.exploratory,
+    )
+    models = _results(
+        prepared, measured, scores, evidence, checks, decision.tests, settings.prevalence
+    )
+    return models, basis, decision
 
 
 def _results(
-    subjects: Sequence[Subject],
+    prepared: Prepared,
     measured: Sequence[Measurement],
     scores: Sequence[Scores],
     evidence: Sequence[Evidence],
     checks: Sequence[Checks],
     tests: Mapping[str, NonInferiority],
-    splits: Splits,
-    fingerprint: str,
     prevalence: float | None,
 ) -> list[ModelResult]:
-    test, results = splits["test"], []
+    splits, fingerprint = prepared.splits, prepared.data.fingerprint
+    results = []
     for subject, measurement, own, found, checked in zip(
-        subjects, measured, scores, evidence, checks, strict=True
+        prepared.subjects, measured, scores, evidence, checks, strict=True
     ):
         warnings = _warnings(subject, measurement, measured[0], fingerprint)
         results.append(
@@ -264,7 +297,7 @@ def _results(
                 subject=subject,
                 measurement=measurement,
                 quality=assess(splits, own, prevalence=prevalence),
-                comparison=_comparison(test, scores[0], own, tests.get(subject.name)),
+                comparison=_comparison(splits, scores[0], own, tests.get(subject.name)),
                 evidence=found,
                 floor=checked.floor,
                 subgroups=checked.subgroups,
@@ -276,8 +309,9 @@ def _results(
 
 
 def _comparison(
-    test: LabelledData, baseline: Scores, own: Scores, decisive: NonInferiority | None
+    splits: Splits, baseline: Scores, own: Scores, decisive: NonInferiority | None
 ) -> Comparison | None:
+    test = splits["test"]
     return None if decisive is None else compare(test, baseline, own, decisive=decisive)
 
 
@@ -310,15 +344,13 @@ def _on_cpu(measurement: Measurement) -> bool:
     return measurement.provider in ("cpu", "CPU", "CPUExecutionProvider")
 
 
-def _decide(
+def _candidates(
     subjects: Sequence[Subject],
     measured: Sequence[Measurement],
     evidence: Sequence[Evidence],
     checks: Sequence[Checks],
-    rule: Rule,
-    basis: Basis,
-) -> Decision:
-    candidates = [
+) -> list[Candidate]:
+    return [
         Candidate(
             name=subject.name,
             digest=subject.digest,
@@ -335,31 +367,31 @@ def _decide(
             subjects, measured, evidence, checks, strict=True
         )
     ]
-    return decide(candidates, rule=rule, basis=basis)
 
 
 def _write(
+    folder: Path,
     result: BenchResult,
-    splits: Splits,
-    subjects: Sequence[Subject],
+    prepared: Prepared,
     scores: Sequence[Scores],
     of_floors: FloorScores,
 ) -> None:
-    """Write every output into one folder that appears whole."""
-    with atomic_folder(result.folder) as folder:
-        write_predictions(folder / PREDICTIONS, splits, subjects, scores, of_floors)
-        write_text(folder / FLIPPED, flipped_calls(splits, subjects, scores))
-        write_report(result, folder)
+    """Write every output but the plan, which is there."""
+    splits, subjects = prepared.splits, prepared.subjects
+    write_predictions(folder / PREDICTIONS, splits, subjects, scores, of_floors)
+    write_text(folder / FLIPPED, flipped_calls(splits, subjects, scores))
+    write_report(result, folder)
 
 
-def _facts(path: Path, data: LabelledData, test: LabelledData) -> DataFacts:
+def _facts(prepared: Prepared) -> DataFacts:
+    data, test = prepared.data, prepared.splits["test"]
     try:
         check_leakage(data)
         leakage = None
     except Leakage as error:
         leakage = str(error)
     return DataFacts(
-        path=str(path),
+        path=str(prepared.path),
         fingerprint=data.fingerprint,
         source=data.metadata.source,
         assembly=data.metadata.assembly,
@@ -371,24 +403,3 @@ def _facts(path: Path, data: LabelledData, test: LabelledData) -> DataFacts:
         recurring=recurring(test.keys),
         groups=len(set(test.groups.tolist()) - {""}),
     )
-
-
-def _split(data: LabelledData, name: Split, path: Path) -> LabelledData:
-    try:
-        rows = data.split(name)
-    except GenoslimError as error:
-        raise GenoslimError(f"{path}: {error}") from None
-    positives = int(rows.labels.sum())
-    if min(positives, len(rows) - positives) < 2:
-        raise GenoslimError(
-            f"{path}: split {name} has {positives} positive and {len(rows) - positives} negative"
-            " rows; a comparison needs two of each at least"
-        )
-    return rows
-
-
-def _baseline_first(models: list[Path], baseline: str | Path | None) -> list[Path]:
-    if baseline is None:
-        return models
-    first = Path(baseline)
-    return [first, *(path for path in models if path.resolve() != first.resolve())]

@@ -72,22 +72,24 @@ def decide(
     rule: Rule,
     basis: Basis,
     order: Sequence[str] | None = None,
+    exploratory: bool = False,
 ) -> Decision:
     """Choose among `candidates`, the first of which is the baseline.
 
     Out of the question, whatever its figures on test, is what is over a limit on latency or memory,
     or a copy of a model named before. The others are tested as one family: with Holm's correction,
-    or in a sequence fixed beforehand, `order` (of names; by default from the slowest to the
+    or in a sequence fixed beforehand, `order` (of digests; by default from the slowest to the
     fastest). Eligible is what passes, is shown to be better than chance and has no other objection
     against it; nothing is where the baseline is no better than chance, or where there are too few
     rows or groups to decide. Of the eligible (the baseline is, unless a limit, chance or an
     objection speaks against it) the fastest at batch 1 is chosen; equally fast ones by size, then
     by the order they were named in. The gate passes if a model other than the baseline is eligible,
-    or, when there is nothing but the baseline and copies of it, if the baseline is.
+    or, when there is nothing but the baseline and copies of it, if the baseline is. An
+    `exploratory` decision, by a rule made after figures were seen, says so.
     """
     out = {c.name: list(_limits(c, candidates[:n], rule)) for n, c in enumerate(candidates)}
     baseline, *others = candidates
-    slowest_first = [c.name for c in sorted(others, key=lambda c: c.speed_up)]
+    slowest_first = [c.digest for c in sorted(others, key=lambda c: c.speed_up)]
     tested = [c for c in others if not out[c.name]]
     tests = _tests(others, tested, rule, order or slowest_first)
     faults = {
@@ -107,7 +109,8 @@ def decide(
     return Decision(
         deploy=best.name if best else None,
         passed=passed,
-        summary=_summary(best, passed, rule, "" if alone else basis.refusal, baseline),
+        summary=("exploratory: " if exploratory else "")
+        + _summary(best, passed, rule, "" if alone else basis.refusal, baseline),
         reasons={c.name: _reason(c, faults[c.name], best) for c in candidates},
         tests=tests,
     )
@@ -134,7 +137,7 @@ def _tests(
     order: Sequence[str],
 ) -> dict[str, NonInferiority]:
     """Return the test of each candidate, corrected for those that are tested."""
-    line = sorted(tested, key=lambda c: order.index(c.name))
+    line = sorted(tested, key=lambda c: order.index(c.digest))
     correct = holm if rule.correction == "holm" else fixed_sequence
     found = correct(np.array([c.evidence.p_value for c in line]))
     adjusted = {c.name: float(p) for c, p in zip(line, found, strict=True)}

@@ -14,13 +14,14 @@ from ..files import write_json, write_text
 from .figure import draw, draw_reliability
 from .latency import runs_needed, runs_of_mlperf
 from .measure import BATCHES
+from .plan import PLAN
 from .result import BenchResult, to_record
 from .rule import FloorChoice
-from .table import floor_table, quality_table, speed_table, subgroup_table, tsv
+from .table import floor_table, quality_table, speed_table, standing_text, subgroup_table, tsv
 
 RESULT, TABLE, PICTURE, REPORT_FILE = "bench.json", "bench.tsv", "latency_auroc.png", "report.html"
 PREDICTIONS, FLIPPED = "predictions.npz", "flipped.tsv"
-OUTPUTS = {RESULT, TABLE, PICTURE, REPORT_FILE, PREDICTIONS, FLIPPED}
+OUTPUTS = {RESULT, TABLE, PICTURE, REPORT_FILE, PREDICTIONS, FLIPPED, PLAN}
 
 
 def require_packages(floors: FloorChoice) -> None:
@@ -54,6 +55,7 @@ def render(result: BenchResult, picture: bytes) -> str:
         result=result,
         picture=_embedded(picture),
         reliability=_embedded(draw_reliability(result)),
+        standing=standing_text(result),
         speed=speed_table(result),
         quality=quality_table(result),
         restricted=_restricted(result),

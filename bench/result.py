@@ -16,8 +16,9 @@ from .environment import Environment
 from .evidence import Basis, Evidence
 from .floors import AgainstFloor, Floors
 from .measure import Measurement
+from .plan import BenchPlan, sealed
 from .quality import Comparison, Quality
-from .rule import Rule, within
+from .rule import Machine, Rule, within
 from .subgroups import SubgroupAurocs
 from .subjects import Subject
 
@@ -29,23 +30,19 @@ QUICK_SECONDS, QUICK_ROUNDS = 3.0, 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(Rule):
+class Settings(Rule, Machine):
     """What was asked for. `seconds` is the time spent on a model's timings, over all `rounds`."""
 
-    device: str = "auto"
-    backend: str = "auto"
-    threads: int | None = None
     seconds: float = SECONDS
     rounds: int = ROUNDS
     prevalence: float | None = None
 
     def __post_init__(self) -> None:
-        super().__post_init__()
+        Rule.__post_init__(self)
+        Machine.__post_init__(self)
         within("seconds", self.seconds, 0, math.inf)
         if self.prevalence is not None:
             within("prevalence", self.prevalence, 0, 1)
-        if self.threads is not None and self.threads < 1:
-            raise UsageError(f"threads is {self.threads}; expected 1 or more")
         if self.rounds < 1:
             raise UsageError(f"rounds is {self.rounds}; expected 1 or more")
 
@@ -114,6 +111,9 @@ class BenchResult:
         data: The data set, and how independent its test split is.
         basis: What the decision rests on: how many independent units of which kind.
         floors: What simple models reach on the same rows.
+        plan: The rule, as it was sealed before the test split was opened.
+        exploratory: Whether it was made after test figures of these models had been seen.
+        known_before: Models whose own test figures were known (their records hold them).
         models: What was found out about each model; the first is the baseline.
         decision: Which model to deploy, whether the gate passed, and why.
     """
@@ -124,6 +124,9 @@ class BenchResult:
     data: DataFacts
     basis: Basis
     floors: Floors
+    plan: BenchPlan
+    exploratory: bool
+    known_before: tuple[str, ...]
     models: tuple[ModelResult, ...]
     decision: Decision
 
@@ -147,6 +150,9 @@ def to_record(result: BenchResult) -> dict[str, Any]:
         "data": plain(result.data),
         "basis": plain(result.basis),
         "floors": plain(result.floors),
+        "plan": sealed(result.plan),
+        "exploratory": result.exploratory,
+        "known_before": list(result.known_before),
         "baseline": result.baseline.subject.name,
         "models": [_model_record(model, result.baseline) for model in result.models],
         "decision": plain(result.decision),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, TypedDict, get_args
 
+from ..bundle.sessions import Backend, Device
 from ..errors import UsageError
 from ..prune.subgroups import SUBGROUP_LIMIT
 from ..stats.noninferiority import DEFAULT_MARGIN
@@ -62,6 +63,32 @@ class Rule:
             within("max-memory", self.max_memory_mb, 0, math.inf)
         if self.min_sensitivity is not None:
             within("min-sensitivity", self.min_sensitivity, 0, 1)
+
+
+class RuleOptions(TypedDict, total=False):
+    """The fields of a rule that may be asked for; None is the default."""
+
+    margin: float | None
+    correction: Correction | None
+    max_p95_ms: float | None
+    max_memory_mb: float | None
+    min_sensitivity: float | None
+    floors: FloorChoice | None
+    baseline_column: str | None
+    subgroup_limit: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """Where models run; `threads` of each, None for as many as the process may use."""
+
+    device: Device = "auto"
+    backend: Backend = "auto"
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.threads is not None and self.threads < 1:
+            raise UsageError(f"threads is {self.threads}; expected 1 or more")
 
 
 def within(name: str, value: float, low: float, high: float) -> None:

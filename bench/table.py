@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from textwrap import fill
 
 from ..stats.estimate import Estimate, decimals, told
 from ..tables import table
 from .decision import NonInferiority
+from .evidence import Basis
 from .measure import BATCHES
+from .plan import BenchPlan
 from .quality import CalibrationErrors, Comparison, Quality, sensitivity_at, specificity_for
 from .result import BenchResult, ModelResult
 from .subgroups import SubgroupAurocs
@@ -369,6 +372,64 @@ def _summary_row(model: ModelResult) -> list[str]:
         f"{model.quality.metrics.auroc:.4f}",
         "baseline" if found is None else _yes(found.noninferiority),
     ]
+
+
+def standing_text(result: BenchResult) -> str:
+    """Return by which rule was decided, when it was made, and what was known then."""
+    plan, rule = result.plan, result.plan.rule
+    correction = "Holm" if rule.correction == "holm" else "in sequence, the slowest first"
+    lines = [
+        f"rule sealed {plan.when:%Y-%m-%d %H:%M} UTC ({plan.seal[:12]}), before the test split was"
+        f" opened: margin {rule.margin:g}, {rule.alpha:.0%} error,"
+        f" {count(len(plan.candidates), 'candidate')} ({correction}), {units_text(plan.basis)}"
+    ]
+    if result.exploratory:
+        lines = ["EXPLORATORY: by a rule made after test figures were seen: no proof", *lines]
+    if result.known_before:
+        lines.append(
+            f"the test figures of {', '.join(result.known_before)} alone were known before: their"
+            " records hold them"
+        )
+    return "\n".join(fill(line, 80, subsequent_indent="  ") for line in lines)
+
+
+def plan_text(plan: BenchPlan) -> str:
+    """Return the candidates in their order, what each needs to be shown, and the rule."""
+    heads = ["model", "p50 ms", "on validation", f"{plan.basis.unit}s needed"]
+    rows = [
+        [
+            model.name,
+            "" if model.p50_ms is None else f"{model.p50_ms:.3g}",
+            "baseline" if place == 0 else _difference(model.validation_difference),
+            "" if model.units_needed is None else f"{model.units_needed:,}",
+        ]
+        for place, model in enumerate((plan.baseline, *plan.candidates))
+    ]
+    lines = [
+        f"sealed {plan.when:%Y-%m-%d %H:%M} UTC, {plan.seal}",
+        f"margin {plan.rule.margin:g}, {plan.rule.correction}; the test split has"
+        f" {units_text(plan.basis)}",
+    ]
+    if plan.basis.refusal:
+        lines.append(f"NOTHING CAN BE DECIDED: {plan.basis.refusal}")
+    return "\n".join([table(heads, rows), *(fill(one, 80) for one in lines)])
+
+
+def units_text(basis: Basis) -> str:
+    """Return what a decision rests on, in words."""
+    return (
+        f"{basis.measure} over {count(basis.units, basis.unit)} ({basis.positives:,} positive,"
+        f" {basis.negatives:,} negative)"
+    )
+
+
+def count(number: int, what: str) -> str:
+    """Return a number of things."""
+    return f"{number:,} {what}{'s' * (number != 1)}"
+
+
+def _difference(value: float | None) -> str:
+    return "" if value is None else f"{value:+.4f}"
 
 
 def _yes(test: NonInferiority) -> str:

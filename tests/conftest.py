@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 from pathlib import Path
@@ -19,10 +20,20 @@ _DEFAULT = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep what is remembered of backends out of the user's own cache, child processes too."""
+    """Keep what is remembered out of the user's own folders, child processes too."""
     folder = tempfile.TemporaryDirectory(prefix="genoslim-tests-")
     os.environ["GENOSLIM_CACHE"] = folder.name
+    os.environ["GENOSLIM_LEDGER"] = folder.name
     config.add_cleanup(folder.cleanup)
+
+
+@pytest.fixture(autouse=True)
+def _no_test_knows_what_another_opened(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Give each test a ledger of its own; models and data are shared by many."""
+    name = f"ledger-{hashlib.sha256(request.node.nodeid.encode()).hexdigest()[:16]}"
+    monkeypatch.setenv("GENOSLIM_LEDGER", str(Path(os.environ["GENOSLIM_CACHE"]) / name))
 
 
 @pytest.fixture(scope="session")

@@ -31,8 +31,8 @@ from genoslim.stats.metrics import compute_metrics
 from genoslim.stats.thresholds import sensitivity_at_specificity
 
 FILES = {
-    *("bench.json", "bench.tsv", "latency_auroc.png", "predictions.npz", "report.html"),
-    "flipped.tsv",
+    *("bench.json", "bench.tsv", "latency_auroc.png", "plan.json", "predictions.npz"),
+    *("flipped.tsv", "report.html"),
 }
 
 

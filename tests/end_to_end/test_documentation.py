@@ -33,6 +33,7 @@ BUDGETS = {
     "estimate": "--rows 32 --device cpu",
     "prune": "--trainings 2 --device cpu",
     "bench": "--quick --seconds 0.5 --threads 1",
+    "bench plan": "--seconds 0.5 --threads 1",
     "export": "--threads 1",
     "score": "--threads 1 --backend onnxruntime",
 }
@@ -83,6 +84,8 @@ def _inline(page: Path) -> list[str]:
 
 
 def _command_of(words: list[str]) -> click.Command:
+    if (two := " ".join(words[1:3])) in main.commands:
+        return main.commands[two]
     command: click.Command = main
     for word in words[1:]:
         if isinstance(command, click.Group) and word in command.commands:
@@ -176,7 +179,8 @@ def _run(text: str) -> None:
     if words[0] in ELSEWHERE or "[" in text:  # a synopsis
         return
     given = gzip.decompress(Path("IN.vcf.gz").read_bytes()) if "-i -" in text else None
-    call = [*words, *shlex.split(BUDGETS.get(words[0], ""))]
+    verb = "bench plan" if words[:2] == ["bench", "plan"] else words[0]
+    call = [*words, *shlex.split(BUDGETS.get(verb, ""))]
     done = CliRunner().invoke(main, call, input=given)
     assert done.exit_code in ((0, 3) if words[0] in GATED else (0,)), f"{call}\n{done.stderr}"
 

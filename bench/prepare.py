@@ -1,0 +1,112 @@
+"""What is benchmarked, opened and checked before anything is timed, and its processes."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..data.dataset import LabelledData, read_data
+from ..errors import GenoslimError
+from ..prune.measure import SPLITS, Sample, Split
+from .backends import Logits, with_backend
+from .meter import Meter
+from .process import ModelProcess
+from .quality import Splits, rows_of
+from .rule import Machine
+from .subjects import Subject, open_subjects
+from .workload import write_workload
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """Models that fit their data; the first is the baseline."""
+
+    subjects: tuple[Subject, ...]
+    path: Path
+    data: LabelledData
+    splits: Splits
+
+    def sample(self, split: Split) -> Sample:
+        """Return a split as a sample of rows, variants or groups."""
+        return Sample.of(rows_of(self.splits), split)
+
+
+def prepare(
+    models: Sequence[str | Path],
+    data: Path,
+    *,
+    baseline: str | Path | None,
+    machine: Machine,
+    column: str | None,
+) -> Prepared:
+    """Open models and data, of which `column` is a floor; raises as `genoslim.benchmark` says."""
+    subjects = open_subjects(_baseline_first(list(map(Path, models)), baseline))
+    labelled = read_data(data)
+    for subject in subjects:
+        subject.check_fits(labelled)
+    if column is not None:
+        labelled.numbers(column)
+    splits = {name: _split(labelled, name, data) for name in SPLITS}
+    return Prepared(
+        subjects=tuple(
+            with_backend(subject, machine.backend, device=machine.device, threads=machine.threads)
+            for subject in subjects
+        ),
+        path=data,
+        data=labelled,
+        splits=splits,
+    )
+
+
+@contextmanager
+def running(prepared: Prepared, machine: Machine) -> Iterator[list[ModelProcess]]:
+    """Yield a process for each model, with windows of validation to be timed on."""
+    with tempfile.TemporaryDirectory(prefix="genoslim-bench-") as name, ExitStack() as stack:
+        folder = Path(name)
+        write_workload(prepared.splits["validation"].sequences, folder)
+        yield [
+            stack.enter_context(
+                ModelProcess(
+                    subject, workload=folder, device=machine.device, threads=machine.threads
+                )
+            )
+            for subject in prepared.subjects
+        ]
+
+
+def scored(
+    processes: Sequence[ModelProcess],
+    prepared: Prepared,
+    split: Split,
+    progress: Callable[[str], None],
+) -> list[Logits]:
+    """Return the logits of each model on a split."""
+    found = []
+    for process in processes:
+        progress(f"scoring {split} with {process.subject.name}")
+        found.append(process.call(Meter.logits, prepared.splits[split].sequences))
+    return found
+
+
+def _split(data: LabelledData, name: Split, path: Path) -> LabelledData:
+    try:
+        rows = data.split(name)
+    except GenoslimError as error:
+        raise GenoslimError(f"{path}: {error}") from None
+    positives = int(rows.labels.sum())
+    if min(positives, len(rows) - positives) < 2:
+        raise GenoslimError(
+            f"{path}: split {name} has {positives} positive and {len(rows) - positives} negative"
+            " rows; a comparison needs two of each at least"
+        )
+    return rows
+
+
+def _baseline_first(models: list[Path], baseline: str | Path | None) -> list[Path]:
+    if baseline is None:
+        return models
+    first = Path(baseline)
+    return [first, *(path for path in models if path.resolve() != first.resolve())]
