@@ -31,7 +31,10 @@ from genoslim.data.dataset import LabelledData
 from genoslim.errors import GateError, GenoslimError, UsageError
 from genoslim.stats.metrics import compute_metrics
 
-SHORT: dict[str, Any] = {"seconds": 0.01, "threads": 1, "backend": "onnxruntime", "device": "cpu"}
+SHORT: dict[str, Any] = {
+    **{"seconds": 0.01, "threads": 1, "backend": "onnxruntime", "device": "cpu"},
+    "floors": "none",
+}
 
 
 def plan_at(hour: int, *candidates: str, **rule: Any) -> BenchPlan:
@@ -215,11 +218,11 @@ def test_a_rule_made_after_the_test_split_was_seen_decides_nothing_unless_told(
         plan_benchmark(models, data_file, output=tmp_path / "plan.json", **other)
     arguments = [*map(str, models), "-d", str(data_file), "-o", str(tmp_path / "two")]
     done = CliRunner().invoke(
-        main, ["bench", *arguments, "--margin", "0.2", "--quick", "--seconds", "0.01"]
+        main, ["bench", *arguments, "--margin", "0.2", "--floors", "none", "--quick"]
     )
     assert (done.exit_code, (tmp_path / "two").exists()) == (3, False)
-    told = [*arguments, "--margin", "0.2", "--exploratory", "--quick", "--seconds", "0.01"]
-    done = CliRunner().invoke(main, ["bench", *told])
+    told = ["--margin", "0.2", "--floors", "none", "--quick", "--seconds", "0.01"]
+    done = CliRunner().invoke(main, ["bench", *arguments, *told, "--exploratory"])
     assert "EXPLORATORY" in done.stdout
     assert "exploratory: " in done.stderr
     record = json.loads((tmp_path / "two" / "bench.json").read_text())
@@ -236,7 +239,7 @@ def test_the_command_seals_a_plan_and_another_one_follows_it(
         main,
         [
             *("bench", "plan", *map(str, models), "-d", str(data_file), "-o", path),
-            *("--margin", "0.02", "--seconds", "0.01", "--threads", "1"),
+            *("--margin", "0.02", "--floors", "none", "--seconds", "0.01", "--threads", "1"),
         ],
     )
     assert done.exit_code == 0, done.stderr
