@@ -62,7 +62,6 @@ def judge_trials(
     return Judgement(
         rules=rules,
         baseline=bands,
-        baseline_test=_bands(reference, "test", rules),
         baseline_macro_auroc=reference.macro(rules.split),
         baseline_seeds=reference.seeds,
         baseline_collapsed_seeds=reference.collapsed_seeds,
@@ -236,7 +235,6 @@ def _verdict(
         macro_auroc=group.macro(rules.split),
         seeds=group.seeds,
         collapsed_seeds=group.collapsed_seeds,
-        test_metrics={name: group.mean(name, "test") for name in MEASURES},
         comparison=found.comparison,
         planned_seeds=group.planned,
         stability=found.stability,

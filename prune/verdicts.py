@@ -93,9 +93,9 @@ class Evidence:
     `metrics` are means over the usable seeds without the layer (all seeds if every one
     collapsed), `change` the same less the baseline mean as a share of it. `worse` lists the
     metrics that are `drop` worse, `held` those within one sd of the baseline or above.
-    `reason` says in words why the role was given. `test_metrics` are for the report alone.
-    `planned_seeds` were asked for; of `seeds`, those that are in `collapsed_seeds` too are no more
-    than what is shown where every attempt collapsed. `stability` is the share of draws of the
+    `reason` says in words why the role was given. `planned_seeds` were asked for; of `seeds`, those
+    that are in `collapsed_seeds` too are no more than what is shown where every attempt collapsed.
+    `stability` is the share of draws of the
     split's units that give the same role, None for a layer that is not judged. `luck` says what the
     paper's rule would find against the baseline of the same seeds, where that is something else.
     """
@@ -109,7 +109,6 @@ class Evidence:
     macro_auroc: float | None
     seeds: tuple[int, ...]
     collapsed_seeds: tuple[int, ...]
-    test_metrics: dict[str, float]
     comparison: BaselineComparison | None = None
     planned_seeds: int = 1
     stability: float | None = None
@@ -145,7 +144,6 @@ class Judgement:
 
     rules: Rules
     baseline: dict[str, Spread]
-    baseline_test: dict[str, Spread]
     baseline_macro_auroc: float | None
     baseline_seeds: tuple[int, ...]
     baseline_collapsed_seeds: tuple[int, ...]
