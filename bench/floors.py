@@ -330,4 +330,4 @@ class _Fit:
             forest.fit(features[train], self.data.labels[train])
             fitted.append((forest.predict_proba(features)[:, 1], leaf))
         scores, leaf = max(fitted, key=lambda one: self.worth(one[0]))
-        return _Fitted(f"{name}, random forest", f"{leaf} rows a leaf at least", scores)
+        return _Fitted(f"{name}, random forest", f"leaves of {leaf} or more", scores)

@@ -10,9 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import GenoslimError
 from .checks import Bools, Floats, binary_labels, count, fraction, probabilities_of
-from .estimate import REPEATS, Estimate
+from .estimate import Estimate, cluster_draws
 from .ranks import midranks
-from .resampling import draw_counts
 
 TEMPERATURE_RANGE = (0.01, 100.0)
 
@@ -84,14 +83,12 @@ def debiased_calibration_error(
     positive = binary_labels(labels)
     values = probabilities_of(probabilities, positive.size)
     names = np.arange(values.size) if clusters is None else np.asarray(clusters)
-    counts, index = draw_counts(names, repeats=REPEATS)
-    if counts.shape[1] < 2:
-        raise GenoslimError(f"a bootstrap needs at least two clusters, found {counts.shape[1]}")
+    found, index = np.unique(names, return_inverse=True)
     gaps, sizes = _by_cluster(values, positive, index, _equal_mass(values, bins))
-    draws, _ = _mean_squares(gaps, sizes, counts)
-    whole, biased = (
-        float(part[0]) for part in _mean_squares(gaps, sizes, np.ones_like(counts[:1]))
-    )
+    once = np.ones((1, len(found)), np.intp)
+    whole, biased = (float(part[0]) for part in _mean_squares(gaps, sizes, once))
+    chunks = cluster_draws(len(found), cells=len(found))
+    draws = np.concatenate([_mean_squares(gaps, sizes, counts)[0] for counts in chunks])
     bottom, top = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
     squares = (whole, whole + biased - float(top), whole + biased - float(bottom))
     value, low, high = (math.sqrt(max(0.0, square)) for square in squares)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import GenoslimError
 from .checks import Floats, fraction
-from .resampling import draw_counts
+from .resampling import each_draw
 
 Weights = NDArray[np.intp]
 """How often each row counts, int[b, n], in each of b draws."""
@@ -81,9 +82,10 @@ def bootstrap_estimates(
     fewer than two clusters.
     """
     fraction("level", level)
-    names = np.asarray(clusters)
-    whole = statistic(np.ones((1, len(names)), np.intp))
-    parts = [statistic(weights) for weights in _drawn(names, repeats, seed)]
+    names, index = np.unique(np.asarray(clusters), return_inverse=True)
+    whole = statistic(np.ones((1, len(index)), np.intp))
+    draws = cluster_draws(len(names), cells=len(index), repeats=repeats, seed=seed)
+    parts = [statistic(counts[:, index]) for counts in draws]
     return {
         name: _percentiles(float(value[0]), np.concatenate([p[name] for p in parts]), level)
         for name, value in whole.items()
@@ -91,13 +93,19 @@ def bootstrap_estimates(
     }
 
 
-def _drawn(clusters: NDArray[np.generic], repeats: int, seed: int) -> Iterator[Weights]:
-    counts, index = draw_counts(clusters, repeats=repeats, seed=seed)
-    if counts.shape[1] < 2:
-        raise GenoslimError(f"a bootstrap needs at least two clusters, found {counts.shape[1]}")
-    step = max(1, _CELLS // len(index))
-    for start in range(0, repeats, step):
-        yield counts[start : start + step][:, index]
+def cluster_draws(
+    clusters: int, *, cells: int, repeats: int = REPEATS, seed: int = 0
+) -> Iterator[Weights]:
+    """Yield how often each cluster is drawn, int[b, clusters], in chunks of b draws.
+
+    `cells` is how long a row is of what is made of a draw; a chunk has as many as keep that small.
+    Raises GenoslimError with fewer than two clusters.
+    """
+    if clusters < 2:
+        raise GenoslimError(f"a bootstrap needs at least two clusters, found {clusters}")
+    draws = each_draw(clusters, repeats=repeats, seed=seed)
+    while chunk := list(islice(draws, max(1, _CELLS // cells))):
+        yield np.stack(chunk)
 
 
 def _percentiles(value: float, draws: Floats, level: float) -> Estimate:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -90,12 +90,16 @@ def draw_counts(
 
     What `clustered_bootstrap` draws row by row, as counts: `counts[:, index]` weights the rows.
     """
-    count("repeats", repeats)
     names, index = np.unique(np.asarray(clusters), return_inverse=True)
+    return np.stack(list(each_draw(len(names), repeats=repeats, seed=seed))), index
+
+
+def each_draw(size: int, *, repeats: int, seed: int = 0) -> Iterator[NDArray[np.intp]]:
+    """Yield the draws of `draw_counts` one by one: how often each of `size` clusters is drawn."""
+    count("repeats", repeats)
     generator = np.random.default_rng(seed)
-    size = len(names)
-    draws = generator.integers(size, size=(repeats, size))
-    return np.stack([np.bincount(draw, minlength=size) for draw in draws]), index
+    for _ in range(repeats):
+        yield np.bincount(generator.integers(size, size=size), minlength=size)
 
 
 @dataclass(frozen=True)
