@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..stats.estimate import told
 from ..stats.multiplicity import fixed_sequence, holm
 from .evidence import Basis, Evidence
 from .rule import MEGA, Rule
@@ -191,11 +192,11 @@ def _shown(
     if loss is None or tests[candidate.name].passed:
         return
     if loss.high < 0 and loss.p_value > rule.alpha:
-        yield f"worse, by {-loss.difference:.4f} ({-loss.high:.4f} to {-loss.low:.4f})"
+        yield loss.verdict(False)
     elif loss.p_value > rule.alpha:
         yield (
             "not shown to be non-inferior: the lower bound of its AUROC difference,"
-            f" {loss.lower_bound:+.4f}, is not above {-rule.margin:+g}"
+            f" {told(loss.lower_bound, loss.estimate)}, is not above {-rule.margin:g}"
         )
     elif candidate.evidence.p_value <= rule.alpha:
         yield from _corrected(candidate.evidence.p_value, tests[candidate.name], rule, family)

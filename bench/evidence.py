@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ..prune.measure import Sample, Unit
 from ..stats.checks import Floats
 from ..stats.clustered import Aurocs
+from ..stats.estimate import Estimate, by
 from ..stats.noninferiority import (
     LEAST_GROUPS,
     LEAST_OF_A_CLASS,
@@ -103,6 +104,22 @@ class Loss:
     lower_bound: float
     p_value: float
     needed: int
+
+    @property
+    def estimate(self) -> Estimate:
+        """The difference with its interval."""
+        return Estimate(value=self.difference, low=self.low, high=self.high)
+
+    def verdict(self, noninferior: bool) -> str:
+        """Say in words what is shown: "worse, by 0.081 (0.049 to 0.112)".
+
+        `noninferior` is the outcome of the test within its family.
+        """
+        if self.low > 0:
+            return f"better, {by(self.estimate)}"
+        if self.high < 0:
+            return f"{'non-inferior, but ' if noninferior else ''}worse, {by(self.estimate)}"
+        return "non-inferior" if noninferior else "not shown to be non-inferior"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -173,10 +173,7 @@ def _colour(model: ModelResult, result: BenchResult) -> str:
 
 
 def _verdict(model: ModelResult, result: BenchResult) -> str:
-    parts = ["baseline"] if model.comparison is None else []
-    if model.comparison is not None:
-        passed = model.comparison.noninferiority.passed
-        parts.append("non-inferior" if passed else "not shown non-inferior")
+    parts = [model.verdict]
     if model.subject.name == result.decision.deploy:
         parts.append("chosen")
     return ", ".join(itertools.chain(parts, [f"{model.speed_up:.2g}x"]))

@@ -99,6 +99,17 @@ class ModelResult:
     speed_up: float
     warnings: tuple[str, ...]
 
+    @property
+    def verdict(self) -> str:
+        """What is shown of its AUROC against the baseline's, in words."""
+        loss = self.evidence.loss
+        if self.comparison is None or loss is None:
+            return "baseline"
+        test = self.comparison.noninferiority
+        if test.adjusted_p is None and loss.low <= 0 <= loss.high:
+            return "not tested"
+        return loss.verdict(test.passed)
+
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class BenchResult:

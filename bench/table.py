@@ -8,7 +8,6 @@ from textwrap import fill
 
 from ..stats.estimate import Estimate, decimals, told
 from ..tables import table
-from .decision import NonInferiority
 from .evidence import Basis
 from .measure import BATCHES
 from .plan import BenchPlan
@@ -273,9 +272,7 @@ def _speed_figures(model: ModelResult, result: BenchResult) -> dict[str, str]:
 def _quality_figures(model: ModelResult, data: str) -> dict[str, str]:
     quality, groups = model.quality, model.quality.by_group
     known = quality.estimates
-    auroc = Estimate(
-        value=quality.metrics.auroc, low=quality.interval.low, high=quality.interval.high
-    )
+    auroc = _auroc(quality)
     return {
         "AUROC": str(auroc),
         "AUROC over seeds of its training": _seeds(model.subject.seeds_on(data), auroc),
@@ -291,6 +288,11 @@ def _quality_figures(model: ModelResult, data: str) -> dict[str, str]:
         **_calibration_figures("before", quality.uncalibrated),
         **_calibration_figures("after", quality.calibrated),
     }
+
+
+def _auroc(quality: Quality) -> Estimate:
+    interval = quality.interval
+    return Estimate(value=quality.metrics.auroc, low=interval.low, high=interval.high)
 
 
 def _seeds(aurocs: Sequence[float], interval: Estimate) -> str:
@@ -328,14 +330,14 @@ def _comparison_figures(model: ModelResult) -> dict[str, str]:
     if found is None:
         return {}
     macro = found.macro_difference
+    interval = Estimate(value=found.difference, low=found.low, high=found.high)
     return {
-        "AUROC difference to baseline": f"{found.difference:+.4f}",
-        "difference, 95 % interval": f"{found.low:+.4f} to {found.high:+.4f}",
+        "AUROC less the baseline's": str(interval),
         "p of no difference": f"{found.p_value:.2g}",
-        "one-sided 95 % lower bound": f"{found.noninferiority.lower_bound:+.4f}",
+        "one-sided 95 % lower bound": told(found.noninferiority.lower_bound, interval),
         "p, corrected for the models": _p_value(found.noninferiority.adjusted_p),
-        "non-inferior": _yes(found.noninferiority),
-        **({} if macro is None else {"difference of the groups' mean AUROC": f"{macro:+.4f}"}),
+        "against the baseline": model.verdict,
+        **({} if macro is None else {"the same of the groups' mean AUROC": told(macro, interval)}),
         "calls flipped against the baseline": str(found.flipped),
     }
 
@@ -357,20 +359,20 @@ def _use_figures(model: ModelResult) -> dict[str, str]:
 
 def summary_table(result: BenchResult) -> str:
     """Return the figures that fit a terminal, aligned; the first model is the baseline."""
-    heads = ["model", "p50 ms", "p95 ms", "speed-up", "variants/s", "AUROC", "non-inferior"]
+    heads = ["model", "p50 ms", "p95 ms", "speed-up", "variants/s", "AUROC", "against baseline"]
     return table(heads, [_summary_row(model) for model in result.models])
 
 
 def _summary_row(model: ModelResult) -> list[str]:
-    measured, found = model.measurement, model.comparison
+    measured = model.measurement
     return [
         model.subject.name,
         _ms(measured.latency.p50),
         _ms(measured.latency.p95),
         f"{model.speed_up:.2f}x",
         _rate(measured.end_to_end),
-        f"{model.quality.metrics.auroc:.4f}",
-        "baseline" if found is None else _yes(found.noninferiority),
+        told(model.quality.metrics.auroc, _auroc(model.quality)),
+        model.verdict,
     ]
 
 
@@ -430,12 +432,6 @@ def count(number: int, what: str) -> str:
 
 def _difference(value: float | None) -> str:
     return "" if value is None else f"{value:+.4f}"
-
-
-def _yes(test: NonInferiority) -> str:
-    if test.adjusted_p is None:
-        return "not tested"
-    return "yes" if test.passed else "not shown"
 
 
 def _p_value(value: float | None) -> str:

@@ -58,11 +58,11 @@ def test_the_fastest_non_inferior_model_is_chosen() -> None:
 def test_an_inferior_model_is_not_chosen_however_fast() -> None:
     found = decided(FULL, candidate("poor", LOST, speed_up=9.0), candidate("a"))
     assert found.deploy == "a"
-    assert "worse, by 0.0200 (0.0090 to 0.0310)" in found.reasons["poor"]
+    assert "worse, by 0.020 (0.009 to 0.031)" in found.reasons["poor"]
     found = decided(FULL, candidate("open", OPEN, speed_up=9.0), candidate("a"))
     assert found.deploy == "a"
     assert (
-        "lower bound of its AUROC difference, -0.0170, is not above -0.01" in found.reasons["open"]
+        "lower bound of its AUROC difference, -0.017, is not above -0.01" in found.reasons["open"]
     )
 
 

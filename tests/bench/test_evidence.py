@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from genoslim.bench.decision import Candidate, decide
-from genoslim.bench.evidence import Basis, Evidence, weigh
+from genoslim.bench.evidence import Basis, Evidence, Loss, weigh
 from genoslim.bench.rule import Rule
 from genoslim.prune.measure import Rows, Sample
 from genoslim.stats.delong import paired_auroc
@@ -145,3 +145,21 @@ def test_a_sensitivity_is_tested_where_it_is_asked_for() -> None:
     assert found.sensitivity is not None
     assert found.sensitivity.sensitivity == calls[labels == 1, 1].mean()
     assert found.p_value >= found.sensitivity.p_value
+
+
+@pytest.mark.parametrize(
+    ("interval", "noninferior", "words"),
+    [
+        ((-0.112, -0.081, -0.049), False, "worse, by 0.081 (0.049 to 0.112)"),
+        ((-0.007, -0.004, -0.001), True, "non-inferior, but worse, by 0.0040 (0.0010 to 0.0070)"),
+        ((0.001, 0.02, 0.039), True, "better, by 0.020 (0.001 to 0.039)"),
+        ((-0.01, 0.002, 0.014), True, "non-inferior"),
+        ((-0.06, -0.01, 0.04), False, "not shown to be non-inferior"),
+    ],
+)
+def test_words_say_what_is_shown(
+    interval: tuple[float, float, float], noninferior: bool, words: str
+) -> None:
+    low, value, high = interval
+    loss = Loss(difference=value, low=low, high=high, lower_bound=low, p_value=0.5, needed=9)
+    assert loss.verdict(noninferior) == words
