@@ -177,9 +177,30 @@ def _runtime_options(command: _Command) -> _Command:
     return command
 
 
+def _seeds_by_model(
+    _context: click.Context, _parameter: click.Parameter, given: tuple[str, ...]
+) -> dict[str | Path, list[str]]:
+    """Return the further seeds by model, given as MODEL=PATH."""
+    found: dict[str | Path, list[str]] = {}
+    for text in given:
+        model, equals, path = text.partition("=")
+        if not (model and equals and path):
+            raise click.BadParameter(f"{text!r}; expected MODEL=PATH")
+        found.setdefault(model, []).append(path)
+    return found
+
+
 def _rule_options(command: _Command) -> _Command:
     """Add the options that say what a model must fulfil to be deployed."""
     for option in (
+        click.option(
+            "--seed-of",
+            "seeds",
+            multiple=True,
+            metavar="MODEL=PATH",
+            callback=_seeds_by_model,
+            help="Another fine-tuned seed of a model; repeat it. The mean over seeds decides.",
+        ),
         click.option(
             "--subgroup-limit",
             type=float,
@@ -732,6 +753,7 @@ def bench(
     seconds: float | None,
     quick: bool,
     prevalence: float | None,
+    seeds: dict[str | Path, list[str]],
     **rule: Unpack[RuleOptions],
 ) -> None:
     """Measure speed, memory and AUROC of models, and say which one to deploy.
@@ -758,6 +780,7 @@ def bench(
         quick=quick,
         prevalence=prevalence,
         progress=lambda step: click.echo(f"bench: {step}", err=True),
+        seeds=seeds,
         **rule,
     )
     click.echo(summary_table(result))
@@ -786,6 +809,7 @@ def bench_plan(
     backend: Backend,
     threads: int | None,
     seconds: float | None,
+    seeds: dict[str | Path, list[str]],
     **rule: Unpack[RuleOptions],
 ) -> None:
     """Seal candidates, margin, limits and unit in a file before the test split is opened.
@@ -805,6 +829,7 @@ def bench_plan(
         threads=threads,
         seconds=seconds,
         progress=lambda step: click.echo(f"bench plan: {step}", err=True),
+        seeds=seeds,
         **rule,
     )
     click.echo(plan_text(plan))

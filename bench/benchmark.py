@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..bundle.runtime import to_probabilities
 from ..bundle.sessions import Backend, Device
 from ..data.leakage import Leakage, check_leakage
 from ..errors import UsageError
@@ -25,7 +26,7 @@ from .measure import Measurement, measure
 from .plan import PLAN, read_plan, write_plan
 from .planning import on_validation, ordered
 from .predictions import flipped_calls, write_predictions
-from .prepare import Prepared, prepare, running, scored
+from .prepare import Prepared, prepare, running, scored, scored_further
 from .quality import Comparison, Scores, Splits, assess, calibrated, compare
 from .report import FLIPPED, OUTPUTS, PREDICTIONS, RESULT, require_packages, write_report
 from .result import (
@@ -39,7 +40,8 @@ from .result import (
     Settings,
 )
 from .rule import Correction, FloorChoice, RuleOptions
-from .standing import Standing, machine_of, paths_of, rule_of, standing_of
+from .seeds import Seeds, design_of
+from .standing import Standing, machine_of, paths_of, rule_of, seeds_of, standing_of
 from .subjects import Subject
 
 
@@ -57,6 +59,7 @@ def benchmark(
     floors: FloorChoice | None = None,
     baseline_column: str | None = None,
     subgroup_limit: float | None = None,
+    seeds: Seeds | None = None,
     device: Device = "auto",
     backend: Backend = "auto",
     threads: int | None = None,
@@ -96,6 +99,8 @@ def benchmark(
             is a floor too.
         subgroup_limit: The AUROC that a model may lose in any subgroup of the test rows; by default
             0.05.
+        seeds: By the path of a model, those of its other fine-tuned seeds. The decision is then on
+            the mean over seeds, paired by seed, and how much they vary is part of its error.
         device: Where to compute; `auto` is CUDA where that loads, else the CPU.
         backend: What runs bundles; `auto` is the faster exact one here.
         threads: Of each model; by default as many as the process may use.
@@ -163,6 +168,7 @@ def benchmark(
         baseline=baseline,
         machine=settings,
         column=settings.baseline_column,
+        seeds=seeds or seeds_of(given),
     )
     standing = standing_of(prepared, rule, settings, given=given, exploratory=exploratory)
     return _run(prepared, settings, standing, output, tell)
@@ -177,7 +183,7 @@ def _run(
 ) -> BenchResult:
     """Time the models, seal the rule, open the test split and decide; each model in its process."""
     environment, facts = describe_environment(), _facts(prepared)
-    with running(prepared, settings) as processes:
+    with running(prepared.subjects, prepared, settings) as processes:
         measured = measure(
             processes, seconds=settings.seconds, rounds=settings.rounds, progress=tell
         )
@@ -192,10 +198,11 @@ def _run(
             scores = _scores(prepared, validation, scored(processes, prepared, "test", tell))
             for process in processes:
                 process.close()
+            further = scored_further(prepared, settings, tell)
             floors = _floors(prepared, settings, measured, tell)
             tell("comparing")
             models, basis, decision = _decided(
-                prepared, settings, standing, measured, scores, floors
+                prepared, settings, standing, measured, scores, further, floors
             )
             result = BenchResult(
                 folder=output,
@@ -210,7 +217,7 @@ def _run(
                 models=tuple(models),
                 decision=decision,
             )
-            _write(folder, result, prepared, scores, floors.scores)
+            _write(folder, result, prepared, scores, further, floors.scores)
     return result
 
 
@@ -255,14 +262,21 @@ def _decided(
     standing: Standing,
     measured: Sequence[Measurement],
     scores: Sequence[Scores],
+    further: Sequence[Logits],
     floors: _Floors,
 ) -> tuple[list[ModelResult], Basis, Decision]:
     """Weigh the models on the test split, decide, and say how good each is."""
     checks = check(prepared.data, prepared.splits, scores, floors.found, floors.scores, settings)
     sample = prepared.sample("test")
-    probabilities = np.stack([one.probabilities for one in scores], axis=1)
+    runs = [one.probabilities for one in scores] + [to_probabilities(one, 1.0) for one in further]
     calls = np.stack([one.calls for one in scores], axis=1)
-    evidence = weigh(sample, probabilities, rule=settings, calls=calls)
+    evidence = weigh(
+        sample,
+        np.stack(runs, axis=1),
+        rule=settings,
+        calls=calls,
+        design=design_of(prepared.subjects, prepared.further),
+    )
     basis = Basis.of(sample)
     decision = decide(
         _candidates(prepared.subjects, measured, evidence, checks),
@@ -374,11 +388,13 @@ def _write(
     result: BenchResult,
     prepared: Prepared,
     scores: Sequence[Scores],
+    further: Sequence[Logits],
     of_floors: FloorScores,
 ) -> None:
     """Write every output but the plan, which is there."""
     splits, subjects = prepared.splits, prepared.subjects
-    write_predictions(folder / PREDICTIONS, splits, subjects, scores, of_floors)
+    seeds = list(zip(prepared.further, further, strict=True))
+    write_predictions(folder / PREDICTIONS, splits, subjects, scores, of_floors, seeds)
     write_text(folder / FLIPPED, flipped_calls(splits, subjects, scores))
     write_report(result, folder)
 

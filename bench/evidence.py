@@ -128,13 +128,14 @@ class Evidence:
 
     `auroc` is what decides (the macro AUROC where groups are the unit, the mean over seeds where
     there are several), `low` the lower end of its 95 % interval; `loss` is None for the baseline,
-    `sensitivity` unless the rule asks for one.
+    `sensitivity` unless the rule asks for one. `seeds` is how many there are.
     """
 
     auroc: float
     low: float
     loss: Loss | None
     sensitivity: SensitivityTest | None = None
+    seeds: int = 1
 
     @property
     def p_value(self) -> float:
@@ -168,6 +169,7 @@ def weigh(
             low=max(0.0, float(means[place] - reach[place])),
             loss=losses[place],
             sensitivity=_sensitivity(found, calls, place, rule),
+            seeds=1 if design is None else int(design.members(design.groups[place]).sum()),
         )
         for place in range(len(means))
     ]

@@ -25,8 +25,16 @@ PLAN = "plan.json"
 
 
 @dataclass(frozen=True, kw_only=True)
+class PlannedSeed:
+    """A further fine-tuned seed of a model: where it was and its content's SHA-256."""
+
+    path: str
+    digest: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class PlannedModel:
-    """One model: where it was and its content's SHA-256.
+    """One model: where it was and its content's SHA-256; `seeds` are further ones.
 
     What is known of a candidate without the test split is there to be read, and None where it was
     not asked: `p50_ms` of single variants, the AUROC lost on validation (negative is worse), and of
@@ -39,6 +47,7 @@ class PlannedModel:
     p50_ms: float | None = None
     validation_difference: float | None = None
     units_needed: int | None = None
+    seeds: tuple[PlannedSeed, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +86,11 @@ class BenchPlan:
     def order(self) -> tuple[str, ...]:
         """The candidates' digests, from the slowest to the fastest."""
         return tuple(model.digest for model in self.candidates)
+
+    @property
+    def seeds(self) -> tuple[PlannedSeed, ...]:
+        """The further seeds of all models."""
+        return tuple(s for model in (self.baseline, *self.candidates) for s in model.seeds)
 
     @property
     def when(self) -> datetime:
@@ -131,5 +145,6 @@ def unseal(content: Mapping[str, Any], where: str) -> BenchPlan:
 
 
 def _terms(plan: BenchPlan) -> tuple[object, ...]:
-    digests = plan.baseline.digest, frozenset(plan.order)
+    seeds = frozenset(seed.digest for seed in plan.seeds)
+    digests = plan.baseline.digest, frozenset(plan.order), seeds
     return plan.data_fingerprint, plan.basis, plan.rule, digests

@@ -19,6 +19,7 @@ from .plan import BenchPlan, PlannedModel, now, write_plan
 from .prepare import Prepared, prepare, running, scored
 from .result import QUICK_ROUNDS, QUICK_SECONDS
 from .rule import Correction, FloorChoice, Machine, Rule, RuleOptions
+from .seeds import Seeds
 from .standing import draft_plan, rule_of
 
 
@@ -36,6 +37,7 @@ def plan_benchmark(
     floors: FloorChoice | None = None,
     baseline_column: str | None = None,
     subgroup_limit: float | None = None,
+    seeds: Seeds | None = None,
     device: Device = "auto",
     backend: Backend = "auto",
     threads: int | None = None,
@@ -60,6 +62,7 @@ def plan_benchmark(
         floors: Simple models to be beaten: `kmer`, `all`, `none` or `auto` (default).
         baseline_column: A column of numbers in the data that is a floor too.
         subgroup_limit: The AUROC that a model may lose in any subgroup; by default 0.05.
+        seeds: By the path of a model, those of its other seeds, as for `benchmark`.
         device: Where to compute.
         backend: What runs bundles.
         threads: Of each model; by default as many as the process may use.
@@ -99,11 +102,13 @@ def plan_benchmark(
     )
     _refuse_replacing(output)
     machine = Machine(device=device, backend=backend, threads=threads)
-    prepared = prepare(models, data, baseline=baseline, machine=machine, column=baseline_column)
+    prepared = prepare(
+        models, data, baseline=baseline, machine=machine, column=baseline_column, seeds=seeds or {}
+    )
     draft = draft_plan(prepared, rule, machine)
     if seen := seen_before(draft, openings(data, prepared.data.fingerprint)):
         refuse_afterthought(draft, seen)
-    with running(prepared, machine) as processes:
+    with running(prepared.subjects, prepared, machine) as processes:
         measured = measure(
             processes, seconds=seconds or QUICK_SECONDS, rounds=QUICK_ROUNDS, progress=tell
         )

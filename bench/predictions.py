@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from .floors import FloorScores
 from .quality import Scores, Splits
+from .seeds import FurtherSeed
 from .subjects import Subject
 
 HEADER = (
@@ -24,19 +25,23 @@ def write_predictions(
     subjects: Sequence[Subject],
     scores: Sequence[Scores],
     floors: FloorScores,
+    further: Sequence[tuple[FurtherSeed, NDArray[np.float32]]] = (),
 ) -> None:
     """Write an `.npz` with labels, keys, groups, subgroups and each model's logits of both splits.
 
     Logits of the model at place i are `validation_logits_i` and `test_logits_i`, float32[n, 2]; its
     probabilities are `softmax(logits / temperatures[i])[:, 1]` and its calls
     `probability >= thresholds[i]`. Scores of the floor at place i are `validation_floor_i` and
-    `test_floor_i`, float64[n].
+    `test_floor_i`, float64[n]. `further` seeds have `test_seed_logits_i`, float32[n, 2], and
+    `seed_of` is the place of the model that each is of.
     """
     arrays: dict[str, NDArray[np.generic]] = {
         "models": np.array([subject.name for subject in subjects]),
         "floors": np.array(list(floors), dtype=np.str_),
         "temperatures": np.array([own.fitted.temperature for own in scores]),
         "thresholds": np.array([own.fitted.threshold for own in scores]),
+        "seed_of": np.array([one.place for one, _ in further], dtype=np.int64),
+        **{f"test_seed_logits_{i}": logits for i, (_, logits) in enumerate(further)},
     }
     for split, rows in splits.items():
         arrays |= {f"{split}_{name}": getattr(rows, name) for name in ("labels", "keys", "groups")}

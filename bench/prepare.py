@@ -16,15 +16,17 @@ from .meter import Meter
 from .process import ModelProcess
 from .quality import Splits, rows_of
 from .rule import Machine
+from .seeds import FurtherSeed, Seeds, open_further
 from .subjects import Subject, open_subjects
 from .workload import write_workload
 
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """Models that fit their data; the first is the baseline."""
+    """Models that fit their data; the first is the baseline. `further` are other seeds of them."""
 
     subjects: tuple[Subject, ...]
+    further: tuple[FurtherSeed, ...]
     path: Path
     data: LabelledData
     splits: Splits
@@ -41,11 +43,13 @@ def prepare(
     baseline: str | Path | None,
     machine: Machine,
     column: str | None,
+    seeds: Seeds,
 ) -> Prepared:
     """Open models and data, of which `column` is a floor; raises as `genoslim.benchmark` says."""
     subjects = open_subjects(_baseline_first(list(map(Path, models)), baseline))
+    further = open_further(subjects, seeds)
     labelled = read_data(data)
-    for subject in subjects:
+    for subject in (*subjects, *(one.subject for one in further)):
         subject.check_fits(labelled)
     if column is not None:
         labelled.numbers(column)
@@ -55,6 +59,7 @@ def prepare(
             with_backend(subject, machine.backend, device=machine.device, threads=machine.threads)
             for subject in subjects
         ),
+        further=further,
         path=data,
         data=labelled,
         splits=splits,
@@ -62,7 +67,9 @@ def prepare(
 
 
 @contextmanager
-def running(prepared: Prepared, machine: Machine) -> Iterator[list[ModelProcess]]:
+def running(
+    subjects: Sequence[Subject], prepared: Prepared, machine: Machine
+) -> Iterator[list[ModelProcess]]:
     """Yield a process for each model, with windows of validation to be timed on."""
     with tempfile.TemporaryDirectory(prefix="genoslim-bench-") as name, ExitStack() as stack:
         folder = Path(name)
@@ -73,8 +80,19 @@ def running(prepared: Prepared, machine: Machine) -> Iterator[list[ModelProcess]
                     subject, workload=folder, device=machine.device, threads=machine.threads
                 )
             )
-            for subject in prepared.subjects
+            for subject in subjects
         ]
+
+
+def scored_further(
+    prepared: Prepared, machine: Machine, progress: Callable[[str], None]
+) -> list[Logits]:
+    """Return the logits of each further seed on the test split, one loaded at a time."""
+    found = []
+    for one in prepared.further:
+        with running([one.subject], prepared, machine) as processes:
+            found += scored(processes, prepared, "test", progress)
+    return found
 
 
 def scored(

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from .. import __version__
 from ..bundle.sessions import Backend, Device
 from ..errors import GateError, UsageError, listed
 from .evidence import Basis
 from .ledger import effective, figures_known, openings, refuse_afterthought, seen_before
-from .plan import BenchPlan, PlannedModel, now
+from .plan import BenchPlan, PlannedModel, PlannedSeed, now
 from .prepare import Prepared
 from .rule import Machine, Rule, RuleOptions
 
@@ -73,6 +75,10 @@ def _refuse_unplanned(plan: BenchPlan, draft: BenchPlan) -> None:
         raise GateError(f"{draft.baseline.path}: not the baseline of the plan, or changed since")
     if added := [model.path for model in draft.candidates if model.digest not in planned]:
         raise GateError(f"{listed(added)}: not in the plan, or changed since it was sealed")
+    sealed, here = ({seed.digest: seed.path for seed in one.seeds} for one in (plan, draft))
+    if strange := sealed.keys() ^ here.keys():
+        paths = sorted((sealed | here)[digest] for digest in strange)
+        raise GateError(f"{listed(paths)}: a seed in the plan or here alone, or changed since")
     if missing := set(planned) - set(draft.order):
         paths = [planned[digest].path for digest in missing]
         raise GateError(f"{listed(sorted(paths))}: in the plan, but not among the models named")
@@ -113,11 +119,26 @@ def paths_of(plan: BenchPlan | None) -> list[str]:
     return [] if plan is None else [model.path for model in (plan.baseline, *plan.candidates)]
 
 
+def seeds_of(plan: BenchPlan | None) -> dict[str | Path, Sequence[str]]:
+    """Return where the further seeds of a plan's models were; nothing without a plan."""
+    models = [] if plan is None else [plan.baseline, *plan.candidates]
+    return {model.path: [seed.path for seed in model.seeds] for model in models if model.seeds}
+
+
 def draft_plan(prepared: Prepared, rule: Rule, machine: Machine) -> BenchPlan:
     """Return a plan for what is to be benchmarked, its candidates in the order they were named."""
     baseline, *others = (
-        PlannedModel(name=subject.name, path=str(subject.path), digest=subject.digest)
-        for subject in prepared.subjects
+        PlannedModel(
+            name=subject.name,
+            path=str(subject.path),
+            digest=subject.digest,
+            seeds=tuple(
+                PlannedSeed(path=str(one.subject.path), digest=one.subject.digest)
+                for one in prepared.further
+                if one.place == place
+            ),
+        )
+        for place, subject in enumerate(prepared.subjects)
     )
     return BenchPlan(
         sealed_at=now(),

@@ -36,9 +36,9 @@ class Subject:
     identifies its content (SHA-256); `size` is in bytes over all its files; `temperature`
     and `threshold` are those of a bundle, None for a checkpoint (they are then fitted on
     validation); `base_model` is what it was fine-tuned from, a folder, a hub id or `shipped:NAME`;
-    `seed_aurocs` are the test AUROCs on record of all seeds of the model, of which this is one;
-    what a record does not say is None or empty. `bundle` is the bundle as it was
-    opened, so with its files' hashes checked, None for a checkpoint.
+    `seed_aurocs` are the test AUROCs on record of all seeds of the model, of which this is `seed`;
+    what a record does not say is None or empty. `bundle` is the bundle as it was opened, so with
+    its files' hashes checked, None for a checkpoint.
     """
 
     name: str
@@ -57,6 +57,7 @@ class Subject:
     licences: tuple[str, ...]
     base_model: str | None = None
     base_fingerprint: str | None = None
+    seed: int | None = None
     seed_aurocs: tuple[float, ...] = ()
     temperature: float | None = None
     threshold: float | None = None
@@ -142,6 +143,7 @@ def _from_bundle(bundle: Bundle, name: str) -> Subject:
         licences=_distinct(manifest.licences.base_model, manifest.licences.data),
         base_model=manifest.fine_tuning.base_model,
         base_fingerprint=manifest.fine_tuning.base_model_fingerprint,
+        seed=manifest.fine_tuning.seed,
         seed_aurocs=manifest.fine_tuning.seed_aurocs,
         temperature=manifest.temperature,
         threshold=manifest.threshold,
@@ -170,6 +172,7 @@ def _from_checkpoint(path: Path, name: str) -> Subject:
         licences=_distinct(licence(path), record.data_licence),
         base_model=record.base_model,
         base_fingerprint=record.base_model_fingerprint,
+        seed=record.seed,
         seed_aurocs=record.seed_aurocs,
     )
 

@@ -8,7 +8,7 @@ from textwrap import fill
 
 from ..stats.estimate import Estimate, decimals, told
 from ..tables import table
-from .evidence import Basis
+from .evidence import Basis, Evidence
 from .measure import BATCHES
 from .plan import BenchPlan
 from .quality import CalibrationErrors, Comparison, Quality, sensitivity_at, specificity_for
@@ -225,7 +225,7 @@ def quality_table(result: BenchResult) -> Rows:
         result,
         [
             _quality_figures(model, result.data.fingerprint)
-            | _comparison_figures(model)
+            | _comparison_figures(model, result.basis)
             | _floor_figures(model)
             | _use_figures(model)
             for model in result.models
@@ -325,7 +325,7 @@ def _calibration_figures(when: str, errors: CalibrationErrors) -> dict[str, str]
     }
 
 
-def _comparison_figures(model: ModelResult) -> dict[str, str]:
+def _comparison_figures(model: ModelResult, basis: Basis) -> dict[str, str]:
     found = model.comparison
     if found is None:
         return {}
@@ -334,11 +334,25 @@ def _comparison_figures(model: ModelResult) -> dict[str, str]:
     return {
         "AUROC less the baseline's": str(interval),
         "p of no difference": f"{found.p_value:.2g}",
-        "one-sided 95 % lower bound": told(found.noninferiority.lower_bound, interval),
+        **_decisive_figures(model.evidence, basis),
         "p, corrected for the models": _p_value(found.noninferiority.adjusted_p),
         "against the baseline": model.verdict,
         **({} if macro is None else {"the same of the groups' mean AUROC": told(macro, interval)}),
         "calls flipped against the baseline": str(found.flipped),
+    }
+
+
+def _decisive_figures(evidence: Evidence, basis: Basis) -> dict[str, str]:
+    """Return the difference that decides, and of how many units it would be shown to be none."""
+    loss = evidence.loss
+    if loss is None:
+        return {}
+    return {
+        "difference that decides": str(loss.estimate),
+        "it is of": f"{basis.measure} over {count(basis.units, basis.unit)},"
+        f" {count(evidence.seeds, 'seed')}",
+        "one-sided 95 % lower bound": told(loss.lower_bound, loss.estimate),
+        f"{basis.unit}s to show no loss (power 0.8)": f"{loss.needed:,}",
     }
 
 
