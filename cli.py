@@ -764,7 +764,7 @@ def bench(
     rule was made after test figures of these models were seen.
     """
     from .bench.benchmark import benchmark
-    from .bench.table import floor_lines, standing_text, summary_table
+    from .bench.table import floor_text, standing_text, summary_table
 
     result = benchmark(
         models,
@@ -784,8 +784,7 @@ def bench(
         **rule,
     )
     click.echo(summary_table(result))
-    for line in floor_lines(result):
-        click.echo(line)
+    click.echo(floor_text(result))
     click.echo(standing_text(result))
     click.echo(f"{result.decision.summary}; see {output / 'report.html'}")
     if not result.decision.passed:

@@ -179,17 +179,17 @@ def floor_table(result: BenchResult) -> Rows:
     ]
 
 
-def floor_lines(result: BenchResult) -> list[str]:
+def floor_text(result: BenchResult) -> str:
     """Return what there is to say of the floors: which is the best, and what was left out."""
     found, best = result.floors, result.floors.best
     if found.choice == "none":
-        return ["floors: none, as asked for: no model is compared with a simple one"]
-    told_best = (
-        "floors: none could be had: no model is compared with a simple one"
-        if best is None
-        else f"best floor on validation: {best.name}, test {found.measure} {best.test}"
-    )
-    return [told_best, *(f"floors: {line}" for line in found.left_out)]
+        lines = ["floors: none, as asked for: no model is compared with a simple one"]
+    elif best is None:
+        lines = ["floors: none could be had: no model is compared with a simple one"]
+    else:
+        lines = [f"best floor on validation: {best.name}, test {found.measure} {best.test}"]
+    lines += [f"floors: {line}" for line in found.left_out]
+    return "\n".join(fill(line, 80, subsequent_indent="  ") for line in lines)
 
 
 def subgroup_table(result: BenchResult) -> Rows:
