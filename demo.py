@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 import csv
-import json
+import logging
 import shlex
+import sys
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from textwrap import fill, shorten, wrap
+from typing import TYPE_CHECKING, Any
 
 from .bench.decision import Decision
+from .bundle.bundle import Bundle
 from .codec import decode
 from .errors import GateError, GenoslimError, UsageError, install_hint, listed
 from .files import read_json, refuse_foreign, write_json
-from .tables import table
+from .logs import logged
+from .prune.prune_record import read_pruned
+from .prune.verdicts import Judgement
+from .stats.estimate import Estimate
+from .tables import WIDTH, table
+
+if TYPE_CHECKING:
+    from .data.dataset import LabelledData
+
+_log = logging.getLogger(__name__)
 
 Run = Callable[[Sequence[str]], None]
 Say = Callable[[str], None]
@@ -27,13 +41,15 @@ PACKAGES = (
 """What the steps import of the extras `cpu` and `train`: nothing is begun where one is missing."""
 
 _MODELS = {"dnabert2": "shipped:dnabert2", "nt": "shipped:nt"}
-MARGIN = 0.05
+MARGIN = "0.05"
 """The AUROC the demo lets a slim model lose: with 400 test variants less cannot be told."""
 
 _VERDICTS = {"": "baseline", "yes": "holds", "no": "not held"}
 """Of `bench.tsv`: whether a model is shown to be non-inferior at the margin."""
 
 _SLIM = ("unfavourable_removed", "cornerstone_only", "smallest_noninferior")
+_THIRD = "smallest_noninferior: "
+"""What a note of `prune` begins with that says why there is a third model, or none."""
 _SEARCH = ("--trainings", "8", "--start", "baseline", "--strategy", "sleb", "--strategy", "first")
 """A search of under a minute: two strategies, from the baseline as it is."""
 
@@ -62,6 +78,11 @@ class DemoFolder:
         return self.root / "demo.json"
 
     @property
+    def log(self) -> Path:
+        """What the steps say."""
+        return self.root / "demo.log"
+
+    @property
     def data(self) -> Path:
         """Simulated genome, variants, labels and data set."""
         return self.root / "data"
@@ -75,6 +96,11 @@ class DemoFolder:
     def run(self) -> Path:
         """The sweep's run folder."""
         return self.root / "run"
+
+    @property
+    def layers(self) -> Path:
+        """The sweep's verdicts."""
+        return self.run / "layers.json"
 
     @property
     def slim(self) -> Path:
@@ -104,26 +130,24 @@ class DemoFolder:
 def run_demo(folder: Path, options: DemoOptions, *, run: Run, say: Say) -> None:
     """Run every step in `folder` with `run`, which carries one genoslim command line out.
 
-    A folder left by an interrupted demo with the same options is continued: finished trials are
-    not trained again. Raises UsageError if `folder` holds anything else, and GenoslimError before
-    the first step if a package is missing that a later one needs.
+    What the steps say goes to `demo.log` there; `say` gets the story, in lines of 80 columns. A
+    folder left by an interrupted demo with the same options is continued: finished trials are not
+    trained again. Raises UsageError if `folder` holds anything else, and GenoslimError before the
+    first step if a package is missing that a later one needs.
     """
     started = time.perf_counter()
     places = DemoFolder(folder)
     _require_packages()
     _claim(places, options)
-
-    def step(*arguments: str) -> None:
-        say(f"\n$ genoslim {shlex.join(arguments)}")
-        run(arguments)
-
-    _train(places, options, step)
-    names = _export(places, step, say)
-    decision = _bench(places, names, step)
-    deployed = decision.deploy or "baseline"
-    _score(places, deployed, step)
-    _conclude(places, deployed, say)
-    say(f"\nDone in {time.perf_counter() - started:.0f} s. Verdict: {decision.summary}.")
+    road = _Road(places, options, run, say)
+    say(f"The whole road: {options.variants:,} simulated variants, {_MODELS[options.family]}.")
+    say(f"What the commands say is in {places.log}.")
+    try:
+        road.walk()
+    except KeyboardInterrupt:
+        _log.warning("what is done is kept in %s: the same command goes on from there", folder)
+        raise
+    say(f"Done in {time.perf_counter() - started:.0f} s.")
 
 
 def _require_packages() -> None:
@@ -143,91 +167,259 @@ def _claim(places: DemoFolder, options: DemoOptions) -> None:
     write_json(places.options, wanted)
 
 
-def _train(places: DemoFolder, options: DemoOptions, step: Callable[..., None]) -> None:
-    if not places.dataset.is_file():
-        step(
-            *("data", "simulate", "-o", str(places.data), "--variants", str(options.variants)),
-            *("--window", str(options.window), "--seed", str(options.seed)),
+class _Road:
+    """The steps in their order, each by the command it shows, with what came of it."""
+
+    def __init__(self, places: DemoFolder, options: DemoOptions, run: Run, say: Say) -> None:
+        self.places = places
+        self.options = options
+        self._carry_out = run
+        self._say = say
+
+    def walk(self) -> None:
+        """Take every step, and say in the end which model is deployed or what stopped it."""
+        self._simulate()
+        self._sweep()
+        self._prune()
+        names = self._export()
+        decision = self._bench(names)
+        self._score(decision.deploy or "baseline")
+        self._conclude(decision)
+
+    def _simulate(self) -> None:
+        places, options = self.places, self.options
+        self._begin("Windows of a simulated genome: variants that break a motif, and others")
+        if not places.dataset.is_file():
+            self._run(
+                *("data", "simulate", "-o", str(places.data)),
+                *("--variants", str(options.variants), "--window", str(options.window)),
+                *("--seed", str(options.seed)),
+            )
+        counts = _dataset(places).split_counts
+        self._found(", ".join(f"{count:,} {split}" for split, count in counts.items()))
+
+    def _sweep(self) -> None:
+        places, options = self.places, self.options
+        self._begin("Sweep: fine-tune the model whole, over seeds, and without each layer")
+        self._run(
+            *("sweep", "-m", _MODELS[options.family], "-d", str(places.dataset)),
+            *("-o", str(places.run), "--max-epochs", str(options.max_epochs)),
+            *("--layer-seeds", "1", "--learning-rate", str(options.learning_rate)),
         )
-    step(
-        *("sweep", "-m", _MODELS[options.family], "-d", str(places.dataset)),
-        *("-o", str(places.run), "--max-epochs", str(options.max_epochs), "--layer-seeds", "1"),
-        *("--learning-rate", str(options.learning_rate)),
-    )
-    step("prune", str(places.run), "-o", str(places.slim), "--margin", str(MARGIN), *_SEARCH)
+        found = decode(Judgement, read_json(places.layers) or {}, str(places.layers))
+        roles = Counter(verdict.role for verdict in found.verdicts)
+        judged = ", ".join(f"{count} {role}" for role, count in roles.items())
+        whole = f"validation AUROC of the whole model {found.baseline['auroc'].mean:.3f}"
+        self._found(f"{whole}; layers: {found.unjudged or judged}")
 
+    def _prune(self) -> None:
+        places = self.places
+        self._begin("Prune: search and train the slim models that the verdicts speak for")
+        self._run("prune", str(places.run), "-o", str(places.slim), "--margin", MARGIN, *_SEARCH)
+        found = read_pruned(places.slim)
+        kept = {model.name: len(model.kept) for model in found.models}
+        self._found(f"layers: {', '.join(f'{count} {name}' for name, count in kept.items())}")
+        for note in found.notes:
+            if note.startswith(_THIRD):
+                self._found(note)
 
-def _export(places: DemoFolder, step: Callable[..., None], say: Say) -> list[str]:
-    """Export the baseline and every slim model that learnt something; return their names."""
-    made = []
-    for name in ("baseline", *_SLIM):
-        checkpoint, bundle = places.slim / name, places.bundle(name)
-        if not (checkpoint / "config.json").is_file():
-            continue
+    def _export(self) -> list[str]:
+        """Export the baseline and every slim model that learnt something; return their names."""
+        self._begin("Export: a verified ONNX bundle of each")
+        made = []
+        for name in ("baseline", *_SLIM):
+            if not (self.places.slim / name / "config.json").is_file():
+                continue
+            try:
+                self._run(
+                    *("export", str(self.places.slim / name), "-d", str(self.places.dataset)),
+                    *("-o", str(self.places.bundle(name))),
+                    shown=name == "baseline",
+                )
+            except GateError as refusal:
+                if name == "baseline":
+                    raise
+                self._found(f"{name} is left out: {refusal}")
+                continue
+            made.append(name)
+        self._found(f"{len(made)} bundles, each with the logits of its checkpoint")
+        return made
+
+    def _bench(self, names: Sequence[str]) -> Decision:
+        """Benchmark the bundles; that no slim model is good enough is a result too."""
+        places = self.places
+        self._begin("Bench: speed, AUROC on test, and the decision")
         try:
-            step("export", str(checkpoint), "-d", str(places.dataset), "-o", str(bundle))
+            self._run(
+                *("bench", *(str(places.bundle(name)) for name in names)),
+                *("-d", str(places.dataset), "-o", str(places.bench)),
+                *("--quick", "--margin", MARGIN, "--floors", "kmer"),
+            )
         except GateError as refusal:
-            if name == "baseline":
-                raise
-            say(f"{refusal}\n{name} is left out.")
-            continue
-        made.append(name)
-    return made
+            if not places.result.is_file() or _decision(places).summary != str(refusal):
+                raise  # a bundle is damaged
+        return _decision(places)
 
-
-def _bench(places: DemoFolder, names: list[str], step: Callable[..., None]) -> Decision:
-    """Benchmark the bundles; that no slim model is good enough is a result too."""
-    try:
-        step(
-            *("bench", *(str(places.bundle(name)) for name in names), "-d", str(places.dataset)),
-            *("-o", str(places.bench), "--quick", "--margin", str(MARGIN)),
+    def _score(self, deployed: str) -> None:
+        places = self.places
+        self._begin("Score: every variant of a VCF")
+        self._run(
+            *("score", "-m", str(places.bundle(deployed)), "-f", str(places.data / "genome.fa")),
+            *("-i", str(places.data / "variants.vcf"), "-o", str(places.scored)),
         )
-    except GateError as refusal:
-        if not places.result.is_file() or _decision(places).summary != str(refusal):
-            raise  # a bundle is damaged
-    return _decision(places)
+
+    def _begin(self, what: str) -> None:
+        self._started = time.perf_counter()
+        self._say(f"\n{what}")
+
+    def _run(self, *arguments: str, shown: bool = True) -> None:
+        """Carry a command out, its words going to the log."""
+        command = f"$ genoslim {shlex.join(arguments)}"
+        if shown:
+            self._say(_folded(command))
+        with logged(self.places.log):
+            sys.stdout.write(f"\n{command}\n")
+            self._carry_out(arguments)
+
+    def _found(self, text: str) -> None:
+        """Say in two lines at most what came of a step; the log has all of it."""
+        short = shorten(f"-> {text}", 2 * WIDTH - 10, placeholder=" ...")
+        self._say(fill(short, WIDTH, subsequent_indent="   "))
+
+    def _conclude(self, decision: Decision) -> None:
+        """Say what every model and every floor is worth, and what is deployed."""
+        places, counts = self.places, _dataset(self.places).split_counts
+        models, floors = list(_models(places)), list(_floors(places))
+        self._say(f"\n{_table([*models, *floors])}")
+        for line in (
+            f"AUROC on {counts['validation']} validation and {counts['test']} test windows, on test"
+            " with its 95 % interval.",
+            _against_floors(models, floors),
+            _deployed(models, decision),
+        ):
+            self._say(fill(line, WIDTH, subsequent_indent="  "))
+        for what, path in (
+            ("slim models", places.slim / "report.html"),
+            ("benchmark", places.bench / "report.html"),
+            ("latency, AUROC", places.bench / "latency_auroc.png"),
+            ("scored variants", places.scored),
+        ):
+            self._say(f"  {what:<16} {path}")
+
+
+def _dataset(places: DemoFolder) -> LabelledData:
+    from .data.dataset import read_data
+
+    return read_data(places.dataset)
+
+
+def _result(places: DemoFolder) -> dict[str, Any]:
+    """Return what the benchmark wrote for machines."""
+    return read_json(places.result) or {}
 
 
 def _decision(places: DemoFolder) -> Decision:
-    result = json.loads(places.result.read_text(encoding="utf-8"))
-    return decode(Decision, result["decision"], str(places.result))
+    return decode(Decision, _result(places)["decision"], str(places.result))
 
 
-def _score(places: DemoFolder, deployed: str, step: Callable[..., None]) -> None:
-    step(
-        *("score", "-m", str(places.bundle(deployed)), "-f", str(places.data / "genome.fa")),
-        *("-i", str(places.data / "variants.vcf"), "-o", str(places.scored)),
+def _folded(command: str) -> str:
+    """Return a command in 80 columns, as a shell takes it."""
+    lines = wrap(
+        command,
+        WIDTH - 2,
+        subsequent_indent="    ",
+        break_long_words=False,
+        break_on_hyphens=False,
     )
+    return " \\\n".join(lines)
 
 
-def _conclude(places: DemoFolder, deployed: str, say: Say) -> None:
-    say(f"\n{_table(places)}\n")
-    for what, path in (
-        ("sweep report", places.run / "report.html"),
-        ("slim models", places.slim / "report.html"),
-        ("bundle to deploy", places.bundle(deployed)),
-        ("benchmark report", places.bench / "report.html"),
-        ("latency against AUROC", places.bench / "latency_auroc.png"),
-        ("scored variants", places.scored),
-    ):
-        say(f"  {what:<22} {path}")
+@dataclass(frozen=True, kw_only=True)
+class _Standing:
+    """One line of the table: a model, or a floor, which has no layers and no speed."""
+
+    name: str
+    validation: float
+    test: Estimate
+    layers: str = ""
+    speed_up: float | None = None
+    lower_bound: float | None = None
+    beats_floor: bool = False
+    verdict: str = "floor"
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """The cells of the table."""
+        return (
+            self.name,
+            self.layers,
+            "" if self.speed_up is None else f"{self.speed_up:.2f}x",
+            f"{self.validation:.3f}",
+            f"{self.test.value:.3f} ({self.test.low:.2f}-{self.test.high:.2f})",
+            self.verdict,
+        )
 
 
-def _table(places: DemoFolder) -> str:
-    """Return what the models cost and what they are worth, one line each."""
+def _table(lines: Sequence[_Standing]) -> str:
+    """Return what models cost and what they and the floors are worth, one line each."""
+    heads = ("model", "layers", "speed-up", "validation", "test", "verdict")
+    return table(heads, [line.cells for line in lines])
+
+
+def _models(places: DemoFolder) -> Iterator[_Standing]:
     with (places.bench / "bench.tsv").open(encoding="utf-8", newline="") as stream:
-        rows = [_row(model) for model in csv.DictReader(stream, delimiter="\t")]
-    heads = ("model", "layers", "tuning", "speed-up", "AUROC", "verdict")
-    return table(heads, rows)
+        for row in csv.DictReader(stream, delimiter="\t"):
+            manifest = Bundle.open(places.bundle(row["model"])).manifest
+            yield _Standing(
+                name=row["model"],
+                layers=row["layers"],
+                speed_up=float(row["speed_up"]),
+                validation=manifest.metrics["validation"].auroc,
+                test=Estimate(
+                    value=float(row["auroc"]),
+                    low=float(row["auroc_low"]),
+                    high=float(row["auroc_high"]),
+                ),
+                beats_floor=row["better_than_floor"] == "yes",
+                lower_bound=float(row["lower_bound"]) if row["lower_bound"] else None,
+                verdict=_VERDICTS[row["noninferior"]],
+            )
 
 
-def _row(model: dict[str, str]) -> tuple[str, ...]:
-    auroc, low, high = (float(model[name]) for name in ("auroc", "auroc_low", "auroc_high"))
-    return (
-        model["model"],
-        model["layers"],
-        f"{float(model['fine_tune_seconds']):.1f} s",
-        f"{float(model['speed_up']):.2f}x",
-        f"{auroc:.3f} ({low:.3f} to {high:.3f})",
-        _VERDICTS[model["noninferior"]],
-    )
+def _floors(places: DemoFolder) -> Iterator[_Standing]:
+    """Yield what the benchmark's simple models of the sequence reach on the same rows."""
+    from .bench.floors import Floors
+
+    found = decode(Floors, _result(places)["floors"], str(places.result))
+    for floor in found.floors:
+        yield _Standing(
+            name=floor.name.removesuffix(", logistic regression"),
+            validation=floor.validation,
+            test=floor.test,
+        )
+
+
+def _against_floors(models: Sequence[_Standing], floors: Sequence[_Standing]) -> str:
+    """Say which models are shown to beat the best floor on validation, and which are not."""
+    best = f"the best floor on validation, {floors[0].name}"
+    unshown = [model.name for model in models if not model.beats_floor]
+    if not unshown:
+        return f"All models are shown to beat {best}."
+    return f"NOT SHOWN to beat {best}: {', '.join(unshown)}."
+
+
+def _deployed(models: Sequence[_Standing], decision: Decision) -> str:
+    """Say which slim model is deployed, or what stopped it."""
+    baseline, *slim = models
+    chosen = next((model for model in slim if model.name == decision.deploy), None)
+    if chosen is not None:
+        return (
+            f"DEPLOYED: {chosen.name}, {chosen.layers} of {baseline.layers} layers,"
+            f" {chosen.speed_up:.2f}x the speed, AUROC"
+            f" {chosen.test.value:.3f} against {baseline.test.value:.3f}."
+        )
+    if not slim:
+        return "NO SLIM MODEL IS DEPLOYED: none that was built learnt enough to be exported."
+    nearest = max(slim, key=lambda model: model.lower_bound or -1)
+    why = decision.reasons[nearest.name].removeprefix("not chosen: ")
+    return f"NO SLIM MODEL IS DEPLOYED: {nearest.name} came nearest, but {why}."

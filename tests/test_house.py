@@ -18,6 +18,7 @@ FLOORS = {
     "errors": 0,
     "interrupts": 0,
     "files": 1,
+    "logs": 1,
     "tables": 1,
     "workers": 1,
     "codec": 2,
