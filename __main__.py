@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from .interrupts import EXIT_CODES, leave, leave_at_once_on_signals
+from .interrupts import leave, leave_at_once_on_signals
 
 
 def main() -> None:
-    """Run the command line on `sys.argv`; leave at once after an interrupt was cleaned up after."""
+    """Run the command line on `sys.argv`; leave at once after an error or an interrupt."""
     leave_at_once_on_signals()
     from .cli import main as command_line
 
     try:
         command_line(prog_name="genoslim")
     except SystemExit as end:
-        if end.code in EXIT_CODES:
+        if isinstance(end.code, int) and end.code:
             leave(end.code)
         raise
 

@@ -23,6 +23,16 @@ class GateError(GenoslimError):
     exit_code = 3
 
 
+def in_a_line(error: Exception) -> str:
+    """Return what is told of an error: ours as it is, the system's with its file, others named."""
+    match error:
+        case GenoslimError():
+            return str(error)
+        case OSError(strerror=str(what)):
+            return f"{error.filename or 'input/output'}: {what}"
+    return f"{type(error).__name__}: {error}"
+
+
 def install_hint(extra: str) -> str:
     """Return how to install what an extra of ours holds; `extra` may name several, by commas."""
     return f"pip install '.[{extra}]' in a checkout of genoslim"

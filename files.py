@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -16,6 +18,16 @@ from .errors import GenoslimError, UsageError, listed
 
 _BLOCK = 1 << 20
 _TEMPORARY = ".tmp-"
+
+
+class FullDiskError(GenoslimError):
+    """There is no room for a file: the disk, a quota or a limit on its size says so."""
+
+    def __init__(self, path: Path, error: OSError) -> None:
+        self.error = error
+        super().__init__(
+            f"{path}: cannot be written: {error.strerror}; nothing of it is left: make room there"
+        )
 
 
 def sha256(path: Path) -> str:
@@ -47,6 +59,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
         with temporary.open("rb") as stream:
             os.fsync(stream.fileno())
         temporary.replace(path)
+    except OSError as error:
+        _refuse_full(path, error)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -77,8 +92,40 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
             shutil.rmtree(retired)
         else:
             temporary.replace(folder)
+    except (OSError, FullDiskError) as error:
+        _refuse_full(folder, error)
+        raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _refuse_full(path: Path, error: OSError | FullDiskError) -> None:
+    """Raise FullDiskError, naming `path`, where an error is for want of room."""
+    cause = error.error if isinstance(error, FullDiskError) else error
+    if cause.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        raise FullDiskError(path, cause) from error
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[bool]:
+    """Hold a folder for this process until the body ends; yields False if another one holds it.
+
+    The system gives it free when its process ends, however it ends. Where there are no file locks
+    it is held by whoever asks.
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        yield _locked(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno not in (errno.EWOULDBLOCK, errno.EACCES)
+    return True
 
 
 def make_parents(path: Path) -> None:

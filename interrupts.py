@@ -17,9 +17,6 @@ from typing import NoReturn
 
 _Handler = Callable[[int, FrameType | None], object]
 
-EXIT_CODES = (128 + signal.SIGINT, 128 + signal.SIGTERM)
-"""What a run that was ended from outside ends with: 130 and 143."""
-
 
 class Terminated(KeyboardInterrupt):
     """SIGTERM arrived."""
@@ -85,7 +82,7 @@ def leave_at_once_on_signals() -> None:
 def leave(code: int) -> NoReturn:
     """End the process without the interpreter's own end, when all is cleaned up.
 
-    That end may crash where a signal came while native code started its threads.
+    That end may crash while native code starts its threads: after a signal, or an early error.
     """
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):

@@ -23,7 +23,7 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, cast
 
-from .errors import GenoslimError
+from .errors import GenoslimError, in_a_line
 
 __all__ = ["DeadWorkerError", "Note", "Worker", "call_in_child", "tell"]
 
@@ -203,13 +203,9 @@ def _outcome(
     try:
         return _Result(method(make(), *arguments, **named))
     except Exception as error:
-        told = error if isinstance(error, GenoslimError) else GenoslimError(_named(error))
+        told = error if isinstance(error, GenoslimError) else GenoslimError(in_a_line(error))
         told.add_note(traceback.format_exc())
         return _Failure(told)
-
-
-def _named(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"
 
 
 def _itself(value: _R) -> _R:

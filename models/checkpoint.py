@@ -8,12 +8,15 @@ keys, the tokenizer's files, `README.md` (the model card) and, if the model was 
 from __future__ import annotations
 
 import logging
+import os
+import re
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from ..errors import GenoslimError
@@ -114,15 +117,23 @@ def save(
     }
     with atomic_folder(folder) as temporary:
         write_json(temporary / CONFIG_FILE, config)
-        save_file(
-            {key: tensor.contiguous() for key, tensor in weights.items()},
-            str(temporary / WEIGHTS_FILE),
-            metadata={"format": "pt"},
-        )
+        _write_weights(weights, temporary / WEIGHTS_FILE)
         tokenizer.save(temporary)
         if training is not None:
             write_training(temporary, training)
         write_text(temporary / CARD_FILE, card or model_card(config, training))
+
+
+def _write_weights(weights: Mapping[str, torch.Tensor], path: Path) -> None:
+    """Write a safetensors file; the error of the system comes out as the OSError that it is."""
+    contiguous = {key: tensor.contiguous() for key, tensor in weights.items()}
+    try:
+        save_file(contiguous, str(path), metadata={"format": "pt"})
+    except SafetensorError as error:
+        number = re.search(r"\(os error (\d+)\)", str(error))
+        if number is None:
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error
 
 
 def _native(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from ..bundle.machine import usable_cores
-from ..errors import GenoslimError
+from ..errors import GenoslimError, listed
 from ..models import resolve
 from .plan import next_attempt
 from .pool import Ended, InlinePool, Pool, ProcessPool, RayPool
@@ -140,11 +140,18 @@ class _Driver:
         if self.reason:
             raise GenoslimError(self.reason)
         if self.failed:
-            causes = "; ".join(
-                f"trial {ended.spec.hash} ({ended.spec.name}) failed: {ended.cause}"
-                for ended in self.failed
+            raise GenoslimError(
+                f"{'; '.join(self._causes())}. What is done stays done: run the command again"
             )
-            raise GenoslimError(f"{causes}. What is done stays done: run the command again")
+
+    def _causes(self) -> Iterator[str]:
+        """Say which trials failed of what; what is true of several is said once."""
+        by_cause: dict[str, list[str]] = {}
+        for ended in self.failed:
+            name = f"{ended.spec.hash} ({ended.spec.name})"
+            by_cause.setdefault(ended.cause, []).append(name)
+        for cause, names in by_cause.items():
+            yield f"trial{'s' * (len(names) > 1)} {listed(names)} failed: {cause}"
 
     @property
     def _ending(self) -> bool:
@@ -170,7 +177,8 @@ class _Driver:
         trial = self.store.read(spec)
         if ended.outcome == "failed" or trial is None:
             cause = ended.cause or "its result does not read back"
-            _log.error("trial %s (%s) failed: %s", spec.hash, spec.name, cause)
+            if self.running:
+                _log.error("trial %s (%s) failed; those that run are let end", spec.hash, spec.name)
             self.monitor.left(spec)
             self.failed.append(replace(ended, cause=cause))
             return

@@ -46,8 +46,10 @@ def judge_run(run: RunFolder, rules: Rules) -> Judgement:
     found: dict[tuple[int, ...], list[list[Trial]]] = {}
     for spec in plan(run):
         if missing := next_attempt(run.trials, spec, keep_weights=False):
+            damage = run.trials.damage(missing)
+            why = f"not whole: {damage}" if damage else "not done"
             raise GenoslimError(
-                f"{run.folder}: trial {missing.hash} ({missing.name}) is not done; finish the sweep"
+                f"{run.folder}: trial {missing.hash} ({missing.name}) is {why}; finish the sweep"
                 f" with `genoslim sweep -o {run.folder}`"
             )
         found.setdefault(spec.dropped, []).append(attempts(run.trials, spec))

@@ -18,7 +18,7 @@ from .measure import Rows, Split
 from .recipe import Recipe, RecipeOptions
 from .run_folder import RunFolder, TrialStore
 from .run_record import RUN_FILE, RunIdentity, RunLicences, RunRecord
-from .runner import Setting, describe_environment, read_same, rows_of
+from .runner import Setting, describe_environment, read_same, require_data, rows_of
 from .trial import RETRIES, Trial, TrialSpec, check_splits
 
 _FIRST_ROUNDS = 2
@@ -71,6 +71,7 @@ def requested_sweep(
         base = SweepConfig(model=model, data=data)
     elif (folder / RUN_FILE).exists():
         base = config_of(RunFolder(folder))
+        require_data(base.data)
     else:
         raise UsageError(f"sweep: {folder} is no run folder yet: -m MODEL and -d DATA are needed")
     return replace(

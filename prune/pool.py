@@ -16,7 +16,7 @@ from functools import partial
 from multiprocessing.connection import Connection, wait
 from typing import Any, Literal, Protocol, cast
 
-from ..errors import GenoslimError, needs_extra
+from ..errors import GenoslimError, in_a_line, needs_extra
 from ..workers import DeadWorkerError, Note, Worker, tell
 from .runner import Outcome, Setting, TrialRunner, TrialStepCallback
 from .trial import TrialSpec
@@ -70,7 +70,7 @@ class InlinePool:
         try:
             outcome = self._runner.run(spec, keep_weights=keep_weights, progress=self._progress)
         except Exception as error:
-            return [Ended(spec, "failed", _describe(error))]
+            return [Ended(spec, "failed", in_a_line(error))]
         return [Ended(spec, outcome)]
 
     def close(self) -> None:
@@ -176,10 +176,6 @@ def _run(runner: TrialRunner, spec: TrialSpec, *, keep_weights: bool) -> Outcome
     return runner.run(spec, keep_weights=keep_weights, progress=progress)
 
 
-def _describe(error: Exception) -> str:
-    return str(error) if isinstance(error, GenoslimError) else f"{type(error).__name__}: {error}"
-
-
 class RayPool:
     """Actors on a Ray cluster that sees the run folder and the data under the same paths."""
 
@@ -219,7 +215,7 @@ class RayPool:
                 self._idle.append(actor)
             except self._ray.exceptions.RayError as error:
                 self.slots -= 1
-                ended.append(Ended(spec, "failed", _describe(error)))
+                ended.append(Ended(spec, "failed", in_a_line(error)))
         return ended
 
     def close(self) -> None:
@@ -241,5 +237,5 @@ class RayWorker:
         try:
             outcome: Outcome = self._runner.run(spec, keep_weights=keep_weights)
         except Exception as error:
-            return Ended(spec, "failed", _describe(error))
+            return Ended(spec, "failed", in_a_line(error))
         return Ended(spec, outcome)

@@ -8,10 +8,12 @@ import json
 import logging
 import os
 import shutil
+import time
 import zipfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +21,10 @@ import numpy as np
 
 from ..codec import decode, plain, write_record
 from ..errors import GenoslimError
-from ..files import atomic_path, read_json, refuse_foreign, sha256, write_json
+from ..files import atomic_path, held, read_json, refuse_foreign, sha256, write_json
+from ..models.weight_files import find_weights, tensor_shapes
 from .measure import SPLITS, Rows, Split
-from .run_record import RUN_FILE, RunIdentity, RunRecord, read_run, write_run
+from .run_record import RUN_FILE, RunRecord, read_run, write_run
 from .trial import Predictions, Trial, TrialResult, TrialSpec
 
 _log = logging.getLogger(__name__)
@@ -32,12 +35,20 @@ CHECKPOINT = "checkpoint"
 """The folder of a trial's fine-tuned weights, in that of the trial."""
 
 
+_WEIGHTS = "model.safetensors"
+
+
+class _DamagedError(GenoslimError):
+    """A part of a finished trial is missing, or is not what was written."""
+
+
 class TrialStore:
     """The folder `trials/`: one folder a trial, named by the hash of its spec.
 
     `spec.json` comes first, then `predictions.npz` (and `checkpoint/` where weights are kept),
     and `result.json` last by atomic rename: its presence means done. It holds the SHA-256 of
-    the predictions; a trial that does not read back whole is as good as not run.
+    the predictions and of kept weights; a trial that does not read back whole is as good as not
+    run.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -52,34 +63,73 @@ class TrialStore:
         return self.path(spec) / CHECKPOINT
 
     def read(self, spec: TrialSpec) -> Trial | None:
-        """Return a finished trial, or None when it is not there or not whole (then logged)."""
-        folder = self.path(spec)
-        path = folder / "result.json"
-        if not path.exists():
-            return None
+        """Return a finished trial, or None when it is not there or not whole.
+
+        Raises GenoslimError for one that may not be read.
+        """
         try:
-            result = decode(TrialResult, read_json(path), path.name)
-            if result.hash != spec.hash:
-                raise ValueError(f"it is the result of trial {result.hash}")
-            if sha256(folder / "predictions.npz") != result.predictions_sha256:
-                raise ValueError("the SHA-256 of predictions.npz differs from the recorded one")
-            with np.load(folder / "predictions.npz", allow_pickle=False) as arrays:
-                predictions = Predictions(arrays["validation_logits"], arrays["test_logits"])
-        except (OSError, ValueError, KeyError, GenoslimError, zipfile.BadZipFile) as why:
-            _log.warning(
-                "trial %s (%s) is not whole and will run again: %s", spec.hash, folder, why
-            )
+            return self._read(spec)
+        except _DamagedError:
             return None
-        return Trial(spec, result, predictions)
 
     def done(self, spec: TrialSpec, *, with_weights: bool = False) -> bool:
         """Whether the trial is finished and whole, with its weights if they are asked for."""
-        if with_weights and not (self.checkpoint(spec) / "config.json").exists():
+        try:
+            trial = self._read(spec)
+            return trial is not None and (not with_weights or self._has_weights(trial))
+        except _DamagedError:
             return False
-        return self.read(spec) is not None
 
-    def begin(self, spec: TrialSpec) -> None:
+    def damage(self, spec: TrialSpec, *, with_weights: bool = False) -> str:
+        """Say what is wrong with a finished trial; empty where nothing is, or it is not there."""
+        try:
+            trial = self._read(spec)
+            if trial is not None and with_weights:
+                self._has_weights(trial)
+        except _DamagedError as why:
+            return str(why)
+        return ""
+
+    def _read(self, spec: TrialSpec) -> Trial | None:
+        folder = self.path(spec)
+        try:
+            content = read_json(folder / "result.json")
+            if content is None:
+                return None
+            result = decode(TrialResult, content, str(folder / "result.json"))
+            if result.hash != spec.hash:
+                raise _DamagedError(f"{folder}: holds the result of trial {result.hash}")
+            _check(folder / "predictions.npz", result.predictions_sha256)
+            with np.load(folder / "predictions.npz", allow_pickle=False) as arrays:
+                predictions = Predictions(arrays["validation_logits"], arrays["test_logits"])
+        except FileNotFoundError as error:
+            raise _DamagedError(f"{error.filename}: is missing") from error
+        except OSError as error:
+            raise GenoslimError(
+                f"{error.filename}: cannot be read: {error.strerror}; make it readable, or take"
+                f" {folder} away to have the trial run again"
+            ) from error
+        except (ValueError, KeyError, GenoslimError, zipfile.BadZipFile) as why:
+            raise _DamagedError(str(why)) from why
+        return Trial(spec, result, predictions)
+
+    def _has_weights(self, trial: Trial) -> bool:
+        """Whether a trial's weights are there; raises where they are not what was written."""
+        folder = self.checkpoint(trial.spec)
+        if not (folder / "config.json").exists():
+            return False
+        try:
+            tensor_shapes(folder)
+            for path in find_weights(folder)[0]:
+                _check(path, trial.result.weights_sha256)
+        except GenoslimError as why:
+            raise _DamagedError(str(why)) from why
+        return True
+
+    def begin(self, spec: TrialSpec, *, with_weights: bool = False) -> None:
         """Write `spec.json`, and take away what an earlier attempt left; call under a claim."""
+        if why := self.damage(spec, with_weights=with_weights):
+            _log.warning("trial %s is not whole and will run again: %s", spec.hash, why)
         self.path(spec).mkdir(parents=True, exist_ok=True)
         (self.path(spec) / "result.json").unlink(missing_ok=True)
         for left in self.path(spec).glob(".tmp-*"):
@@ -98,7 +148,12 @@ class TrialStore:
                 validation_probabilities=probabilities["validation"],
                 test_probabilities=probabilities["test"],
             )
-        whole = replace(result, predictions_sha256=sha256(path))
+        weights = self.checkpoint(spec) / _WEIGHTS
+        whole = replace(
+            result,
+            predictions_sha256=sha256(path),
+            weights_sha256=sha256(weights) if weights.exists() else "",
+        )
         write_record(self.path(spec) / "result.json", whole)
 
     @contextmanager
@@ -117,10 +172,23 @@ class TrialStore:
                     yield False
                     return
                 _log.warning("%s: no file locks here (%s): trials may run twice", file.name, error)
-            file.truncate(0)
-            file.write(f"{os.uname().nodename} {os.getpid()}\n")
-            file.flush()
+            with suppress(OSError):  # it is there to be read; the lock is the claim
+                file.truncate(0)
+                os.write(file.fileno(), f"{os.uname().nodename} {os.getpid()}\n".encode())
             yield True
+
+
+def _check(path: Path, digest: str) -> None:
+    """Raise where a file's SHA-256 is not the recorded one ('': none was recorded)."""
+    about = path.stat()
+    if digest and _digest(path, about.st_mtime_ns, about.st_size) != digest:
+        raise _DamagedError(f"{path}: its SHA-256 differs from the recorded one")
+
+
+@cache
+def _digest(path: Path, changed_ns: int, size: int) -> str:
+    """Return the SHA-256 of a file; of one that has not changed it is asked many times."""
+    return sha256(path)
 
 
 class RunFolder:
@@ -140,31 +208,27 @@ class RunFolder:
         """Return the run folder as `create` opens it, without writing anything.
 
         A run of another identity raises GenoslimError naming each difference; a folder of something
-        else raises UsageError.
+        else raises UsageError. Model and data of the same run are taken from where `record` says.
         """
         if not (folder / RUN_FILE).exists():
             refuse_foreign(folder, "run folder", marker=RUN_FILE, begun=(_ROWS_FILE, "trials"))
             return cls(folder, record)
-        run = cls(folder)
-        run.check(record.identity)
-        return run
+        found = read_run(folder)
+        _refuse_another(folder, found, record)
+        return cls(folder, replace(found, model=record.model, data=record.data))
 
     @classmethod
     def create(cls, folder: Path, record: RunRecord, rows: Mapping[Split, Rows]) -> RunFolder:
         """Make the folder, or open the one that is there; raises as `planned`."""
         run = cls.planned(folder, record)
-        if not (folder / RUN_FILE).exists():
-            _write_rows(folder / _ROWS_FILE, rows)
-            write_run(folder, record)
-        return run
-
-    def check(self, identity: RunIdentity) -> None:
-        """Raise GenoslimError naming what differs if the folder is of another identity."""
-        if found := differences(plain(self.record.identity), plain(identity)):
-            raise GenoslimError(
-                f"{self.folder} holds another run: {'; '.join(found)}."
-                " Ask for the same, or give another folder with -o"
-            )
+        if (folder / RUN_FILE).exists():
+            return run
+        folder.mkdir(parents=True, exist_ok=True)
+        with alone_in(folder):  # another sweep may make it at this moment
+            if not (folder / RUN_FILE).exists():
+                _write_rows(folder / _ROWS_FILE, rows)
+                write_run(folder, record)
+        return cls.planned(folder, record)
 
     def rows(self) -> dict[Split, Rows]:
         """Return what is known of the rows of both splits; GenoslimError if they do not read.
@@ -179,6 +243,35 @@ class RunFolder:
             raise GenoslimError(f"{path}: not the rows of a run: {why}") from why
 
 
+def _refuse_another(folder: Path, found: RunRecord, wanted: RunRecord) -> None:
+    """Raise GenoslimError naming what differs if a folder is of another identity than wanted."""
+    others = differences(plain(found.identity), plain(wanted.identity))
+    if not others:
+        return
+    changed = found.identity.data_fingerprint != wanted.identity.data_fingerprint
+    data = f" (the data here: {wanted.data})" if changed else ""
+    raise GenoslimError(
+        f"{folder} holds another run: {'; '.join(others)}{data}."
+        " Ask for the same, or give another folder with -o"
+    )
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Hold a folder for this process until the body ends; waits, saying so, for another one."""
+    told = False
+    while True:
+        with held(folder) as mine:
+            if mine:
+                yield
+                return
+        if not told:
+            told = True
+            _log.info("%s: another genoslim works here; waiting until it is done", folder)
+        time.sleep(_WAIT_SECONDS)
+
+
+_WAIT_SECONDS = 0.2
 _ROWS_FILE = "rows.npz"
 _ROW_FIELDS = ("labels", "keys", "groups")
 _SUBGROUP = "subgroup_"

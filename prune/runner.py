@@ -129,7 +129,7 @@ class TrialRunner:
                 return "busy"
             if self.store.done(spec, with_weights=keep_weights):
                 return "found"
-            self.store.begin(spec)
+            self.store.begin(spec, with_weights=keep_weights)
             self._run(spec, keep_weights, progress)
         return "done"
 
@@ -235,13 +235,23 @@ class TrialRunner:
 
 def read_same(path: Path, fingerprint: str) -> LabelledData:
     """Read a run's data set; GenoslimError if it is not the one the trials were planned for."""
+    require_data(path)
     data = read_data(path)
     if data.fingerprint != fingerprint:
         raise GenoslimError(
             f"{path}: fingerprint {data.fingerprint[:16]}, the trials are for"
-            f" {fingerprint[:16]}: the file was changed"
+            f" {fingerprint[:16]}: the file was changed; put the run's own there, or name it with"
+            " --data"
         )
     return data
+
+
+def require_data(path: Path) -> None:
+    """Raise GenoslimError where the data set of a run is not there any more."""
+    if not path.exists():
+        raise GenoslimError(
+            f"{path}: the run's data set is not there: put it back, or name it with --data"
+        )
 
 
 def rows_of(data: LabelledData) -> dict[Split, Rows]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from .notes import notes_on
 from .progress import ProgressCallback
 from .provenance import seed_record, training_record
 from .prune_record import PRUNE_FILE, PRUNE_FORMAT
-from .run_folder import RunFolder, TrialStore
+from .run_folder import RunFolder, TrialStore, alone_in
 from .search import SearchOptions, search_frontier
 from .slim_model import Pruned, SlimModel
 from .subgroups import changes, losses, lost_skills, on_validation
@@ -68,13 +69,16 @@ def build_slim_models(
     builder.train(choices)
     skills = builder.lost_skills(choices, options.subgroup_limit)
     frontier = None
-    if options.trainings != 0 and searching.taught:
-        frontier = _searched(searching, options, judgement.rules, choices)
-        choices += _smallest(frontier, paper.depth)
-        builder.train(choices)
-    models = builder.judged(choices)
-    for model in models:
-        builder.save(model, out)
+    with ExitStack() as stack:
+        if options.trainings != 0 and searching.taught:
+            searching.folder.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(alone_in(searching.folder))  # a search takes weights away
+            frontier = _searched(searching, options, judgement.rules, choices)
+            choices += _smallest(frontier, paper.depth)
+            builder.train(choices)
+        models = builder.judged(choices)
+        for model in models:
+            builder.save(model, out)
     notes = (*skills, *notes_on(run, judgement, models, frontier))
     pruned = Pruned(
         folder=out,

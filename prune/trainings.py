@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 import torch
 
-from ..data.dataset import read_data
+from ..data.dataset import LabelledData
 from ..errors import GenoslimError
 from ..models import load_tokenizer
 from .execution import Executor, run_trials
@@ -22,7 +22,7 @@ from .probe import LayerProbe
 from .progress import ProgressCallback
 from .recipe import Healing, Supernet
 from .run_folder import RunFolder, TrialStore
-from .runner import Setting, resolve_devices
+from .runner import Setting, read_same, resolve_devices
 from .subsets import Subset, complement
 from .trial import Trial, TrialSpec
 
@@ -173,6 +173,8 @@ class Trainings:
     def settle(self, specs: Sequence[TrialSpec], *, with_weights: bool = False) -> None:
         """Train what is missing of some trials; their weights are kept."""
         missing = [spec for spec in specs if self.home(spec, with_weights=with_weights) is None]
+        if missing:
+            self._data  # noqa: B018 (told once, before any trial)
         run_trials(
             missing,
             store=self.store,
@@ -196,14 +198,16 @@ class Trainings:
     def weights(self, spec: TrialSpec) -> Path:
         """Return the checkpoint of a trial whose weights were kept."""
         stores = (self.run.trials, *self.others, self.store)
-        places = [store.checkpoint(spec) for store in stores]
-        found = next((place for place in places if (place / "config.json").exists()), None)
+        whole = (store for store in stores if store.done(spec, with_weights=True))
+        found = next(whole, None)
         if found is None:
+            damage = self.run.trials.damage(spec, with_weights=True)
             raise GenoslimError(
-                f"{places[0]} is missing: the weights of {spec.name} were not kept;"
-                f" `genoslim sweep -o {self.run.folder}` makes those of the baseline again"
+                f"{damage or f'{self.run.trials.checkpoint(spec)} is missing'}: the weights of"
+                f" {spec.name} were not kept whole; `genoslim sweep -o {self.run.folder}` makes"
+                " those of the baseline again"
             )
-        return found
+        return found.checkpoint(spec)
 
     def probe(self, trial: Trial, kept: Subset) -> LayerProbe:
         """Return the probe on a trained model that has the layers `kept`, on validation rows.
@@ -211,7 +215,12 @@ class Trainings:
         Its scores are kept in `folder/probes`, so that they outlive the weights.
         """
         cache = self.folder / "probes" / f"{trial.spec.hash}.json"
-        return LayerProbe(lambda: self.weights(trial.spec), kept, lambda: self._validation, cache)
+
+        def weights() -> Path:
+            self.settle([trial.spec], with_weights=True)  # an earlier search may have dropped them
+            return self.weights(trial.spec)
+
+        return LayerProbe(weights, kept, lambda: self._validation, cache)
 
     @cached_property
     def _setting(self) -> Setting:
@@ -221,10 +230,15 @@ class Trainings:
         return replace(setting, teachers=places, data=data)
 
     @cached_property
+    def _data(self) -> LabelledData:
+        """The run's data set; GenoslimError where it is gone or changed."""
+        return read_same(self._setting.data, self._setting.data_fingerprint)
+
+    @cached_property
     def _validation(self) -> Labelled:
         """The rows that probes look at, spread evenly over validation if it has more of them."""
         device = torch.device(resolve_devices(self.executor.device)[0])
-        data = read_data(self._setting.data).split("validation")
+        data = self._data.split("validation")
         chosen = np.unique(np.linspace(0, len(data) - 1, min(len(data), PROBE_ROWS)).astype(int))
         tokenizer = load_tokenizer(self._setting.model)
         return Labelled.encode(tokenizer, data.subset(chosen), device=device)

@@ -121,6 +121,7 @@ class TrialResult:
     threads: int
     precision: str
     predictions_sha256: str = ""
+    weights_sha256: str = ""
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from .plan import (
 from .progress import ProgressCallback
 from .recipe import Recipe
 from .report import write_report
-from .run_folder import LAYERS_FILE, REPORT_FILE, RunFolder
+from .run_folder import LAYERS_FILE, REPORT_FILE, RunFolder, alone_in
 from .search import SearchOptions
 from .slim import build_slim_models
 from .slim_folder import refuse_other_models
@@ -196,22 +196,26 @@ def prune_layers(
     folder, home, chosen = RunFolder(Path(run)), Path(output), rules or Rules()
     moved = None if data is None else Path(data)
     refuse_other_models(home, folder, chosen)
-    pruned = build_slim_models(
-        folder,
-        judge_run(folder, chosen),
-        home,
-        search=search,
-        executor=executor or Executor(),
-        data=moved,
-        progress=progress,
-    )
-    write_report(
-        pruned.report,
-        folder,
-        pruned.judgement,
-        notes=pruned.notes,
-        models=pruned.models,
-        frontier=pruned.frontier,
-        subgroups=subgroups_without_layers(folder, rows_with_subgroups(folder, moved)),
-    )
+    judgement = judge_run(folder, chosen)
+    home.mkdir(parents=True, exist_ok=True)
+    with alone_in(home):
+        refuse_other_models(home, folder, chosen)  # again: another prune may have ended just now
+        pruned = build_slim_models(
+            folder,
+            judgement,
+            home,
+            search=search,
+            executor=executor or Executor(),
+            data=moved,
+            progress=progress,
+        )
+        write_report(
+            pruned.report,
+            folder,
+            pruned.judgement,
+            notes=pruned.notes,
+            models=pruned.models,
+            frontier=pruned.frontier,
+            subgroups=subgroups_without_layers(folder, rows_with_subgroups(folder, moved)),
+        )
     return pruned

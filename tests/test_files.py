@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -12,8 +13,10 @@ import pytest
 
 from genoslim.errors import GenoslimError, UsageError
 from genoslim.files import (
+    FullDiskError,
     atomic_folder,
     atomic_path,
+    held,
     read_json,
     refuse_foreign,
     refuse_overwriting,
@@ -176,3 +179,32 @@ def test_a_file_is_no_folder_to_write_to(tmp_path: Path) -> None:
     (tmp_path / "out").touch()
     with pytest.raises(UsageError, match="out: is a file; name a folder for the bundle"):
         refuse_foreign(tmp_path / "out", "bundle", marker="bundle.json")
+
+
+def test_a_folder_is_held_by_one_until_it_is_given_back(tmp_path: Path) -> None:
+    with held(tmp_path) as first:
+        assert first
+        with held(tmp_path) as second:
+            assert not second
+    with held(tmp_path) as again:
+        assert again
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_a_full_disk_names_the_file_and_leaves_nothing(tmp_path: Path, number: int) -> None:
+    told = r"made: cannot be written: .*; nothing of it is left: make room there$"
+    for atomic in (atomic_path, atomic_folder):
+        with pytest.raises(FullDiskError, match=told), atomic(tmp_path / "made"):
+            raise OSError(number, os.strerror(number))
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_within_a_folder_names_the_folder(tmp_path: Path) -> None:
+    with (
+        pytest.raises(FullDiskError, match=f"{tmp_path}/made: cannot be written"),
+        atomic_folder(tmp_path / "made") as temporary,
+        atomic_path(temporary / "part"),
+    ):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert list(tmp_path.iterdir()) == []

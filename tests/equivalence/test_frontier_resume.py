@@ -2,54 +2,27 @@
 
 from __future__ import annotations
 
-import json
-import os
-import random
 import runpy
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
+from kills import Command, findings, kill_at_random
 
 TINY = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "tiny_sweep.py"))
-MAIN = [sys.executable, "-c", "from genoslim.__main__ import main; main()"]
 SWEEP = ("--epochs", "2", "--learning-rate", "0.01", "--batch-size", "8")
 SEARCH = (
     *("--trainings", "10", "--margin", "0.2", "--strategy", "supernet"),
     *("--strategy", "greedy", "--strategy", "random"),
 )
 HERE = ("--device", "cpu", "--threads", "1", "--workers", "1")
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
-TIMES = ("fine_tune_seconds", "milliseconds", "seconds", "probe_seconds", "run")
-KILLS = 6
+KILLS = 4
+"""`tools/simulations/kills.py` has twenty."""
 
 
-def _run(*arguments: object) -> None:
-    command = [*MAIN, *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, check=False)
-    assert done.returncode == 0, done.stderr
-
-
-def _timeless(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _timeless(item) for name, item in value.items() if name not in TIMES}
-    return [_timeless(item) for item in value] if isinstance(value, list) else value
-
-
-def _findings(folder: Path) -> tuple[Any, dict[str, list[float]]]:
-    """The frontier without its times, and what every trial of the search predicted."""
-    frontier = _timeless(json.loads((folder / "slim" / "frontier.json").read_text()))
-    predicted = {}
-    for path in sorted(folder.glob("run/frontier/trials/*/predictions.npz")):
-        with np.load(path) as arrays:
-            predicted[path.parent.name] = arrays["test_logits"].ravel().tolist()
-    return frontier, predicted
+def _search(folder: Path) -> Command:
+    return Command(("prune", folder / "run", "-o", folder / "slim", *SEARCH, *HERE), folder)
 
 
 @pytest.fixture(scope="module")
@@ -58,54 +31,66 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("swept")
     model = TINY["write_model"](folder / "model", "dnabert2", layers=4, hidden=16, dropout=0.1)
     data = TINY["write_data"](folder / "data.parquet", train=160, held_out=64)
-    _run("sweep", "-m", model, "-d", data, "-o", folder / "run", *SWEEP, *HERE)
+    Command(("sweep", "-m", model, "-d", data, "-o", folder / "run", *SWEEP, *HERE), folder).run()
     return folder
 
 
 @pytest.fixture(scope="module")
-def undisturbed(swept: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
-    """What one command finds in one go, and how many seconds it took."""
+def undisturbed(swept: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
+    """The folder of one command in one go, and the seconds it took for each file it wrote."""
     folder = tmp_path_factory.mktemp("undisturbed")
     shutil.copytree(swept / "run", folder / "run")
-    _run("prune", folder / "run", "-o", folder / "slim", *SEARCH, *HERE)
-    return folder, _findings(folder)
+    command = _search(folder)
+    before = command.written()
+    seconds = command.run()
+    return folder, seconds / (command.written() - before)
 
 
 def test_killed_and_resumed_is_as_never_killed(
-    swept: Path, undisturbed: tuple[Path, Any], tmp_path: Path
+    swept: Path, undisturbed: tuple[Path, float], tmp_path: Path
 ) -> None:
-    """Each kill comes a random while after a trial or a score of a probe was written."""
+    whole, pace = undisturbed
     shutil.copytree(swept / "run", tmp_path / "run")
-    command = ["prune", tmp_path / "run", "-o", tmp_path / "slim", *SEARCH, *HERE]
-    moments = random.Random(0)
-    for kill in range(KILLS):
-        process = subprocess.Popen([*MAIN, *map(str, command)], env=ENVIRONMENT, stderr=-3)
-        deadline = time.monotonic() + 120
-        while process.poll() is None and len(_written(tmp_path)) <= 2 * kill:
-            assert time.monotonic() < deadline, "nothing was written within two minutes"
-            time.sleep(0.01)
-        time.sleep(0.3 * moments.random())
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+    command = _search(tmp_path)
+    before, after = command.written(), _search(whole).written()
+    found = kill_at_random(command, kills=KILLS, before=before, after=after, pace=pace, seed=0)
+    assert len(found) == KILLS
     assert not (tmp_path / "slim" / "prune.json").exists()
-    _run(*command)
-    assert _findings(tmp_path) == undisturbed[1]
+    command.run()
+    assert findings(tmp_path) == findings(whole)
 
 
-def _written(folder: Path) -> list[Path]:
-    return [
-        *folder.glob("run/frontier/trials/*/result.json"),
-        *folder.glob("slim/trials/*/result.json"),
-        *folder.glob("run/frontier/probes/*.json"),
-    ]
-
-
-def test_a_damaged_trial_is_trained_again(undisturbed: tuple[Path, Any], tmp_path: Path) -> None:
-    folder, expected = undisturbed
-    shutil.copytree(folder / "run", tmp_path / "copy" / "run")
-    trials = sorted(tmp_path.glob("copy/run/frontier/trials/*/predictions.npz"))
-    trials[0].write_bytes(trials[0].read_bytes()[:-100])
-    (probe, *_) = sorted(tmp_path.glob("copy/run/frontier/probes/*.json"))
+def test_damaged_trials_are_trained_again(undisturbed: tuple[Path, float], tmp_path: Path) -> None:
+    whole, _ = undisturbed
+    shutil.copytree(whole / "run", tmp_path / "copy" / "run")
+    trials = sorted((tmp_path / "copy/run/frontier/trials").iterdir())
+    _cut(trials[0] / "predictions.npz")
+    (trials[1] / "result.json").write_text("{")
+    (probe, *_) = sorted((tmp_path / "copy/run/frontier/probes").iterdir())
     probe.write_text("{")
-    _run("prune", tmp_path / "copy/run", "-o", tmp_path / "copy/slim", *SEARCH, *HERE)
-    assert _findings(tmp_path / "copy") == expected
+    _search(tmp_path / "copy").run()
+    assert findings(tmp_path / "copy") == findings(whole)
+
+
+def _cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def test_weights_that_were_damaged_are_made_again(
+    undisturbed: tuple[Path, Any], tmp_path: Path
+) -> None:
+    """Those of the baseline are the sweep's to make, and the message says so."""
+    whole, _ = undisturbed
+    shutil.copytree(whole / "run", tmp_path / "copy" / "run")
+    run = tmp_path / "copy" / "run"
+    for weights in run.glob("trials/*/checkpoint/model.safetensors"):
+        _cut(weights)
+    command = _search(tmp_path / "copy")
+    ended = command.end()
+    assert ended.returncode == 1
+    assert ended.stderr.count("\n") == 1
+    assert "model.safetensors" in ended.stderr
+    assert f"`genoslim sweep -o {run}` makes those of the baseline again" in ended.stderr
+    Command(("sweep", "-o", run, *HERE), run).run()
+    command.run()
+    assert findings(tmp_path / "copy") == findings(whole)

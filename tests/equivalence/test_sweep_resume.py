@@ -11,10 +11,9 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
+from kills import Command, findings, kill_at_random
 from processes import children, gone
 
 TINY = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "tiny_sweep.py"))
@@ -65,48 +64,31 @@ def _wait_for(run: Path, count: int, process: subprocess.Popen[str]) -> None:
         time.sleep(0.02)
 
 
-def _findings(run: Path) -> dict[str, dict[str, Any]]:
-    """What every trial found, without its times, and all of its predictions."""
-    found: dict[str, dict[str, Any]] = {}
-    for path in _done(run):
-        result = json.loads(path.read_text())
-        timed = ("fine_tune_seconds", "evaluation_seconds", "predictions_sha256")
-        found[path.parent.name] = {k: v for k, v in result.items() if k not in timed}
-        with np.load(path.parent / "predictions.npz") as arrays:
-            found[path.parent.name] |= {name: arrays[name].tolist() for name in arrays}
-    return found
-
-
 @pytest.fixture(scope="module")
-def undisturbed(
-    inputs: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory
-) -> tuple[dict[str, dict[str, Any]], Any]:
+def undisturbed(inputs: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that was made in one go."""
     run = tmp_path_factory.mktemp("run") / "undisturbed"
     ended = _sweep(run, *inputs, *OPTIONS, "--workers", "1")
     assert ended.returncode == 0, ended.stderr
-    return _findings(run), json.loads((run / "layers.json").read_text())
+    return run
 
 
-@pytest.mark.parametrize(("workers", "kills"), [("1", (1, 2)), ("2", (1,))])
+@pytest.mark.parametrize(("workers", "kills"), [("1", 3), ("2", 1)])
 def test_killed_and_resumed_is_as_never_killed(
-    workers: str,
-    kills: tuple[int, ...],
-    inputs: tuple[str, ...],
-    undisturbed: Any,
-    tmp_path: Path,
+    workers: str, kills: int, inputs: tuple[str, ...], undisturbed: Path, tmp_path: Path
 ) -> None:
+    """`tools/simulations/kills.py` kills it twenty times."""
     run = tmp_path / "run"
-    for count in kills:
-        process = _start(run, *inputs, *OPTIONS, "--workers", workers)
-        _wait_for(run, count, process)
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-    assert 1 <= len(_done(run)) < 5
+    arguments = ("sweep", "-o", run, "--threads", "1", *inputs, *OPTIONS, "--workers", workers)
+    total = len(_done(undisturbed))
+    found = kill_at_random(
+        Command(arguments, run), kills=kills, before=0, after=total, pace=0.5, seed=0
+    )
+    assert len(found) == kills
+    assert len(_done(run)) < total
     ended = _sweep(run, "--workers", workers)  # without -m and -d: goes on as it was begun
     assert ended.returncode == 0, ended.stderr
-    findings, layers = undisturbed
-    assert _findings(run) == findings
-    assert json.loads((run / "layers.json").read_text()) == layers
+    assert findings(run) == findings(undisturbed)
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
@@ -120,7 +102,7 @@ def test_an_interrupt_ends_in_two_lines_and_the_run_goes_on(
     word: str,
     workers: str,
     inputs: tuple[str, ...],
-    undisturbed: Any,
+    undisturbed: Path,
     tmp_path: Path,
 ) -> None:
     run = tmp_path / "run"
@@ -140,7 +122,7 @@ def test_an_interrupt_ends_in_two_lines_and_the_run_goes_on(
     assert gone(*started)
     ended = _sweep(run, "--workers", workers)
     assert ended.returncode == 0, ended.stderr
-    assert _findings(run) == undisturbed[0]
+    assert findings(run) == findings(undisturbed)
 
 
 def test_an_interrupted_prune_goes_on(inputs: tuple[str, ...], tmp_path: Path) -> None:
@@ -172,19 +154,19 @@ def _begun(*folders: Path) -> list[Path]:
 
 
 def test_two_sweeps_share_a_folder(
-    inputs: tuple[str, ...], undisturbed: Any, tmp_path: Path
+    inputs: tuple[str, ...], undisturbed: Path, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
     both = [_start(run, *inputs, *OPTIONS, "--workers", "1") for _ in range(2)]
     errors = [process.communicate(timeout=120)[1] for process in both]
     assert [process.returncode for process in both] == [0, 0], errors
-    assert _findings(run) == undisturbed[0]
+    assert findings(run) == findings(undisturbed)
     trained = [line for text in errors for line in text.splitlines() if " steps, " in line]
     assert len(trained) == len(_done(run)), "a trial was run twice"
 
 
 def test_a_job_array_makes_the_same_run(
-    inputs: tuple[str, ...], undisturbed: Any, tmp_path: Path
+    inputs: tuple[str, ...], undisturbed: Path, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
     listed = _sweep(run, *inputs, *OPTIONS, "--dry-run")
@@ -194,7 +176,7 @@ def test_a_job_array_makes_the_same_run(
     assert not run.exists()
     assert _sweep(run, *inputs, *OPTIONS, "--trial", name).returncode == 0
     assert [path.parent.name for path in _done(run)] == [name]
-    assert _findings(run)[name] == undisturbed[0][name]
+    assert findings(run)[f"trials/{name}"] == findings(undisturbed)[f"trials/{name}"]
     assert _sweep(run, "--dry-run").stdout.splitlines()[0].endswith("done")
 
 

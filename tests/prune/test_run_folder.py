@@ -12,9 +12,13 @@ import pytest
 from genoslim.codec import decode
 from genoslim.errors import GenoslimError, UsageError
 from genoslim.files import read_json
+from genoslim.prune.execution import Executor
+from genoslim.prune.judging import judge_run
 from genoslim.prune.plan import SweepConfig, open_sweep, plan
 from genoslim.prune.run_folder import RunFolder, TrialStore
+from genoslim.prune.trainings import Trainings
 from genoslim.prune.trial import TrialSpec
+from genoslim.prune.verdicts import Rules
 
 
 @pytest.fixture
@@ -61,11 +65,51 @@ def _other_result(folder: Path) -> None:
 def test_a_damaged_trial_is_as_good_as_not_run(
     copy: RunFolder, damage: Callable[[Path], None], caplog: pytest.LogCaptureFixture
 ) -> None:
+    """What is wrong is told once: when the trial runs again."""
     spec = plan(copy)[-1]
     damage(copy.trials.path(spec))
     assert copy.trials.read(spec) is None
-    assert "will run again" in caplog.text
-    assert spec.hash in caplog.text
+    assert not copy.trials.done(spec)
+    with pytest.raises(GenoslimError, match=f"trial {spec.hash} .* is not whole: .*finish the sw"):
+        judge_run(copy, Rules())
+    assert caplog.messages == []
+    copy.trials.begin(spec)
+    (line,) = caplog.messages
+    assert line.startswith(f"trial {spec.hash} is not whole and will run again: ")
+    assert str(copy.trials.path(spec)) in line
+
+
+def test_a_trial_that_may_not_be_read_is_no_damaged_one(copy: RunFolder) -> None:
+    """Here for another reason than permissions, which do not bind the superuser."""
+    path = copy.trials.path(plan(copy)[-1]) / "result.json"
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(GenoslimError, match=r"result\.json: cannot be read: Is a directory; make"):
+        copy.trials.done(plan(copy)[-1])
+
+
+def _cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def _garble(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-100] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("damage", [_cut, _garble])
+def test_damaged_weights_are_not_taken_for_kept_ones(
+    copy: RunFolder, damage: Callable[[Path], None], tmp_path: Path
+) -> None:
+    spec = plan(copy)[0]
+    damage(copy.trials.checkpoint(spec) / "model.safetensors")
+    assert copy.trials.done(spec)
+    assert not copy.trials.done(spec, with_weights=True)
+    assert "model.safetensors" in copy.trials.damage(spec, with_weights=True)
+    trainings = Trainings(copy, tmp_path / "frontier", Executor(device="cpu"))
+    with pytest.raises(GenoslimError, match=r"not kept whole; `genoslim sweep -o .*` makes"):
+        trainings.weights(spec)
 
 
 def test_a_trial_without_a_result_is_not_done(copy: RunFolder) -> None:
