@@ -96,7 +96,7 @@ def decide(
     faults = {
         c.name: [
             *_against_chance(c, baseline),
-            *_refused(c, basis),
+            *filter(None, [_too_little([c], basis)]),
             *_shown(c, tests, rule, len(tested)),
             *c.objections,
             *out[c.name],
@@ -111,7 +111,7 @@ def decide(
         deploy=best.name if best else None,
         passed=passed,
         summary=("exploratory: " if exploratory else "")
-        + _summary(best, passed, rule, "" if alone else basis.refusal, baseline),
+        + _summary(best, passed, rule, "" if alone else _too_little(others, basis), baseline),
         reasons={c.name: _reason(c, faults[c.name], best) for c in candidates},
         tests=tests,
     )
@@ -167,14 +167,17 @@ def _against_chance(candidate: Candidate, baseline: Candidate) -> Iterator[str]:
         yield "the baseline is not shown to be better than chance: nothing follows from it"
 
 
-def _refused(candidate: Candidate, basis: Basis) -> Iterator[str]:
-    loss = candidate.evidence.loss
-    if loss is None or not basis.refusal:
-        return
-    what = f"{basis.unit}s" if basis.unit != "row" else "rows"
-    yield (
+def _too_little(candidates: Sequence[Candidate], basis: Basis) -> str:
+    """Say why nothing can be decided of some candidates, and what would be needed; "" where it can.
+
+    Where nothing is asked, of the baseline alone, nothing is missing.
+    """
+    needed = [c.evidence.loss.needed for c in candidates if c.evidence.loss is not None]
+    if not needed or not basis.refusal:
+        return ""
+    return (
         f"nothing can be decided: {basis.refusal}; by the spread seen here a model that loses"
-        f" nothing would be shown so with about {loss.needed:,} {what}"
+        f" nothing would be shown so with about {max(needed):,} {basis.unit}s"
     )
 
 
@@ -235,9 +238,11 @@ def _reason(candidate: Candidate, faults: list[str], best: Candidate | None) -> 
 
 
 def _summary(
-    best: Candidate | None, passed: bool, rule: Rule, refusal: str, baseline: Candidate
+    best: Candidate | None, passed: bool, rule: Rule, too_little: str, baseline: Candidate
 ) -> str:
     limits = _limits_in_words(rule)
+    if too_little:
+        return f"{f'keep {best.name}' if best else 'deploy none'}: {too_little}"
     if best is None and baseline.objections:
         return f"deploy none: no model is eligible; the baseline is {baseline.objections[0]}"
     if best is None:
@@ -245,8 +250,6 @@ def _summary(
             "deploy none: no model is better than chance and non-inferior"
             f" at a margin of {rule.margin:g}{limits}"
         )
-    if not passed and refusal:
-        return f"keep {best.name}: nothing can be decided: {refusal}"
     if not passed:
         return (
             f"keep {best.name}: no other model is shown to be non-inferior to it"

@@ -6,6 +6,7 @@ AUROC decides; else the variant, where it recurs over rows, or the row.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -71,6 +72,13 @@ class Basis:
     def rarer(self) -> int:
         """The rows of the rarer class."""
         return min(self.positives, self.negatives)
+
+    @property
+    def least(self) -> int:
+        """The units from which on a decision is made."""
+        if self.unit == "group":
+            return LEAST_GROUPS
+        return math.ceil(self.units * LEAST_OF_A_CLASS / max(self.rarer, 1))
 
     @property
     def refusal(self) -> str:
@@ -203,16 +211,17 @@ def _losses(aurocs: Aurocs, design: Design | None, basis: Basis, rule: Rule) -> 
             high=float(value + reach[place]),
             lower_bound=float(bounds[place]),
             p_value=float(p_values[place]),
-            needed=_needed(float(found.errors[place]), aurocs.units, rule),
+            needed=_needed(float(found.errors[place]), aurocs.units, basis, rule),
         )
         for place, value in enumerate(found.values)
     ]
 
 
-def _needed(error: float, units: int, rule: Rule) -> int:
+def _needed(error: float, units: int, basis: Basis, rule: Rule) -> int:
     if error == 0:
-        return rows_needed(margin=rule.margin, alpha=rule.alpha)
-    return units_needed(error, units, margin=rule.margin, alpha=rule.alpha, power=POWER)
+        return max(LEAST_OF_A_CLASS, rows_needed(margin=rule.margin, alpha=rule.alpha))
+    needed = units_needed(error, units, margin=rule.margin, alpha=rule.alpha, power=POWER)
+    return max(basis.least, needed)
 
 
 def _sensitivity(

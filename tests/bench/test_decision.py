@@ -216,7 +216,10 @@ def test_too_few_rows_or_groups_decide_nothing(basis: Basis, words: str) -> None
     assert found.summary.startswith("keep full: nothing can be decided: the test split has")
     assert words in found.reasons["a"]
     assert f"with about 300 {basis.unit}s" in found.reasons["a"]
+    assert f"about 300 {basis.unit}s" in found.summary
     assert decided(FULL, basis=basis).passed  # nothing is asked
+    guess = decided(candidate("full", None, low=0.4), candidate("a"), basis=basis)
+    assert guess.summary.startswith("deploy none: nothing can be decided: the test split has")
 
 
 @given(
