@@ -19,6 +19,7 @@ from ..data.dataset import LabelledData
 from ..errors import GenoslimError, UsageError
 from ..models.classifier import Classifier
 from ..models.tokenizer import SequenceTokenizer
+from .micro_batch import MicroBatch, memory_told
 from .recipe import Precision, Recipe
 from .tokens import TokenTable
 
@@ -30,12 +31,14 @@ StepCallback = Callable[[int, int], None]
 
 Forward = Callable[[Tensor], Tensor]
 """Takes row numbers int64[b] of the training rows, returns their logits float32[b, labels]."""
-Objective = Callable[[Forward, Tensor], Iterable[Tensor]]
-"""Gives the losses of one optimiser step on some rows; their gradients add up.
+Losses = Callable[[Forward, Tensor], Iterable[Tensor]]
+"""Gives the losses of some rows of a step, each a mean over these; their gradients add up.
 
 Each is backpropagated before the next is asked for, so that one graph is held at a time. The first
 is the one that the history tells.
 """
+Objective = Callable[[], Losses]
+"""Called once an optimiser step, whose rows may then be taken in parts."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,8 @@ class FineTuned:
 
     `step` is the optimiser step whose weights the model now has, `steps` how many were made,
     `seconds` the wall-clock time of training with its evaluations of the validation loss,
-    `precision` the one used, `stopped` why it ended.
+    `precision` the one used, `stopped` why it ended, `micro_batch` the rows of a step that fitted
+    into memory at once.
     """
 
     step: int
@@ -61,6 +65,7 @@ class FineTuned:
     seconds: float
     precision: Literal["fp32", "bf16", "fp16"]
     stopped: Literal["epochs", "patience", "max_epochs", "diverged"]
+    micro_batch: int
     history: tuple[Evaluation, ...]
 
     @property
@@ -112,7 +117,7 @@ def cross_entropy(labels: Tensor) -> Objective:
     def losses(forward: Forward, rows: Tensor) -> Iterator[Tensor]:
         yield functional.cross_entropy(forward(rows), labels[rows.to(labels.device)])
 
-    return losses
+    return lambda: losses
 
 
 def fine_tune_tokens(
@@ -127,7 +132,8 @@ def fine_tune_tokens(
 ) -> FineTuned:
     """Fine-tune `model` in place on encoded rows; see `fine_tune`.
 
-    `objective` is what a step minimises, by default `cross_entropy` of the labels.
+    `objective` is what a step minimises, by default `cross_entropy` of the labels. A step whose
+    rows do not fit into memory at once is done in parts; GenoslimError if one row does not.
     """
     if not len(train.tokens) or not len(validation.tokens):
         raise GenoslimError(
@@ -135,8 +141,8 @@ def fine_tune_tokens(
             f" {len(validation.tokens)} to validate on"
         )
     device = train.labels.device
-    model.to(device)
-    with _seeded(seed, device):
+    with memory_told("training"), _seeded(seed, device):
+        model.to(device)
         goal = objective or cross_entropy(train.labels)
         return _Training(model, train, validation, recipe, seed, goal, progress).run()
 
@@ -165,7 +171,8 @@ def predict_tokens(
     precision: Literal["fp32", "bf16", "fp16"] = "fp32",
 ) -> np.ndarray:
     """Return logits float32[n, labels] in row order; leaves the model in evaluation mode."""
-    return _logits(model, tokens, batch_size, precision).cpu().numpy()
+    batch = MicroBatch(batch_size, "prediction")
+    return _logits(model, tokens, batch, precision).cpu().numpy()
 
 
 def resolve_precision(wanted: Precision, device: torch.device) -> Literal["fp32", "bf16", "fp16"]:
@@ -214,8 +221,10 @@ class _Training:
             _decay_groups(model, recipe.weight_decay), lr=recipe.learning_rate, fused=True
         )
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")
+        self.micro_batch = MicroBatch(recipe.batch_size, "training")
+        self.evaluation_batch = MicroBatch(EVALUATION_BATCH, "evaluation")
         self.history: list[Evaluation] = []
-        self.best: tuple[int, dict[str, Tensor]] | None = None
+        self.best: tuple[int, list[Tensor]] | None = None
 
     def run(self) -> FineTuned:
         """Train until the recipe says stop, and leave the kept weights in the model."""
@@ -224,11 +233,19 @@ class _Training:
         kept = steps
         if self.recipe.keeps_best and self.best is not None:
             kept, weights = self.best
-            self.model.load_state_dict(weights)
+            _overwrite(self.parameters, weights)
         self.model.eval()
         _synchronise(self.device)
         seconds = time.perf_counter() - started
-        return FineTuned(kept, steps, seconds, self.precision, stopped, tuple(self.history))
+        return FineTuned(
+            kept,
+            steps,
+            seconds,
+            self.precision,
+            stopped,
+            self.micro_batch.size,
+            tuple(self.history),
+        )
 
     def _train(self) -> tuple[int, Literal["epochs", "patience", "max_epochs", "diverged"]]:
         every = self.recipe.evaluate_every or self.steps_an_epoch
@@ -257,16 +274,38 @@ class _Training:
         rate = self.recipe.rate(step, self.total)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        self.optimiser.zero_grad(set_to_none=True)
-        noted: list[Tensor] = []
-        for loss in self.objective(self._forward, rows):
-            self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-            noted.append(loss.detach())
+        loss = self._gradients(rows)
         self.scaler.unscale_(self.optimiser)
         nn.utils.clip_grad_norm_(self.parameters, self.recipe.clip)
         self.scaler.step(self.optimiser)
         self.scaler.update()
-        return noted[0]
+        return loss
+
+    def _gradients(self, rows: Tensor) -> Tensor:
+        """Leave the gradients of a step in the parameters and return its first loss.
+
+        What memory allows is done at once; each part counts by its rows, so that the gradients are
+        those of the whole. Done again, it draws the same dropout.
+        """
+        losses = self.objective()
+        drawn = _random_state(self.device)
+
+        def accumulate(parts: tuple[Tensor, ...]) -> Tensor:
+            _restore(drawn, self.device)
+            self.optimiser.zero_grad(set_to_none=True)
+            return torch.stack([self._backward(losses, part, len(rows)) for part in parts]).sum()
+
+        return self.micro_batch.over(rows, accumulate)
+
+    def _backward(self, losses: Losses, part: Tensor, total: int) -> Tensor:
+        """Add the gradients of a part of a step's rows; return its share of the first loss."""
+        first = None
+        for loss in losses(self._forward, part):
+            share = loss * (len(part) / total)
+            self.scaler.scale(share).backward()  # type: ignore[no-untyped-call]
+            first = share.detach() if first is None else first
+        assert first is not None
+        return first
 
     def _forward(self, rows: Tensor) -> Tensor:
         with _autocast(self.device, self.precision):
@@ -276,13 +315,13 @@ class _Training:
     def _evaluate(self, step: int, losses: list[Tensor]) -> None:
         """Note the losses, and the weights if they are the best so far and wanted."""
         tokens = self.validation.tokens
-        logits = _logits(self.model, tokens, EVALUATION_BATCH, self.precision)
+        logits = _logits(self.model, tokens, self.evaluation_batch, self.precision)
         loss = float(functional.cross_entropy(logits, self.validation.labels))
         self.model.train()
         lowest = min((e.validation_loss for e in self.history), default=math.inf)
         self.history.append(Evaluation(step, float(torch.stack(losses).mean()), loss))
         if self.recipe.keeps_best and loss < lowest:
-            self.best = step, _copied(self.model)
+            self.best = step, _copied(self.parameters)
 
     def _out_of_patience(self) -> bool:
         if not self.recipe.keeps_best or self.best is None:
@@ -294,16 +333,21 @@ class _Training:
 def _logits(
     model: Classifier,
     tokens: TokenTable,
-    batch_size: int,
+    batch: MicroBatch,
     precision: Literal["fp32", "bf16", "fp16"],
 ) -> Tensor:
     """Return logits float32[n, labels] in row order, from big batches of equal length."""
     model.eval()
     device = tokens.ids.device
     out = torch.empty(len(tokens), model.config.num_labels, device=device)
+
+    def fill(parts: tuple[Tensor, ...]) -> None:
+        for part in parts:
+            out[part.to(device)] = model(*tokens.batch(part)).float()
+
     with torch.inference_mode(), _autocast(device, precision):
-        for rows in tokens.by_length(batch_size):
-            out[rows.to(device)] = model(*tokens.batch(rows)).float()
+        for rows in tokens.by_length(batch.size):
+            batch.over(rows, fill)
     return out
 
 
@@ -334,8 +378,29 @@ def _seeded(seed: int, device: torch.device) -> Iterator[None]:
         yield
 
 
-def _copied(model: nn.Module) -> dict[str, Tensor]:
-    return {name: value.detach().to("cpu", copy=True) for name, value in model.state_dict().items()}
+def _random_state(device: torch.device) -> tuple[Tensor, ...]:
+    """Return the state that dropout on `device` draws from."""
+    states = [torch.get_rng_state()]
+    if device.type == "cuda":
+        states.append(torch.cuda.get_rng_state(device))
+    return tuple(states)
+
+
+def _restore(states: tuple[Tensor, ...], device: torch.device) -> None:
+    """Set the state that dropout on `device` draws from."""
+    torch.set_rng_state(states[0])
+    for state in states[1:]:
+        torch.cuda.set_rng_state(state, device)
+
+
+def _copied(parameters: Iterable[nn.Parameter]) -> list[Tensor]:
+    return [parameter.detach().to("cpu", copy=True) for parameter in parameters]
+
+
+@torch.no_grad()
+def _overwrite(parameters: Iterable[nn.Parameter], weights: Iterable[Tensor]) -> None:
+    for parameter, weight in zip(parameters, weights, strict=True):
+        parameter.copy_(weight)
 
 
 def _synchronise(device: torch.device) -> None:

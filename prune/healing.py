@@ -27,7 +27,7 @@ def distillation(labels: Tensor, teacher: Tensor, how: Healing) -> Objective:
         rows = rows.to(labels.device)
         yield distilled(forward(rows), teacher[rows], labels[rows], how)
 
-    return losses
+    return lambda: losses
 
 
 def distilled(student: Tensor, teacher: Tensor, labels: Tensor, how: Healing | Supernet) -> Tensor:

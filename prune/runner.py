@@ -230,6 +230,7 @@ class TrialRunner:
             device=self.setting.device,
             threads=self.setting.threads,
             precision=tuned.precision,
+            micro_batch=tuned.micro_batch,
         )
 
 

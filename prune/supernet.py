@@ -11,7 +11,7 @@ from torch.nn import functional
 from ..errors import UsageError
 from ..models.classifier import Classifier
 from ..models.layers import only_layers
-from .finetune import Forward, Objective
+from .finetune import Forward, Losses, Objective
 from .healing import distilled
 from .recipe import Supernet
 from .subsets import Subset
@@ -28,16 +28,21 @@ def sandwich(model: Classifier, labels: Tensor, how: Supernet, *, seed: int) -> 
         raise UsageError(f"supernet: smallest is {how.smallest}, the model has {depth} layers")
     generator = np.random.default_rng(seed)
 
-    def losses(forward: Forward, rows: Tensor) -> Iterator[Tensor]:
-        rows = rows.to(labels.device)
-        full = forward(rows)
-        yield functional.cross_entropy(full, labels[rows])
-        for kept in drawn_subsets(depth, how.smallest, generator):
-            with only_layers(model, kept):
-                part = forward(rows)
-            yield distilled(part, full.detach(), labels[rows], how)
+    def step() -> Losses:
+        drawn = drawn_subsets(depth, how.smallest, generator)
 
-    return losses
+        def losses(forward: Forward, rows: Tensor) -> Iterator[Tensor]:
+            rows = rows.to(labels.device)
+            full = forward(rows)
+            yield functional.cross_entropy(full, labels[rows])
+            for kept in drawn:
+                with only_layers(model, kept):
+                    part = forward(rows)
+                yield distilled(part, full.detach(), labels[rows], how)
+
+        return losses
+
+    return step
 
 
 def drawn_subsets(

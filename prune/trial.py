@@ -101,7 +101,8 @@ class TrialResult:
     `evaluation_seconds` one pass over the test rows, already encoded. `history` has
     [step, training loss, validation loss] rows and `step` the one whose weights were kept.
     `collapsed` says in words why the trial is held to have learnt nothing, and is empty for a
-    sound one.
+    sound one. `micro_batch` is how many rows of a step fitted into memory at once; None in results
+    of before that was noted.
     """
 
     hash: str
@@ -120,6 +121,7 @@ class TrialResult:
     device: str
     threads: int
     precision: str
+    micro_batch: int | None = None
     predictions_sha256: str = ""
     weights_sha256: str = ""
 

@@ -42,7 +42,7 @@ def test_loss_is_what_the_formula_gives_row_by_row(how: Healing) -> None:
     student, teacher = (3 * torch.randn(7, 2, generator=generator) for _ in range(2))
     labels = torch.tensor([0, 1, 1, 0, 1, 0, 0])
     rows = torch.tensor([5, 0, 3])
-    (found,) = distillation(labels, teacher, how)(lambda taken: student[taken], rows)
+    (found,) = distillation(labels, teacher, how)()(lambda taken: student[taken], rows)
     slow = [
         _by_hand(student[row].tolist(), teacher[row].tolist(), int(labels[row]), how)
         for row in rows

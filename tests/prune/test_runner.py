@@ -37,6 +37,7 @@ def test_a_trial_is_drop_fine_tune_predict(finished: RunFolder, nt_model: Path) 
     assert (predict_tokens(model, validation.tokens) == trial.predictions.validation).all()
     assert (predict_tokens(model, test.tokens) == trial.predictions.test).all()
     assert trial.result.steps == tuned.steps
+    assert trial.result.micro_batch == spec.recipe.batch_size
     assert trial.result.validation_loss == tuned.validation_loss
     assert trial.result.parameters == sum(p.numel() for p in model.parameters())
     assert len(trial.result.history) == spec.recipe.epochs

@@ -42,7 +42,7 @@ def test_a_step_is_the_full_model_and_two_subsets_that_learn_from_it(
         logits: torch.Tensor = model(*validation.tokens.batch(taken))
         return logits
 
-    found = [float(loss.detach()) for loss in sandwich(model, labels, HOW, seed=4)(forward, rows)]
+    found = [float(loss.detach()) for loss in sandwich(model, labels, HOW, seed=4)()(forward, rows)]
     middle, small = drawn_subsets(3, 1, np.random.default_rng(4))
     assert (len(middle), len(small)) == (2, 1)
     full = forward(rows).detach()
