@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from .prune.judging import judge_layers as judge_layers
     from .prune.measure import Measuring as Measuring
     from .prune.progress import TrialProgress as TrialProgress
+    from .prune.recipe import LoRA as LoRA
     from .prune.recipe import Recipe as Recipe
     from .prune.search import SearchOptions as SearchOptions
     from .prune.slim_model import Pruned as Pruned
@@ -67,6 +68,7 @@ _PLACES: dict[str, str] = {
     "LabelledData": ".data.dataset",
     "LayerEstimates": ".prune.estimates",
     "LayerVerdict": ".prune.verdicts",
+    "LoRA": ".prune.recipe",
     "Measuring": ".prune.measure",
     "Model": ".models.model",
     "Predictions": ".bundle.predictor",
@@ -113,6 +115,7 @@ __all__ = (
     "LabelledData",
     "LayerEstimates",
     "LayerVerdict",
+    "LoRA",
     "Measuring",
     "Model",
     "Predictions",

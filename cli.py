@@ -269,6 +269,19 @@ def _recipe_options(command: _Command) -> _Command:
     """Add the options of fine-tuning; what is not given stays at the recipe's default."""
     for option in (
         click.option(
+            "--lora-targets",
+            metavar="NAMES",
+            help="Linear layers it is for.  [default: query,key,value,Wqkv,dense]",
+        ),
+        click.option("--lora-alpha", type=int, help="Its scale, times rank.  [default: 16]"),
+        click.option("--lora-rank", type=int, help="Its rank.  [default: 8]"),
+        click.option(
+            "--lora",
+            is_flag=True,
+            default=None,
+            help="Train low-rank adapters and the head only; raise --learning-rate.",
+        ),
+        click.option(
             "--precision",
             type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
             help="auto: fp32 on a CPU, half precision on a GPU.  [default: auto]",

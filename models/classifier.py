@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..errors import GenoslimError
-from .families import CONFIG_FILE, token_limit
+from .families import CONFIG_FILE, FAMILIES, token_limit
 
 MASKED = -10000.0
 """Added to the score of a padded key. Its weight after the softmax is exactly 0 in float32 and
@@ -289,6 +289,11 @@ class Classifier(nn.Module, ABC):
     def blocks(self) -> nn.ModuleList:
         """The stack of equal blocks that depth pruning works on, first block first."""
 
+    @property
+    @abstractmethod
+    def head(self) -> tuple[str, ...]:
+        """The prefixes of the names of the parameters that read the encoder's output."""
+
     @abstractmethod
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Return logits [B, labels]."""
@@ -332,6 +337,11 @@ class NativeClassifier(Classifier):
     def blocks(self) -> nn.ModuleList:
         """See `Classifier.blocks`."""
         return self.backbone.blocks
+
+    @property
+    def head(self) -> tuple[str, ...]:
+        """See `Classifier.head`."""
+        return FAMILIES[self.family].heads
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Return logits [B, labels]; the last block works for `<cls>` alone."""

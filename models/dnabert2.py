@@ -75,6 +75,9 @@ class _SelfAttention(nn.Module):
 
     def _first(self, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """As `_all`, with the query of position 0 alone."""
+        if type(self.Wqkv) is not nn.Linear:  # an adapter wraps it, and is no part of its weight
+            query, key, value = self._all(hidden)
+            return query[:, :, :1], key, value
         sizes = [hidden.shape[-1], 2 * hidden.shape[-1]]
         query_weight, weight = torch.split(self.Wqkv.weight, sizes)
         query_bias, bias = torch.split(self.Wqkv.bias, sizes)

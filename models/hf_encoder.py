@@ -45,6 +45,13 @@ class HFEncoder(Classifier):
         """See `Classifier.blocks`."""
         return cast(nn.ModuleList, self.network.get_submodule(self.stack))
 
+    @property
+    def head(self) -> tuple[str, ...]:
+        """See `Classifier.head`."""
+        prefix = str(self.network.base_model_prefix)
+        names = (*_heads(self.network, prefix), f"{prefix}.pooler.")
+        return tuple(_NETWORK + name for name in names)
+
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Return logits [B, labels]."""
         logits: Tensor = self.network(input_ids=input_ids, attention_mask=attention_mask).logits

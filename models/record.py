@@ -81,7 +81,9 @@ class TrainingRecord:
     label_names: tuple[str, ...] = ()
     seed: int | None = None
     trial: str | None = None
-    recipe: Mapping[str, float | str | None] = field(default_factory=dict)
+    recipe: Mapping[str, float | str | Mapping[str, int | tuple[str, ...]] | None] = field(
+        default_factory=dict
+    )
     healing: Mapping[str, float | str] | None = None
     supernet: Mapping[str, float | str] | None = None
     fine_tune_seconds: float | None = None

@@ -12,6 +12,7 @@ from typing import Literal
 from ..bundle.machine import usable_cores
 from ..errors import GenoslimError, listed
 from ..models import resolve
+from .lora import require_peft
 from .plan import next_attempt
 from .pool import Ended, InlinePool, Pool, ProcessPool, RayPool
 from .progress import Monitor, ProgressCallback
@@ -80,6 +81,8 @@ def run_trials(
     driver = _Driver(specs, store, keeps, stop)
     if not driver.todo:
         return
+    if any(spec.recipe.lora for spec in specs):
+        require_peft()
     settings = executor.settings(setting, len(driver.todo))
     monitor = Monitor(len(specs), len(specs) - len(driver.todo), len(settings), progress)
     driver.monitor = monitor

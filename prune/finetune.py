@@ -19,6 +19,7 @@ from ..data.dataset import LabelledData
 from ..errors import GenoslimError, UsageError
 from ..models.classifier import Classifier
 from ..models.tokenizer import SequenceTokenizer
+from .lora import adapted
 from .micro_batch import MicroBatch, memory_told
 from .recipe import Precision, Recipe
 from .tokens import TokenTable
@@ -144,7 +145,8 @@ def fine_tune_tokens(
     with memory_told("training"), _seeded(seed, device):
         model.to(device)
         goal = objective or cross_entropy(train.labels)
-        return _Training(model, train, validation, recipe, seed, goal, progress).run()
+        with adapted(model, recipe.lora):
+            return _Training(model, train, validation, recipe, seed, goal, progress).run()
 
 
 def predict(

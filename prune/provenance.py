@@ -50,7 +50,7 @@ def training_record(
         label_names=data.label_names,
         seed=spec.seed,
         trial=spec.hash,
-        recipe=plain(spec.recipe),
+        recipe=spec.recipe.content,
         healing=plain(spec.healing) if spec.healing else None,
         supernet=plain(spec.supernet) if spec.supernet else None,
         fine_tune_seconds=seed.fine_tune_seconds,

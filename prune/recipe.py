@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypedDict, get_args
 
+from ..codec import plain
 from ..errors import UsageError
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
@@ -23,6 +24,33 @@ class RecipeOptions(TypedDict):
     max_epochs: int | None
     evaluate_every: int | None
     precision: Precision | None
+    lora: bool | None
+    lora_rank: int | None
+    lora_alpha: int | None
+    lora_targets: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoRA:
+    """Low-rank adaptation (Hu et al. 2021, arXiv 2106.09685): a weight is W + alpha / rank B A.
+
+    W stays as it is; A [rank, inputs] and B [outputs, rank] are trained, of those linear layers of
+    the blocks whose own name is one of `targets`. The head is trained in full, and nothing else.
+
+    A value that makes no sense raises UsageError quoting it.
+    """
+
+    rank: int = 8
+    alpha: int = 16
+    targets: tuple[str, ...] = ("query", "key", "value", "Wqkv", "dense")
+
+    def __post_init__(self) -> None:
+        _require("rank", self.rank, at_least=1, of="lora")
+        _require("alpha", self.alpha, at_least=1, of="lora")
+        if not all(self.targets) or not self.targets:
+            raise UsageError(
+                f"lora: targets are {list(self.targets)}, must be names of linear layers"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +105,8 @@ class Recipe:
 
     The defaults are those published for DNABERT-2's own benchmark. `evaluate_every` counts
     optimiser steps between evaluations of the validation loss (None: once an epoch). Precision
-    `auto` is float32 on a CPU and bfloat16, else float16, on a CUDA device.
+    `auto` is float32 on a CPU and bfloat16, else float16, on a CUDA device. With `lora` only
+    adapters and the head are trained, which needs a higher rate: 1e-4 to 1e-3 is usual.
 
     A value that makes no sense raises UsageError quoting it.
     """
@@ -92,6 +121,7 @@ class Recipe:
     max_epochs: int = 10
     evaluate_every: int | None = None
     precision: Precision = "auto"
+    lora: LoRA | None = None
 
     def __post_init__(self) -> None:
         for name in ("learning_rate", "clip"):
@@ -106,6 +136,14 @@ class Recipe:
         if self.precision not in get_args(Precision):
             known = ", ".join(get_args(Precision))
             raise UsageError(f"recipe: precision is {self.precision!r}, must be one of {known}")
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """What a file says of it: without LoRA, what it said before there was such a thing."""
+        content = plain(self)
+        if self.lora is None:
+            del content["lora"]
+        return content
 
     @property
     def most_epochs(self) -> int:
@@ -134,7 +172,17 @@ class Recipe:
         }
         if "epochs" in given and given.keys() & {"patience", "max_epochs"}:
             raise UsageError("--epochs is a fixed number; it excludes --patience and --max-epochs")
-        return replace(self, **given)
+        return replace(self, **given | _with_lora(given, self.lora))
+
+
+def _with_lora(given: dict[str, Any], now: LoRA | None) -> dict[str, LoRA]:
+    """Take the options of LoRA out of those given; return what they make of it, if any are."""
+    wanted = given.pop("lora", False)
+    parts = {name: given.pop(f"lora_{name}", None) for name in ("rank", "alpha", "targets")}
+    parts = {name: value for name, value in parts.items() if value is not None}
+    if "targets" in parts:
+        parts["targets"] = tuple(name.strip() for name in parts["targets"].split(","))
+    return {"lora": replace(now or LoRA(), **parts)} if wanted or parts else {}
 
 
 def _check_distillation(of: str, temperature: float, share: float) -> None:

@@ -18,6 +18,9 @@ from .verdicts import Rules
 
 _log = logging.getLogger(__name__)
 
+LOW_FOR_LORA = 1e-4
+"""A learning rate below which adapters, which start from nothing, hardly learn."""
+
 
 def sweep(run: RunFolder, *, executor: Executor, progress: ProgressCallback | None = None) -> None:
     """Run what is missing of a sweep; baseline trials keep their weights.
@@ -30,6 +33,12 @@ def sweep(run: RunFolder, *, executor: Executor, progress: ProgressCallback | No
         raise GenoslimError(reason)
     if config_of(run).seeds < FEWEST_SEEDS:
         _log.warning("a single baseline seed has no spread: every layer will be undecided")
+    recipe = config_of(run).recipe
+    if recipe.lora and recipe.learning_rate < LOW_FOR_LORA:
+        _log.warning(
+            "a learning rate of %g is low for LoRA, where 1e-4 to 1e-3 is usual: --learning-rate",
+            recipe.learning_rate,
+        )
     if any(next_attempt(run.trials, spec, keep_weights=not spec.dropped) for spec in plan(run)):
         _log.info("%s", outlook(run))
     planned: list[TrialSpec] = []

@@ -57,7 +57,8 @@ class TrialSpec:
     @property
     def content(self) -> dict[str, Any]:
         """What `spec.json` holds: parts that a trial has not, such as healing, are left out."""
-        return {name: value for name, value in plain(self).items() if value is not None}
+        known = {name: value for name, value in plain(self).items() if value is not None}
+        return known | {"recipe": self.recipe.content}
 
     @property
     def hash(self) -> str:
