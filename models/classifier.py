@@ -9,10 +9,10 @@ from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from ..errors import GenoslimError
 from .families import CONFIG_FILE, FAMILIES, token_limit
+from .kernels import linear
 
 MASKED = -10000.0
 """Added to the score of a padded key. Its weight after the softmax is exactly 0 in float32 and
@@ -183,7 +183,7 @@ class GatedLinear(nn.Module):
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Return `activation(gate) * value` [..., inner] of hidden states [..., inputs]."""
-        gate, value = functional.linear(hidden, self.weight).chunk(2, dim=-1)
+        gate, value = linear(hidden, self.weight).chunk(2, dim=-1)
         return self.activation(gate) * value
 
 

@@ -22,6 +22,7 @@ from .classifier import (
     Projection,
     padding_bias,
 )
+from .kernels import Dropout, Linear
 
 
 def alibi_slopes(heads: int) -> list[float]:
@@ -45,7 +46,7 @@ class _Embeddings(nn.Module):
         types = int(config.raw.get("type_vocab_size", 2))
         self.token_type_embeddings: nn.Embedding = nn.Embedding(types, width)
         self.LayerNorm: nn.LayerNorm = nn.LayerNorm(width, eps=config.layer_norm_eps)
-        self.dropout: nn.Dropout = nn.Dropout(config.hidden_dropout)
+        self.dropout: Dropout = Dropout(config.hidden_dropout)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         words: Tensor = self.word_embeddings(input_ids)
@@ -59,31 +60,37 @@ class _SelfAttention(nn.Module):
         self.heads: int = config.num_attention_heads
         self.head_size: int = config.head_size
         self.dropout: float = config.attention_dropout
-        self.Wqkv: nn.Linear = nn.Linear(config.hidden_size, 3 * config.hidden_size)
+        self.Wqkv: Linear = Linear(config.hidden_size, 3 * config.hidden_size)
 
     def forward(self, hidden: Tensor, context: Context, first_only: bool) -> Tensor:
-        query, key, value = self._first(hidden) if first_only else self._all(hidden)
-        bias = context.first().bias if first_only else context.bias
+        if first_only and type(self.Wqkv) is Linear:  # else an adapter adds to its weight
+            return self._first(hidden, context.first().bias)
+        query, key, value = self._split(self.Wqkv(hidden), 3)
         mixed = functional.scaled_dot_product_attention(
-            query, key, value, attn_mask=bias, dropout_p=self.dropout if self.training else 0.0
+            query[:, :, :1] if first_only else query,
+            key,
+            value,
+            attn_mask=context.first().bias if first_only else context.bias,
+            dropout_p=self.dropout if self.training else 0.0,
         )
         return mixed.transpose(1, 2).flatten(2)
 
-    def _all(self, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        query, key, value = self._split(self.Wqkv(hidden), 3)
-        return query, key, value
+    def _first(self, hidden: Tensor, bias: Tensor) -> Tensor:
+        """Attend from position 0 [B, 1, H] without a key and a value for every token.
 
-    def _first(self, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """As `_all`, with the query of position 0 alone."""
-        if type(self.Wqkv) is not nn.Linear:  # an adapter wraps it, and is no part of its weight
-            query, key, value = self._all(hidden)
-            return query[:, :, :1], key, value
-        sizes = [hidden.shape[-1], 2 * hidden.shape[-1]]
-        query_weight, weight = torch.split(self.Wqkv.weight, sizes)
-        query_bias, bias = torch.split(self.Wqkv.bias, sizes)
-        (query,) = self._split(functional.linear(hidden[:, :1], query_weight, query_bias), 1)
-        key, value = self._split(functional.linear(hidden, weight, bias), 2)
-        return query, key, value
+        q (W x + b) = (q W) x + q b, and what is added to all scores falls out of the softmax; the
+        values are mixed before they are projected, with weights that sum to 1.
+        """
+        query_of, key_of, value_of = self.Wqkv.weight.view(3, self.heads, self.head_size, -1)
+        query_bias, _, value_bias = self.Wqkv.bias.view(3, self.heads, self.head_size)
+        query = torch.einsum("bw,hdw->bhd", hidden[:, 0], query_of) + query_bias
+        asked = torch.einsum("bhd,hdw->bhw", query, key_of) / math.sqrt(self.head_size)
+        weights = torch.softmax(asked @ hidden.transpose(1, 2) + bias[:, :, 0], dim=-1)
+        weights = functional.dropout(weights, self.dropout, self.training)
+        mixed = torch.einsum("bhw,hdw->bhd", weights @ hidden, value_of)
+        mixed = mixed + value_bias * weights.sum(-1, keepdim=True)
+        output: Tensor = mixed.flatten(1)[:, None]
+        return output
 
     def _split(self, projected: Tensor, parts: int) -> tuple[Tensor, ...]:
         """Take [B, T, parts x H] apart into `parts` tensors [B, heads, T, head size]."""
@@ -95,9 +102,9 @@ class _SelfAttention(nn.Module):
 class _SelfOutput(nn.Module):
     def __init__(self, config: NativeConfig) -> None:
         super().__init__()
-        self.dense: nn.Linear = nn.Linear(config.hidden_size, config.hidden_size)
+        self.dense: Linear = Linear(config.hidden_size, config.hidden_size)
         self.LayerNorm: nn.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
-        self.dropout: nn.Dropout = nn.Dropout(config.hidden_dropout)
+        self.dropout: Dropout = Dropout(config.hidden_dropout)
 
     def forward(self, mixed: Tensor, residual: Tensor) -> Tensor:
         hidden: Tensor = self.LayerNorm(self.dropout(self.dense(mixed)) + residual)
@@ -121,9 +128,9 @@ class _GatedMLP(nn.Module):
         super().__init__()
         width, inner = config.hidden_size, config.intermediate_size
         self.gated_layers: GatedLinear = GatedLinear(width, inner, functional.gelu)
-        self.wo: nn.Linear = nn.Linear(inner, width)
+        self.wo: Linear = Linear(inner, width)
         self.layernorm: nn.LayerNorm = nn.LayerNorm(width, eps=config.layer_norm_eps)
-        self.dropout: nn.Dropout = nn.Dropout(config.hidden_dropout)
+        self.dropout: Dropout = Dropout(config.hidden_dropout)
 
     def forward(self, hidden: Tensor) -> Tensor:
         inner = self.dropout(self.gated_layers(hidden))
@@ -169,7 +176,7 @@ class _Encoder(nn.Module):
 class _Pooler(nn.Module):
     def __init__(self, config: NativeConfig) -> None:
         super().__init__()
-        self.dense: nn.Linear = nn.Linear(config.hidden_size, config.hidden_size)
+        self.dense: Linear = Linear(config.hidden_size, config.hidden_size)
 
     def forward(self, first: Tensor) -> Tensor:
         return torch.tanh(self.dense(first))
@@ -228,8 +235,8 @@ class DnaBert2Classifier(NativeClassifier):
         self.bert: DnaBert2Backbone = DnaBert2Backbone(config, pooler=True)
         rate = config.raw.get("classifier_dropout")
         rate = config.hidden_dropout if rate is None else float(rate)
-        self.dropout: nn.Dropout = nn.Dropout(rate)
-        self.classifier: nn.Linear = nn.Linear(config.hidden_size, config.num_labels)
+        self.dropout: Dropout = Dropout(rate)
+        self.classifier: Linear = Linear(config.hidden_size, config.num_labels)
 
     @property
     def backbone(self) -> Backbone:

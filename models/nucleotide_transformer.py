@@ -22,6 +22,7 @@ from .classifier import (
     rotate,
     split_heads,
 )
+from .kernels import Dropout, Linear
 
 _TRAINED_UNMASKED = 1 - 0.15 * 0.8
 """Share of embeddings that were not zeroed in ESM's pretraining (15 % chosen, 80 % masked)."""
@@ -66,9 +67,9 @@ class _SelfAttention(nn.Module):
         self.heads: int = config.num_attention_heads
         self.head_size: int = config.head_size
         self.dropout: float = config.attention_dropout
-        self.query: nn.Linear = nn.Linear(config.hidden_size, config.hidden_size)
-        self.key: nn.Linear = nn.Linear(config.hidden_size, config.hidden_size)
-        self.value: nn.Linear = nn.Linear(config.hidden_size, config.hidden_size)
+        self.query: Linear = Linear(config.hidden_size, config.hidden_size)
+        self.key: Linear = Linear(config.hidden_size, config.hidden_size)
+        self.value: Linear = Linear(config.hidden_size, config.hidden_size)
 
     def forward(self, hidden: Tensor, context: Context, first_only: bool) -> Tensor:
         query_context = context.first() if first_only else context
@@ -104,7 +105,7 @@ class _Attention(nn.Module):
         super().__init__()
         self.LayerNorm: nn.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.self: _SelfAttention = _SelfAttention(config)
-        self.output: _Dense = _Dense(nn.Linear(config.hidden_size, config.hidden_size))
+        self.output: _Dense = _Dense(Linear(config.hidden_size, config.hidden_size))
 
     def forward(self, hidden: Tensor, context: Context, first_only: bool) -> Tensor:
         output: Tensor = self.output(self.self(self.LayerNorm(hidden), context, first_only))
@@ -125,10 +126,10 @@ class NucleotideTransformerBlock(Block):
         self.attention: _Attention = _Attention(config)
         self.LayerNorm: nn.LayerNorm = nn.LayerNorm(width, eps=config.layer_norm_eps)
         self.intermediate: _Dense = _Dense(
-            GatedLinear(width, inner, functional.silu) if self.gated else nn.Linear(width, inner)
+            GatedLinear(width, inner, functional.silu) if self.gated else Linear(width, inner)
         )
-        self.output: _Dense = _Dense(nn.Linear(inner, width, bias=not self.gated))
-        self.dropout: nn.Dropout = nn.Dropout(config.hidden_dropout)
+        self.output: _Dense = _Dense(Linear(inner, width, bias=not self.gated))
+        self.dropout: Dropout = Dropout(config.hidden_dropout)
 
     def forward(self, hidden: Tensor, context: Context, *, first_only: bool = False) -> Tensor:
         """See `Block.forward`."""
@@ -233,9 +234,9 @@ class NucleotideTransformerBackbone(Backbone):
 class _Head(nn.Module):
     def __init__(self, config: NativeConfig) -> None:
         super().__init__()
-        self.dense: nn.Linear = nn.Linear(config.hidden_size, config.hidden_size)
-        self.dropout: nn.Dropout = nn.Dropout(config.hidden_dropout)
-        self.out_proj: nn.Linear = nn.Linear(config.hidden_size, config.num_labels)
+        self.dense: Linear = Linear(config.hidden_size, config.hidden_size)
+        self.dropout: Dropout = Dropout(config.hidden_dropout)
+        self.out_proj: Linear = Linear(config.hidden_size, config.num_labels)
 
 
 class NucleotideTransformerClassifier(NativeClassifier):
