@@ -107,11 +107,12 @@ def decide(
     best = min(eligible, key=lambda c: (-c.speed_up, c.size), default=None)
     alone = all(c.digest == baseline.digest for c in candidates)
     passed = any(alone or not c.baseline for c in eligible)
+    too_little = "" if alone else _too_little(others, basis)
     return Decision(
         deploy=best.name if best else None,
         passed=passed,
         summary=("exploratory: " if exploratory else "")
-        + _summary(best, passed, rule, "" if alone else _too_little(others, basis), baseline),
+        + _summary(candidates, tests, best, passed, rule, too_little),
         reasons={c.name: _reason(c, faults[c.name], best) for c in candidates},
         tests=tests,
     )
@@ -238,25 +239,40 @@ def _reason(candidate: Candidate, faults: list[str], best: Candidate | None) -> 
 
 
 def _summary(
-    best: Candidate | None, passed: bool, rule: Rule, too_little: str, baseline: Candidate
+    candidates: Sequence[Candidate],
+    tests: dict[str, NonInferiority],
+    best: Candidate | None,
+    passed: bool,
+    rule: Rule,
+    too_little: str,
 ) -> str:
-    limits = _limits_in_words(rule)
-    if too_little:
-        return f"{f'keep {best.name}' if best else 'deploy none'}: {too_little}"
-    if best is None and baseline.objections:
-        return f"deploy none: no model is eligible; the baseline is {baseline.objections[0]}"
+    noninferior = f"non-inferior at a margin of {rule.margin:g}"
     if best is None:
-        return (
-            "deploy none: no model is better than chance and non-inferior"
-            f" at a margin of {rule.margin:g}{limits}"
-        )
-    if not passed:
-        return (
-            f"keep {best.name}: no other model is shown to be non-inferior to it"
-            f" at a margin of {rule.margin:g}{limits}"
-        )
+        return f"deploy none: {too_little or _no_model(candidates, rule, noninferior)}"
+    if passed:
+        return f"deploy {best.name}: the fastest model {noninferior}{_limits_in_words(rule)}"
+    return f"keep {best.name}: {too_little or _no_other(candidates[1:], tests, rule, noninferior)}"
+
+
+def _no_model(candidates: Sequence[Candidate], rule: Rule, noninferior: str) -> str:
+    """Say why nothing is deployed, not even the baseline."""
+    baseline, *others = candidates
+    if not baseline.objections or baseline.evidence.low <= _CHANCE:
+        return f"no model is better than chance and {noninferior}{_limits_in_words(rule)}"
+    return f"the baseline is {baseline.objections[0]}" + "; no other is eligible" * bool(others)
+
+
+def _no_other(
+    others: Sequence[Candidate], tests: dict[str, NonInferiority], rule: Rule, noninferior: str
+) -> str:
+    """Say why no other model takes the baseline's place."""
+    barred = [c for c in others if c.objections and tests[c.name].passed]
+    if barred:
+        fastest = max(barred, key=lambda c: c.speed_up)
+        return f"{fastest.name} is {noninferior}, but {fastest.objections[0]}"
     return (
-        f"deploy {best.name}: the fastest model non-inferior at a margin of {rule.margin:g}{limits}"
+        f"no other model is shown to be non-inferior to it at a margin of {rule.margin:g}"
+        f"{_limits_in_words(rule)}"
     )
 
 

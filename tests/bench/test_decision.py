@@ -169,11 +169,13 @@ def test_an_objection_bars_a_model_and_a_merit_is_told() -> None:
     assert found.deploy == "slow"
     assert found.reasons["slow"].endswith("; beats k-mers")
     assert found.reasons["fast"] == "not chosen: loses one skill"
+    kept = decided(base, fast)
+    assert (
+        kept.summary == "keep full: fast is non-inferior at a margin of 0.01, but loses one skill"
+    )
     nothing = decided(candidate("full", None, baseline=True, objections=("no better than k-mers",)))
     assert (nothing.deploy, nothing.passed) == (None, False)
-    assert nothing.summary == (
-        "deploy none: no model is eligible; the baseline is no better than k-mers"
-    )
+    assert nothing.summary == ("deploy none: the baseline is no better than k-mers")
 
 
 def test_a_copy_is_not_chosen_over_what_it_copies() -> None:
