@@ -26,7 +26,7 @@ from .measure import Measurement, measure
 from .plan import PLAN, read_plan, write_plan
 from .planning import on_validation, ordered
 from .predictions import flipped_calls, write_predictions
-from .prepare import Prepared, prepare, running, scored, scored_further
+from .prepare import Prepared, prepare, running, scored, scored_further, with_backends
 from .quality import Comparison, Scores, Splits, assess, calibrated, compare
 from .report import FLIPPED, OUTPUTS, PREDICTIONS, RESULT, require_packages, write_report
 from .result import (
@@ -166,12 +166,11 @@ def benchmark(
         models or paths_of(given),
         data,
         baseline=baseline,
-        machine=settings,
         column=settings.baseline_column,
         seeds=seeds or seeds_of(given),
     )
     standing = standing_of(prepared, rule, settings, given=given, exploratory=exploratory)
-    return _run(prepared, settings, standing, output, tell)
+    return _run(with_backends(prepared, settings), settings, standing, output, tell)
 
 
 def _run(

@@ -16,7 +16,7 @@ from .evidence import Basis, Evidence, Loss, weigh
 from .ledger import openings, refuse_afterthought, seen_before
 from .measure import Measurement, measure
 from .plan import BenchPlan, PlannedModel, now, write_plan
-from .prepare import Prepared, prepare, running, scored
+from .prepare import Prepared, prepare, running, scored, with_backends
 from .result import QUICK_ROUNDS, QUICK_SECONDS
 from .rule import Correction, FloorChoice, Machine, Rule, RuleOptions
 from .seeds import Seeds
@@ -102,12 +102,11 @@ def plan_benchmark(
     )
     _refuse_replacing(output)
     machine = Machine(device=device, backend=backend, threads=threads)
-    prepared = prepare(
-        models, data, baseline=baseline, machine=machine, column=baseline_column, seeds=seeds or {}
-    )
+    prepared = prepare(models, data, baseline=baseline, column=baseline_column, seeds=seeds or {})
     draft = draft_plan(prepared, rule, machine)
     if seen := seen_before(draft, openings(data, prepared.data.fingerprint)):
         refuse_afterthought(draft, seen)
+    prepared = with_backends(prepared, machine)
     with running(prepared.subjects, prepared, machine) as processes:
         measured = measure(
             processes, seconds=seconds or QUICK_SECONDS, rounds=QUICK_ROUNDS, progress=tell

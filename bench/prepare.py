@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..data.dataset import LabelledData, read_data
@@ -41,7 +41,6 @@ def prepare(
     data: Path,
     *,
     baseline: str | Path | None,
-    machine: Machine,
     column: str | None,
     seeds: Seeds,
 ) -> Prepared:
@@ -55,15 +54,17 @@ def prepare(
         labelled.numbers(column)
     splits = {name: _split(labelled, name, data) for name in SPLITS}
     return Prepared(
-        subjects=tuple(
-            with_backend(subject, machine.backend, device=machine.device, threads=machine.threads)
-            for subject in subjects
-        ),
-        further=further,
-        path=data,
-        data=labelled,
-        splits=splits,
+        subjects=tuple(subjects), further=further, path=data, data=labelled, splits=splits
     )
+
+
+def with_backends(prepared: Prepared, machine: Machine) -> Prepared:
+    """Choose what runs each bundle: with the backend `auto` by measuring, once for a machine."""
+    chosen = (
+        with_backend(subject, machine.backend, device=machine.device, threads=machine.threads)
+        for subject in prepared.subjects
+    )
+    return replace(prepared, subjects=tuple(chosen))
 
 
 @contextmanager
@@ -90,7 +91,9 @@ def scored_further(
     """Return the logits of each further seed on the test split, one loaded at a time."""
     found = []
     for one in prepared.further:
-        with running([one.subject], prepared, machine) as processes:
+        backend = prepared.subjects[one.place].backend
+        subject = replace(one.subject, backend=backend)
+        with running([subject], prepared, machine) as processes:
             found += scored(processes, prepared, "test", progress)
     return found
 

@@ -403,8 +403,8 @@ def standing_text(result: BenchResult) -> str:
         lines = ["EXPLORATORY: by a rule made after test figures were seen: no proof", *lines]
     if result.known_before:
         lines.append(
-            f"the test figures of {', '.join(result.known_before)} alone were known before: their"
-            " records hold them"
+            f"test figures of {', '.join(result.known_before)}, each by itself, were known before:"
+            " their records hold them"
         )
     return "\n".join(fill(line, 80, subsequent_indent="  ") for line in lines)
 
