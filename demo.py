@@ -48,6 +48,8 @@ _VERDICTS = {"": "baseline", "yes": "holds", "no": "not held"}
 """Of `bench.tsv`: whether a model is shown to be non-inferior at the margin."""
 
 _SLIM = ("unfavourable_removed", "cornerstone_only", "smallest_noninferior")
+_KEPT = "\0"
+"""Stands for a space within an argument, where a line is not folded."""
 _THIRD = "smallest_noninferior: "
 """What a note of `prune` begins with that says why there is a third model, or none."""
 _SEARCH = ("--trainings", "8", "--start", "baseline", "--strategy", "sleb", "--strategy", "first")
@@ -269,16 +271,15 @@ class _Road:
         )
 
     def _begin(self, what: str) -> None:
-        self._started = time.perf_counter()
+        """Say what a step is for."""
         self._say(f"\n{what}")
 
     def _run(self, *arguments: str, shown: bool = True) -> None:
         """Carry a command out, its words going to the log."""
-        command = f"$ genoslim {shlex.join(arguments)}"
         if shown:
-            self._say(_folded(command))
+            self._say(_folded(arguments))
         with logged(self.places.log):
-            sys.stdout.write(f"\n{command}\n")
+            sys.stdout.write(f"\n$ genoslim {shlex.join(arguments)}\n")
             self._carry_out(arguments)
 
     def _found(self, text: str) -> None:
@@ -322,16 +323,17 @@ def _decision(places: DemoFolder) -> Decision:
     return decode(Decision, _result(places)["decision"], str(places.result))
 
 
-def _folded(command: str) -> str:
-    """Return a command in 80 columns, as a shell takes it."""
+def _folded(arguments: Sequence[str]) -> str:
+    """Return a command in lines of 80 columns, as a shell takes it: folded between arguments."""
+    whole = " ".join(shlex.quote(word).replace(" ", _KEPT) for word in arguments)
     lines = wrap(
-        command,
+        f"$ genoslim {whole}",
         WIDTH - 2,
         subsequent_indent="    ",
         break_long_words=False,
         break_on_hyphens=False,
     )
-    return " \\\n".join(lines)
+    return " \\\n".join(lines).replace(_KEPT, " ")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -51,10 +51,10 @@ class TestDemo:
             assert f"{demo.name}/{name}" in story
             assert (demo / name).is_file()
         log = (demo / "demo.log").read_text()
-        commands = re.findall(r"^\$ (genoslim .*(?:\\\n.*)*)", story, flags=re.MULTILINE)
+        commands = re.findall(r"^\$ (genoslim [^\\\n]*(?:\\\n[^\\\n]*)*)", story, re.M)
         assert len(commands) == 6
         for command in commands:
-            assert shlex.join(shlex.split(command)) in log
+            assert shlex.join(shlex.split(command.replace("\\\n", ""))) in log
         assert "15/15 " in log
 
     def test_models_stand_beside_floors_and_one_is_deployed_or_not(self, demo: Path) -> None:
@@ -145,6 +145,13 @@ def test_a_folder_that_is_no_demo_is_refused(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "holds mine.txt and is no demo (no demo.json)" in done.stderr
     assert (tmp_path / "mine.txt").read_text() == "keep"
+
+
+def test_a_command_is_folded_as_a_shell_takes_it() -> None:
+    arguments = ["bench", "my demo/bundles/baseline", "-d", "a folder/of long names/data.parquet"]
+    folded = demo_module._folded(arguments)
+    assert len(folded.splitlines()) == 2
+    assert shlex.split(folded.replace("\\\n", "")) == ["$", "genoslim", *arguments]
 
 
 def test_nothing_is_begun_where_a_package_is_missing(

@@ -29,7 +29,6 @@ TINY = runpy.run_path(str(FIXTURES / "tiny_sweep.py"))
 KILLS = runpy.run_path(str(FIXTURES / "kills.py"))
 Command, findings, kill_at_random = (KILLS[n] for n in ("Command", "findings", "kill_at_random"))
 
-LAYERS = 6
 SWEEP = ("--epochs", "3", "--learning-rate", "0.01", "--batch-size", "8")
 SEARCH = (
     *("--margin", "0.2", "--strategy", "supernet", "--strategy", "greedy"),
@@ -43,22 +42,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0, help="Of the moments.")
+    parser.add_argument("--layers", type=int, default=6, help="Of the model.")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--trainings", type=int, default=24, help="Of the search.")
-    parser.add_argument("--smoke", action="store_true", help="Two kills of each.")
+    parser.add_argument("--smoke", action="store_true", help="One kill of each.")
     options = parser.parse_args()
     if options.smoke:
-        options.kills, options.trainings = 2, 6
+        options.kills, options.layers, options.trainings = 1, 2, 4
     with TemporaryDirectory() as folder:
         lines = [_sweep(options, Path(folder)), _prune(options, Path(folder))]
     heads = ["killed", "kills", "files at each kill", "of", "s undisturbed", "alike"]
     print(table(heads, [[str(cell) for cell in line] for line in lines]))
-    print(f"seed {options.seed}, {options.workers} worker(s), {LAYERS} layers")
+    print(f"seed {options.seed}, {options.workers} worker(s), {options.layers} layers")
     sys.exit(0 if all(line[-1] == "yes" for line in lines) else 1)
 
 
 def _sweep(options: argparse.Namespace, folder: Path) -> list[Any]:
-    model = TINY["write_model"](folder / "model", "dnabert2", layers=LAYERS, hidden=16, dropout=0.1)
+    model = TINY["write_model"](
+        folder / "model", "dnabert2", layers=options.layers, hidden=16, dropout=0.1
+    )
     data = TINY["write_data"](folder / "data.parquet", train=160, held_out=64)
 
     def command(place: Path) -> Any:
