@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import GenoslimError
 from .checks import Bools, Floats, binary_labels, count, fraction, probabilities_of
-from .estimate import Estimate, cluster_draws
+from .estimate import Estimate, cluster_draws, expanded_tails
 from .ranks import midranks
 
 TEMPERATURE_RANGE = (0.01, 100.0)
@@ -76,8 +76,9 @@ def debiased_calibration_error(
     A gap that is measured on few rows is never 0, however good the probabilities are. The square
     of each bin's mean gap is estimated from products of different clusters alone (of different
     rows, if none are named): for rows this is the estimator of Kumar et al. 2019 (Verified
-    Uncertainty Calibration). The interval is their reversed bootstrap, on the squares; what comes
-    out negative is 0. Raises GenoslimError with fewer than two clusters.
+    Uncertainty Calibration). The interval is their reversed bootstrap, on the squares and
+    expanded for few clusters; what comes out negative is 0. Raises GenoslimError with fewer than
+    two clusters.
     """
     fraction("level", level)
     positive = binary_labels(labels)
@@ -89,7 +90,7 @@ def debiased_calibration_error(
     whole, biased = (float(part[0]) for part in _mean_squares(gaps, sizes, once))
     chunks = cluster_draws(len(found), cells=len(found))
     draws = np.concatenate([_mean_squares(gaps, sizes, counts)[0] for counts in chunks])
-    bottom, top = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
+    bottom, top = np.quantile(draws, expanded_tails(level, len(found)))
     squares = (whole, whole + biased - float(top), whole + biased - float(bottom))
     value, low, high = (math.sqrt(max(0.0, square)) for square in squares)
     return Estimate(value=value, low=low, high=high)

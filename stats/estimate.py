@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..errors import GenoslimError
 from .checks import Floats, fraction
 from .resampling import each_draw
+from .student import t_quantile
 
 Weights = NDArray[np.intp]
 """How often each row counts, int[b, n], in each of b draws."""
@@ -74,7 +76,7 @@ def bootstrap_estimates(
     seed: int = 0,
     level: float = 0.95,
 ) -> dict[str, Estimate]:
-    """Return figures with the percentile intervals of a bootstrap that draws whole clusters.
+    """Return figures with the expanded percentile intervals of a bootstrap of whole clusters.
 
     `statistic` gives every figure under weights of the rows, of which `clusters` (shape [n]) names
     the cluster. Draws without a figure are left out, and where they are over half so is the
@@ -86,8 +88,9 @@ def bootstrap_estimates(
     whole = statistic(np.ones((1, len(index)), np.intp))
     draws = cluster_draws(len(names), cells=len(index), repeats=repeats, seed=seed)
     parts = [statistic(counts[:, index]) for counts in draws]
+    tails = expanded_tails(level, len(names))
     return {
-        name: _percentiles(float(value[0]), np.concatenate([p[name] for p in parts]), level)
+        name: _percentiles(float(value[0]), np.concatenate([p[name] for p in parts]), tails)
         for name, value in whole.items()
         if not np.isnan(value[0])
     }
@@ -108,9 +111,21 @@ def cluster_draws(
         yield np.stack(chunk)
 
 
-def _percentiles(value: float, draws: Floats, level: float) -> Estimate:
+def expanded_tails(level: float, clusters: int) -> tuple[float, float]:
+    """Return the two quantiles of draws of so many clusters that bound an interval at `level`.
+
+    Few clusters vary less in a bootstrap than in truth. The tails are those at which a normal
+    distribution with the bootstrap's spread ends where Student's t with the true one would: the
+    expanded percentile interval (Hesterberg 2015, The American Statistician 69:371).
+    """
+    reach = t_quantile((1 + level) / 2, clusters - 1) * math.sqrt(clusters / (clusters - 1))
+    tail = NormalDist().cdf(-reach)
+    return tail, 1 - tail
+
+
+def _percentiles(value: float, draws: Floats, tails: tuple[float, float]) -> Estimate:
     known = draws[~np.isnan(draws)]
     if 2 * known.size <= draws.size:
         return Estimate(value=value, low=None, high=None)
-    low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(known, tails)
     return Estimate(value=value, low=float(low), high=float(high))

@@ -267,11 +267,14 @@ def test_a_failed_run_leaves_the_former_one(
         ({"max_p95_ms": -1.0}, "max-p95-ms is -1; expected a number above 0"),
         ({"prevalence": 1.0}, "prevalence is 1; expected a number above 0 and below 1"),
         ({"seconds": 0.0}, "seconds is 0"),
+        ({"floors": "some"}, "floors is 'some'; expected one of auto, all, kmer, none"),
+        ({"baseline_column": "phylop"}, "no column of numbers 'phylop' in the data set"),
+        ({"subgroup_limit": 0.0}, "subgroup-limit is 0; expected a number above 0 and below 1"),
         ({"threads": 0}, "threads is 0; expected 1 or more"),
     ],
 )
 def test_bad_options_are_usage_errors(
-    options: dict[str, float], message: str, bundle: Path, data_file: Path, tmp_path: Path
+    options: dict[str, object], message: str, bundle: Path, data_file: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(UsageError, match=message):
         benchmark([bundle], data_file, output=tmp_path / "out", **options)  # type: ignore[arg-type]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from genoslim.errors import GenoslimError
-from genoslim.stats.estimate import Estimate, bootstrap_estimates, by, decimals
+from genoslim.stats.estimate import Estimate, bootstrap_estimates, by, decimals, expanded_tails
 from genoslim.stats.resampling import clustered_bootstrap
 
 
@@ -37,12 +37,31 @@ def test_figures_are_drawn_as_the_bootstrap_of_rows_draws() -> None:
         return {"mean": weights @ values / weights.sum(axis=1)}
 
     found = bootstrap_estimates(mean, clusters)["mean"]
+    low, high = expanded_tails(0.95, 20)
     expected = clustered_bootstrap(
-        lambda v: float(v.mean()), values, clusters=clusters, repeats=1000
+        lambda v: float(v.mean()), values, clusters=clusters, repeats=1000, level=high - low
     )
     assert (found.value, found.low, found.high) == pytest.approx(
         (expected.estimate, expected.low, expected.high)
     )
+
+
+def test_few_clusters_widen_the_interval_to_what_it_covers() -> None:
+    assert expanded_tails(0.95, 10**6)[0] == pytest.approx(0.025, abs=1e-5)
+    assert expanded_tails(0.95, 6)[0] < 0.01
+    generator = np.random.default_rng(2)
+    covered = 0
+    for _ in range(300):
+        means = np.repeat(generator.normal(size=6), 4)
+
+        def mean(weights: np.ndarray, values: np.ndarray = means) -> dict[str, np.ndarray]:
+            return {"mean": weights @ values / weights.sum(axis=1)}
+
+        found = bootstrap_estimates(mean, np.repeat(np.arange(6), 4), repeats=400)["mean"]
+        assert found.low is not None
+        assert found.high is not None
+        covered += found.low <= 0 <= found.high
+    assert covered / 300 >= 0.92  # without the expansion: 0.87
 
 
 def test_a_figure_that_most_draws_lack_has_no_interval() -> None:
