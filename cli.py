@@ -777,7 +777,7 @@ def bench(
     rule was made after test figures of these models were seen.
     """
     from .bench.benchmark import benchmark
-    from .bench.table import floor_text, standing_text, summary_table
+    from .bench.table import floor_text, standing_text, summary_table, verdict_text
 
     result = benchmark(
         models,
@@ -797,7 +797,9 @@ def bench(
         **rule,
     )
     click.echo(summary_table(result))
-    click.echo(floor_text(result))
+    for text in (verdict_text(result), floor_text(result)):
+        if text:
+            click.echo(text)
     click.echo(standing_text(result))
     click.echo(f"{result.decision.summary}; see {output / 'report.html'}")
     if not result.decision.passed:

@@ -373,7 +373,7 @@ def _use_figures(model: ModelResult) -> dict[str, str]:
 
 def summary_table(result: BenchResult) -> str:
     """Return the figures that fit a terminal, aligned; the first model is the baseline."""
-    heads = ["model", "p50 ms", "p95 ms", "speed-up", "variants/s", "AUROC", "against baseline"]
+    heads = ["model", "p50 ms", "p95 ms", "speed-up", "variants/s", "AUROC", "verdict"]
     return table(heads, [_summary_row(model) for model in result.models])
 
 
@@ -386,8 +386,18 @@ def _summary_row(model: ModelResult) -> list[str]:
         f"{model.speed_up:.2f}x",
         _rate(measured.end_to_end),
         told(model.quality.metrics.auroc, _auroc(model.quality)),
-        model.verdict,
+        model.verdict.partition(",")[0].removesuffix(" to be non-inferior"),
     ]
+
+
+def verdict_text(result: BenchResult) -> str:
+    """Return by how much models are shown to be better or worse, a line each."""
+    lines = [
+        f"{model.subject.name} against {result.baseline.subject.name}: AUROC {model.verdict}"
+        for model in result.models
+        if ", by " in model.verdict
+    ]
+    return "\n".join(fill(line, 80, subsequent_indent="  ") for line in lines)
 
 
 def standing_text(result: BenchResult) -> str:
