@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -54,8 +55,10 @@ def _fake_hub(
 ) -> list[tuple[str, ...]]:
     asked: list[tuple[str, ...]] = []
 
-    def download(repository: str, *, revision: str, allow_patterns: tuple[str, ...]) -> str:
-        assert (repository, revision) == ("owner/name", "abc")
+    def download(
+        repository: str, *, revision: str, allow_patterns: tuple[str, ...], local_files_only: bool
+    ) -> str:
+        assert (repository, revision, local_files_only) == ("owner/name", "abc", False)
         asked.append(allow_patterns)
         return answer(allow_patterns)
 
@@ -96,6 +99,25 @@ def test_without_the_extra(tmp_path: Path, blocked: str, source: str, message: s
         [sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=tmp_path
     )
     assert re.search(message, told.stdout)
+
+
+def test_offline_nothing_is_downloaded(tmp_path: Path) -> None:
+    """In a process of its own, with an empty cache and a hub that answers nobody."""
+    code = (
+        "from genoslim import models\n"
+        "from genoslim.errors import GenoslimError\n"
+        "try: models.resolve('owner/name', offline=True)\n"
+        "except GenoslimError as error: print(error)"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", code],
+        check=True,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "HF_HOME": str(tmp_path), "HF_ENDPOINT": "http://127.0.0.1:9"},
+    )
+    assert "owner/name: no such folder" in told.stdout
+    assert "LocalEntryNotFoundError" in told.stdout
 
 
 def test_hub_out_of_reach_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
