@@ -15,6 +15,7 @@ from genoslim.data.dataset import LabelledData, VariantColumns, read_data
 from genoslim.data.metadata import DataMetadata
 from genoslim.data.variant import Variant
 from genoslim.errors import GenoslimError, UsageError
+from genoslim.files import FullDiskError
 
 LENGTH = 12
 
@@ -253,6 +254,6 @@ def test_a_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monke
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(pq, "write_table", fail)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(FullDiskError, match=r"d\.parquet: cannot be written: No space left"):
         make().write(tmp_path / "d.parquet")
     assert list(tmp_path.iterdir()) == []
