@@ -33,7 +33,7 @@ from .embeddings import (
 )
 from .quality import sample_of
 from .rule import FloorChoice
-from .subjects import Subject
+from .subjects import Subject, distinct_names
 
 STRENGTHS = (0.01, 0.1, 1.0, 10.0)
 LEAVES = (1, 8)
@@ -113,9 +113,13 @@ class AgainstFloor:
 
 @dataclass(frozen=True)
 class Base:
-    """A base model and the depths to embed at: those of the models made from it, and its own."""
+    """A base model and the depths to embed at: those of the models made from it, and its own.
+
+    `label` is what its floors are called by, and no other base's.
+    """
 
     name: str | None
+    label: str
     fingerprint: str | None
     depths: tuple[int, ...]
 
@@ -125,13 +129,15 @@ def bases_of(subjects: Sequence[Subject]) -> list[Base]:
     found: dict[str | None, list[Subject]] = {}
     for subject in subjects:
         found.setdefault(subject.base_model, []).append(subject)
+    labels = distinct_names([Path(name or "the base model") for name in found])
     return [
         Base(
             name,
+            label,
             next((one.base_fingerprint for one in made if one.base_fingerprint), None),
             tuple(sorted({k for one in made for k in (one.layers, one.base_layers) if k})),
         )
-        for name, made in found.items()
+        for (name, made), label in zip(found.items(), labels, strict=True)
     ]
 
 
@@ -230,8 +236,9 @@ def _sources(
         found[f"column {column}"] = partial(fit.column, column)
     if choice != "kmer":
         for base in bases:
-            name = f"embeddings of {base.name or 'the base model'}"
-            found[name] = partial(fit.embeddings, base, limited=choice == "auto")
+            found[f"embeddings of {base.label}"] = partial(
+                fit.embeddings, base, limited=choice == "auto"
+            )
     return found
 
 
@@ -288,7 +295,7 @@ class _Fit:
             floor
             for k, depth in enumerate(base.depths)
             for floor in self._of_depth(
-                f"{Path(base.name).name}, {_layers(depth)}",
+                f"{base.label}, {_layers(depth)}",
                 found[reference, k],
                 found[alternate, k],
             )

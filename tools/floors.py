@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("--layers", type=int, nargs="+", default=[12, 3])
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
-    bases = [Base(name, None, tuple(sorted(options.layers))) for name in options.models]
+    bases = [Base(name, name, None, tuple(sorted(options.layers))) for name in options.models]
     found: dict[str, list[tuple[float, float]]] = {}
     for seed in options.seeds:
         floors, _ = measure_floors(

@@ -60,7 +60,8 @@ def subject(make_checkpoint: Callable[..., Path]) -> Subject:
 
 def measured(data: LabelledData, *subjects: Subject, **options: Any) -> tuple[Floors, FloorScores]:
     options = {"choice": "kmer", "threads": 1, "progress": lambda _: None} | options
-    return measure_floors(data, bases_of(subjects), **options)
+    bases = bases_of(subjects) if subjects else []
+    return measure_floors(data, bases, **options)
 
 
 def test_the_best_floor_is_the_one_that_reads_what_there_is(planted: LabelledData) -> None:
@@ -94,7 +95,7 @@ def test_embeddings_are_floors_at_every_depth(planted: LabelledData, subject: Su
     said: list[str] = []
     found, _ = measured(planted, subject, choice="auto", progress=said.append)
     assert found.left_out == ()
-    assert said == ["floors: k-mers", f"floors: embeddings of {subject.base_model}"]
+    assert said == ["floors: k-mers", "floors: embeddings of base"]
     names = {one.name for one in found.floors}
     assert len(names) == 3 + 2 * 2 * 2
     for depth in (2, 4):
@@ -136,6 +137,15 @@ def test_a_base_that_is_not_at_hand_is_left_out_and_said(
     left = measured(planted, subject, choice="auto")[0].left_out
     assert "operations; --floors all computes them" in left[0]
     assert measured(planted, subject, choice="all")[0].left_out == ()
+
+
+def test_bases_of_one_name_are_told_apart(subject: Subject) -> None:
+    first, second = (replace(subject, base_model=f"/{place}/model") for place in "ab")
+    found = bases_of([first, second, replace(first, layers=1)])
+    assert [(one.label, one.depths) for one in found] == [
+        ("a/model", (1, 2, 4)),
+        ("b/model", (2, 4)),
+    ]
 
 
 def test_a_base_is_known_by_its_files(subject: Subject) -> None:
