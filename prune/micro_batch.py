@@ -47,8 +47,8 @@ class MicroBatch:
     """
 
     def __init__(self, size: int, purpose: str) -> None:
-        self.size = size
-        self.purpose = purpose
+        self.size: int = size
+        self.purpose: str = purpose
 
     def over(self, rows: Tensor, work: Callable[[tuple[Tensor, ...]], _T]) -> _T:
         """Return `work` of rows int64[n] in parts of the size, or of the largest that fits.
