@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal, NoReturn, TypeVar, Unpack
 import click
 
 from . import __version__
-from .errors import GateError, GenoslimError, needs_extra
+from .errors import GateError, GenoslimError, in_a_line, needs_extra
 from .files import refuse_overwriting
 from .interrupts import exit_code, interrupts_raise, last_word
 
@@ -71,14 +71,10 @@ class _Group(click.Group):
 def _line(error: Exception) -> str:
     """Return what the user is told of an error."""
     match error:
-        case GenoslimError():
-            return str(error)
         case ModuleNotFoundError():
             return str(needs_extra("this command", str(error.name), "train"))
-        case OSError(strerror=str(what)):
-            return f"{error.filename or 'input/output'}: {what}"
-        case OSError():
-            return str(error)
+        case GenoslimError() | OSError():
+            return in_a_line(error)
     return (
         f"internal error: {type(error).__name__}: {error}"
         " (run again with `genoslim --debug ...` for the traceback)"
@@ -394,8 +390,8 @@ def sweep(
     "methods",
     multiple=True,
     metavar="NAME",
-    help="block_influence, angular, cka, frozen, taylor, fisher, random, last, alternate;"
-    " may be repeated.  [default: all]",
+    help="block_influence, angular, cka, frozen, sleb, window_shapley, taylor, fisher, random,"
+    " last, alternate; may be repeated.  [default: all]",
 )
 @click.option(
     "--rows", type=click.IntRange(min=2), default=256, show_default=True, help="Rows to look at."
@@ -773,8 +769,8 @@ def bench(
 
     A CHECKPOINT runs on torch, a BUNDLE on ONNX Runtime or OpenVINO. The rule is sealed before the
     test split is opened: by `genoslim bench plan`, or here. Exit code 3 says that no model but the
-    baseline is non-inferior within the limits (the results are written all the same), or that the
-    rule was made after test figures of these models were seen.
+    baseline may be deployed by the rule (the results are written all the same), or that the rule
+    was made after test figures of these models were seen.
     """
     from .bench.benchmark import benchmark
     from .bench.table import floor_text, standing_text, summary_table, verdict_text

@@ -403,6 +403,8 @@ def _floors(places: DemoFolder) -> Iterator[_Standing]:
 
 def _against_floors(models: Sequence[_Standing], floors: Sequence[_Standing]) -> str:
     """Say which models are shown to beat the best floor on validation, and which are not."""
+    if not floors:
+        return "NO FLOOR COULD BE MEASURED: the models are held against none."
     best = f"the best floor on validation, {floors[0].name}"
     unshown = [model.name for model in models if not model.beats_floor]
     if not unshown:
@@ -422,6 +424,10 @@ def _deployed(models: Sequence[_Standing], decision: Decision) -> str:
         )
     if not slim:
         return "NO SLIM MODEL IS DEPLOYED: none that was built learnt enough to be exported."
-    nearest = max(slim, key=lambda model: model.lower_bound or -1)
+    nearest = max(slim, key=_lower_bound)
     why = decision.reasons[nearest.name].removeprefix("not chosen: ")
     return f"NO SLIM MODEL IS DEPLOYED: {nearest.name} came nearest, but {why}."
+
+
+def _lower_bound(model: _Standing) -> float:
+    return -1.0 if model.lower_bound is None else model.lower_bound

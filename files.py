@@ -6,6 +6,7 @@ import errno
 import fcntl
 import hashlib
 import json
+import logging
 import os
 import shutil
 import tempfile
@@ -17,6 +18,8 @@ from typing import Any
 from .errors import GenoslimError, UsageError, listed
 
 _BLOCK = 1 << 20
+_log = logging.getLogger(__name__)
+
 _TEMPORARY = ".tmp-"
 
 
@@ -115,16 +118,22 @@ def held(folder: Path) -> Iterator[bool]:
     """
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        yield _locked(descriptor)
+        yield locked(descriptor, folder)
     finally:
         os.close(descriptor)
 
 
-def _locked(descriptor: int) -> bool:
+def locked(descriptor: int, path: Path) -> bool:
+    """Lock what is open at `path` for this process; False if another one has the lock.
+
+    Where there are no file locks a warning says so, and it counts as locked.
+    """
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
-        return error.errno not in (errno.EWOULDBLOCK, errno.EACCES)
+        if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+            return False
+        _log.warning("%s: no file locks here (%s): work may be done twice", path, error.strerror)
     return True
 
 

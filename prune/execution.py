@@ -140,12 +140,13 @@ class _Driver:
             for ended in pool.wait():
                 self.running.discard(ended.spec.hash)
                 self._take(ended)
+        if self.failed:
+            causes = [*self._causes(), *filter(None, [self.reason])]
+            raise GenoslimError(
+                f"{'; '.join(causes)}. What is done stays done: run the command again"
+            )
         if self.reason:
             raise GenoslimError(self.reason)
-        if self.failed:
-            raise GenoslimError(
-                f"{'; '.join(self._causes())}. What is done stays done: run the command again"
-            )
 
     def _causes(self) -> Iterator[str]:
         """Say which trials failed of what; what is true of several is said once."""
@@ -181,7 +182,12 @@ class _Driver:
         if ended.outcome == "failed" or trial is None:
             cause = ended.cause or "its result does not read back"
             if self.running:
-                _log.error("trial %s (%s) failed; those that run are let end", spec.hash, spec.name)
+                _log.error(
+                    "trial %s (%s) failed, those that run are let end: %s",
+                    spec.hash,
+                    spec.name,
+                    cause,
+                )
             self.monitor.left(spec)
             self.failed.append(replace(ended, cause=cause))
             return

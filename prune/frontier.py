@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from ..codec import check_format, decode
 from ..errors import GenoslimError
@@ -72,7 +73,8 @@ class Frontier:
     """What a search found: the full models, every candidate, and how the search went.
 
     `full` has the full model fine-tuned and, if there was a search, healed as the others. `reason`
-    says why `smallest` is the one, or why there is none. `trainings` and `seconds` are those that
+    says why `smallest` is the one, or why there is none; `start` what healed models started from
+    (empty: no search, or a record of before). `trainings` and `seconds` are those that
     the search asked for, `passes` and `probe_seconds` its probes' passes over the validation rows.
     """
 
@@ -86,6 +88,7 @@ class Frontier:
     smallest: Smallest | None
     reason: str
     ended: str
+    start: Literal["", "supernet", "baseline"] = ""
     trainings: int
     seconds: float
     passes: int

@@ -49,7 +49,8 @@ def adapted(model: Classifier, lora: LoRA | None) -> Iterator[None]:
 def target_layers(model: Classifier, lora: LoRA) -> list[str]:
     """Return the names of the linear layers of the blocks that get adapters.
 
-    Raises GenoslimError naming what there is if none has a name that is asked for.
+    Raises GenoslimError naming what there is if none has one of the names that are asked for; of
+    the default's names one is enough.
     """
     inside = {id(part) for block in model.blocks for part in block.modules()}
     linear = [
@@ -58,9 +59,10 @@ def target_layers(model: Classifier, lora: LoRA) -> list[str]:
         if id(part) in inside and isinstance(part, nn.Linear)
     ]
     found = [name for name in linear if _own(name) in lora.targets]
-    if not found:
+    absent = sorted(set(lora.targets) - set(map(_own, found)))
+    if not found or (absent and lora.targets != LoRA.targets):  # the default is for all families
         raise GenoslimError(
-            f"lora: {model.family} has no linear layer {listed(lora.targets, most=9)} in its"
+            f"lora: {model.family} has no linear layer {listed(absent, most=9)} in its"
             f" blocks; it has {listed(list(dict.fromkeys(map(_own, linear))), most=9)}"
             " (--lora-targets)"
         )

@@ -63,14 +63,16 @@ def requested_sweep(
 ) -> SweepConfig:
     """Return the sweep that the options of a command line ask for; None: not given.
 
-    Without model and data it is that of the run in `folder`, with what was given changed.
+    Without a model it is that of the run in `folder`, with what was given changed; `data` is then
+    where the run's data set is now.
     """
-    if (model is None) != (data is None):
-        raise UsageError("sweep: give both -m and -d, or neither to go on with a run folder")
     if model is not None and data is not None:
         base = SweepConfig(model=model, data=data)
+    elif model is not None:
+        raise UsageError("sweep: give both -m and -d, or neither to go on with a run folder")
     elif (folder / RUN_FILE).exists():
         base = config_of(RunFolder(folder))
+        base = replace(base, data=data or base.data)
         require_data(base.data)
     else:
         raise UsageError(f"sweep: {folder} is no run folder yet: -m MODEL and -d DATA are needed")

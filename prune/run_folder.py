@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import json
 import logging
 import os
@@ -21,7 +19,7 @@ import numpy as np
 
 from ..codec import decode, plain, write_record
 from ..errors import GenoslimError
-from ..files import atomic_path, held, read_json, refuse_foreign, sha256, write_json
+from ..files import atomic_path, held, locked, read_json, refuse_foreign, sha256, write_json
 from ..models.weight_files import find_weights, tensor_shapes
 from .measure import SPLITS, Rows, Split
 from .run_record import RUN_FILE, RunRecord, read_run, write_run
@@ -33,8 +31,7 @@ LAYERS_FILE = "layers.json"
 REPORT_FILE = "report.html"
 CHECKPOINT = "checkpoint"
 """The folder of a trial's fine-tuned weights, in that of the trial."""
-
-
+_CLAIM = "claim"
 _WEIGHTS = "model.safetensors"
 
 
@@ -105,10 +102,7 @@ class TrialStore:
         except FileNotFoundError as error:
             raise _DamagedError(f"{error.filename}: is missing") from error
         except OSError as error:
-            raise GenoslimError(
-                f"{error.filename}: cannot be read: {error.strerror}; make it readable, or take"
-                f" {folder} away to have the trial run again"
-            ) from error
+            raise _unreadable(error, folder) from error
         except (ValueError, KeyError, GenoslimError, zipfile.BadZipFile) as why:
             raise _DamagedError(str(why)) from why
         return Trial(spec, result, predictions)
@@ -118,10 +112,14 @@ class TrialStore:
         folder = self.checkpoint(trial.spec)
         if not (folder / "config.json").exists():
             return False
+        digest = trial.result.weights_sha256
         try:
-            tensor_shapes(folder)
             for path in find_weights(folder)[0]:
-                _check(path, trial.result.weights_sha256)
+                _check(path, digest)
+            if not digest:  # a record of before there were any
+                tensor_shapes(folder)
+        except OSError as error:
+            raise _unreadable(error, folder.parent) from error
         except GenoslimError as why:
             raise _DamagedError(str(why)) from why
         return True
@@ -131,9 +129,10 @@ class TrialStore:
         if why := self.damage(spec, with_weights=with_weights):
             _log.warning("trial %s is not whole and will run again: %s", spec.hash, why)
         self.path(spec).mkdir(parents=True, exist_ok=True)
-        (self.path(spec) / "result.json").unlink(missing_ok=True)
-        for left in self.path(spec).glob(".tmp-*"):
-            shutil.rmtree(left) if left.is_dir() else left.unlink()
+        (self.path(spec) / "result.json").unlink(missing_ok=True)  # first: it is not done any more
+        for left in self.path(spec).iterdir():
+            if left.name != _CLAIM:
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
         write_json(self.path(spec) / "spec.json", spec.content)
 
     def write_result(self, spec: TrialSpec, result: TrialResult, predictions: Predictions) -> None:
@@ -164,18 +163,22 @@ class TrialStore:
         however it ends: a killed run leaves no stale claim.
         """
         self.path(spec).mkdir(parents=True, exist_ok=True)
-        with (self.path(spec) / "claim").open("a") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
-                    yield False
-                    return
-                _log.warning("%s: no file locks here (%s): trials may run twice", file.name, error)
+        with (self.path(spec) / _CLAIM).open("a") as file:
+            if not locked(file.fileno(), self.path(spec) / _CLAIM):
+                yield False
+                return
             with suppress(OSError):  # it is there to be read; the lock is the claim
                 file.truncate(0)
                 os.write(file.fileno(), f"{os.uname().nodename} {os.getpid()}\n".encode())
             yield True
+
+
+def _unreadable(error: OSError, folder: Path) -> GenoslimError:
+    """Return what to say of a file of a trial that the system does not let us read."""
+    return GenoslimError(
+        f"{error.filename}: cannot be read: {error.strerror}; make it readable, or take"
+        f" {folder} away to have the trial run again"
+    )
 
 
 def _check(path: Path, digest: str) -> None:

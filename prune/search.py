@@ -116,6 +116,7 @@ def search_frontier(
         format=FRONTIER_FORMAT,
         run=str(trainings.run.folder.absolute()),
         seed=search.seed,
+        start=search.start,
         margin=rules.margin,
         validation_rows=len(search.rows["validation"].labels),
         full=full,
@@ -144,6 +145,7 @@ class _Search:
         self.seed = trainings.teacher_seed
         self.most = 2 * trainings.depth if options.trainings is None else options.trainings
         self.rows = trainings.rows
+        self.start: Literal["", "supernet", "baseline"] = ""
         self.seconds_of: dict[str, float] = {}
         self.candidates: dict[tuple[Subset, Training], Candidate] = {}
         self.probes: dict[str, LayerProbe] = {}
@@ -155,6 +157,7 @@ class _Search:
             return f"fewer than {_FEWEST} trainings: nothing was searched"
         if self.trainings.start != "baseline":
             self._trained_supernet()
+        self.start = "baseline" if self.trainings.source.spec.supernet is None else "supernet"
         self._train({self.trainings.full: ["control"]}, "healed")
         strategies = [
             self._strategy(name) for name in self.options.strategies or DEFAULT_STRATEGIES
@@ -279,10 +282,8 @@ class _Search:
 
     def _trained_supernet(self) -> Trial:
         """Train the supernet, which counts as a training."""
-        spec = self.trainings.supernet
-        self.trainings.settle([spec])
-        trial = self.trainings.find(spec)
-        self.seconds_of[spec.hash] = trial.result.fine_tune_seconds
+        trial = self.trainings.trained_supernet
+        self.seconds_of[trial.spec.hash] = trial.result.fine_tune_seconds
         return trial
 
     def _probe_of(self, kept: Subset) -> Probe:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -25,6 +26,8 @@ from .run_folder import RunFolder, TrialStore
 from .runner import Setting, read_same, resolve_devices
 from .subsets import Subset, complement
 from .trial import Trial, TrialSpec
+
+_log = logging.getLogger(__name__)
 
 Training = Literal["pretrained", "healed"]
 """From the pretrained weights with a fresh head, or from a fine-tuned full model by its logits."""
@@ -133,11 +136,23 @@ class Trainings:
         """What healed models start from; a supernet is trained now if it is not there."""
         if self.start == "baseline":
             return self.teacher
-        self.settle([self.supernet])
-        found = self.find(self.supernet)
-        if self.start == "supernet" or self._is_better(found):
-            return found
-        return self.teacher
+        found = self.trained_supernet
+        chosen = found if self.start == "supernet" or self._is_better(found) else self.teacher
+        _log.info(
+            "healed models start from the %s: validation AUROC %.4f of the supernet%s, %.4f of the"
+            " baseline",
+            "baseline" if chosen is self.teacher else "supernet",
+            found.result.validation.auroc,
+            ", which collapsed" if found.collapsed(self.rows) else "",
+            self.teacher.result.validation.auroc,
+        )
+        return chosen
+
+    @cached_property
+    def trained_supernet(self) -> Trial:
+        """The supernet with its weights, trained now if it is not there or not whole."""
+        self.settle([self.supernet], with_weights=True)
+        return self.find(self.supernet)
 
     def _is_better(self, supernet: Trial) -> bool:
         """Whether a supernet's full model is sound, and better than the teacher on validation."""

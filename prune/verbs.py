@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..codec import write_record
+from ..errors import UsageError
 from .execution import Executor
 from .judging import judge_run, subgroups_without_layers
 from .notes import notes_on
@@ -27,7 +28,7 @@ from .recipe import Recipe
 from .report import write_report
 from .run_folder import LAYERS_FILE, REPORT_FILE, RunFolder, alone_in
 from .search import SearchOptions
-from .slim import build_slim_models
+from .slim import SEARCH_FOLDER, build_slim_models
 from .slim_folder import refuse_other_models
 from .slim_model import Pruned
 from .subgroups import SUBGROUPS_FILE
@@ -195,6 +196,8 @@ def prune_layers(
     """
     folder, home, chosen = RunFolder(Path(run)), Path(output), rules or Rules()
     moved = None if data is None else Path(data)
+    if home.resolve() == (folder.folder / SEARCH_FOLDER).resolve():
+        raise UsageError(f"{home}: searches of the run are kept there; give another folder with -o")
     refuse_other_models(home, folder, chosen)
     judgement = judge_run(folder, chosen)
     home.mkdir(parents=True, exist_ok=True)

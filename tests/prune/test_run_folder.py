@@ -131,7 +131,7 @@ def test_beginning_takes_leftovers_away(copy: RunFolder) -> None:
     (folder / ".tmp-abc-predictions.npz").write_bytes(b"half")
     (folder / ".tmp-checkpoint-x").mkdir()
     copy.trials.begin(spec)
-    assert {path.name for path in folder.iterdir()} == {"spec.json", "predictions.npz", "claim"}
+    assert {path.name for path in folder.iterdir()} == {"spec.json", "claim"}
     assert decode(TrialSpec, read_json(folder / "spec.json"), "spec.json", exact=True) == spec
 
 
