@@ -30,6 +30,8 @@ def in_a_line(error: Exception) -> str:
             return str(error)
         case OSError(strerror=str(what)):
             return f"{error.filename or 'input/output'}: {what}"
+        case OSError():
+            return str(error)
     return f"{type(error).__name__}: {error}"
 
 

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..bundle.runtime import to_probabilities
 from ..bundle.sessions import Backend, Device
 from ..data.leakage import Leakage, check_leakage
 from ..errors import UsageError
@@ -27,7 +26,7 @@ from .plan import PLAN, read_plan, write_plan
 from .planning import on_validation, ordered
 from .predictions import flipped_calls, write_predictions
 from .prepare import Prepared, prepare, running, scored, scored_further, with_backends
-from .quality import Comparison, Scores, Splits, assess, calibrated, compare
+from .quality import Comparison, Scores, Splits, assess, calibrated, compare, margins_of
 from .report import FLIPPED, OUTPUTS, PREDICTIONS, RESULT, require_packages, write_report
 from .result import (
     QUICK_ROUNDS,
@@ -267,7 +266,7 @@ def _decided(
     """Weigh the models on the test split, decide, and say how good each is."""
     checks = check(prepared.data, prepared.splits, scores, floors.found, floors.scores, settings)
     sample = prepared.sample("test")
-    runs = [one.probabilities for one in scores] + [to_probabilities(one, 1.0) for one in further]
+    runs = [one.margins for one in scores] + [margins_of(one) for one in further]
     calls = np.stack([one.calls for one in scores], axis=1)
     evidence = weigh(
         sample,

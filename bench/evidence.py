@@ -74,6 +74,11 @@ class Basis:
         return min(self.positives, self.negatives)
 
     @property
+    def independent(self) -> int:
+        """What counts as independent of the rarer class where nothing varies: groups, else rows."""
+        return max(self.units if self.unit == "group" else self.rarer, 1)
+
+    @property
     def least(self) -> int:
         """The units from which on a decision is made."""
         if self.unit == "group":
@@ -81,11 +86,15 @@ class Basis:
         return math.ceil(self.units * LEAST_OF_A_CLASS / max(self.rarer, 1))
 
     @property
+    def _counted(self) -> str:
+        return f"with {'both classes' if self.measure.startswith('macro') else 'the rarer class'}"
+
+    @property
     def refusal(self) -> str:
         """Why nothing can be decided from so little; empty where it can."""
         if self.unit == "group" and self.units < LEAST_GROUPS:
             return (
-                f"the test split has {self.units} group{'s' * (self.units != 1)} with both classes,"
+                f"the test split has {self.units} group{'s' * (self.units != 1)} {self._counted},"
                 f" and groups are the unit: a decision needs {LEAST_GROUPS} at least"
             )
         if self.rarer < LEAST_OF_A_CLASS:
@@ -102,8 +111,9 @@ class Loss:
     """The difference of a model to the baseline (negative is worse), and its test by itself.
 
     `low` and `high` are the two-sided 95 % interval, `lower_bound` is one-sided at 1 - alpha, and
-    `p_value` is of "worse by the margin or more". `needed` is of how many units (rows of the rarer
-    class where nothing varies) a model that loses nothing would be shown so with a power of 0.8.
+    `p_value` is of "worse by the margin or more". `needed` is of how many units (groups, or rows of
+    the rarer class, where nothing varies) a model that loses nothing would be shown so with a power
+    of 0.8.
     """
 
     difference: float
@@ -201,7 +211,7 @@ def _means(aurocs: Aurocs, design: Design | None) -> tuple[Floats, Floats]:
 def _losses(aurocs: Aurocs, design: Design | None, basis: Basis, rule: Rule) -> list[Loss]:
     found = differences(aurocs, design)
     reach = found.half_width(level=LEVEL)
-    rows = max(basis.rarer, 1)
+    rows = basis.independent
     bounds = lower_bounds(found, alpha=rule.alpha, rows=rows)
     p_values = p_inferior(found, margin=rule.margin, rows=rows)
     return [

@@ -21,7 +21,8 @@ from ..data.shortcuts import fit_logistic, fit_shortcuts, train_rows
 from ..errors import GenoslimError
 from ..prune.measure import SPLITS, Sample, Split
 from ..stats.estimate import Estimate, by
-from ..stats.noninferiority import differences, lower_bounds
+from ..stats.multiplicity import holm
+from ..stats.noninferiority import differences, lower_bounds, p_not_above
 from ..workers import call_in_child
 from .embeddings import (
     Embeddings,
@@ -90,17 +91,15 @@ class Floors:
 class AgainstFloor:
     """A model against the best floor on the same test rows: AUROC of the model less the floor's.
 
-    `lower_bound` is one-sided; the model is shown to be better where that is above 0.
+    `lower_bound` is one-sided, of the model by itself. `adjusted_p` is of "no better", with Holm's
+    correction for the number of models, and `shown_better` whether it is at most the rule's error.
     """
 
     floor: str
     difference: Estimate
     lower_bound: float
-
-    @property
-    def shown_better(self) -> bool:
-        """Whether the model is shown to be better."""
-        return self.lower_bound > 0
+    adjusted_p: float
+    shown_better: bool
 
     def __str__(self) -> str:
         floor = f"than the best floor ({self.floor})"
@@ -108,7 +107,9 @@ class AgainstFloor:
             return f"better {floor}, {by(self.difference)}"
         if self.difference.high is not None and self.difference.high < 0:
             return f"worse {floor}, {by(self.difference)}"
-        return f"not shown to be better {floor}: AUROC difference {self.difference}"
+        by_itself = self.lower_bound > 0
+        among = f", p = {self.adjusted_p:.2g} among all models" if by_itself else ""
+        return f"not shown to be better {floor}: AUROC difference {self.difference}{among}"
 
 
 @dataclass(frozen=True)
@@ -180,20 +181,27 @@ def measure_floors(
 
 
 def against_floor(
-    sample: Sample, floor: Scores, model: Scores, *, name: str, alpha: float = 0.05
-) -> AgainstFloor:
-    """Compare a model's scores float64[n] of the test rows with those of the floor `name`.
+    sample: Sample, floor: Scores, models: Sequence[Scores], *, name: str, alpha: float = 0.05
+) -> list[AgainstFloor]:
+    """Compare each model's scores float64[n] of the test rows with those of the floor `name`.
 
-    The test is that of the decision: Student's t over the units of `sample`.
+    The test is that of the decision: Student's t over the units of `sample`, all models one family.
     """
-    found = differences(sample.aurocs(np.stack([floor, model], axis=1)))
-    value, reach = float(found.values[0]), float(found.half_width(level=LEVEL)[0])
+    found = differences(sample.aurocs(np.stack([floor, *models], axis=1)))
+    reach = found.half_width(level=LEVEL)
     rows = min(len(np.unique(sample.names[sample.labels == label])) for label in (0, 1))
-    return AgainstFloor(
-        floor=name,
-        difference=Estimate(value=value, low=value - reach, high=value + reach),
-        lower_bound=float(lower_bounds(found, alpha=alpha, rows=rows)[0]),
-    )
+    bounds = lower_bounds(found, alpha=alpha, rows=rows)
+    adjusted = holm(p_not_above(found, 0.0, rows=rows))
+    return [
+        AgainstFloor(
+            floor=name,
+            difference=Estimate(value=float(value), low=float(value - r), high=float(value + r)),
+            lower_bound=float(bound),
+            adjusted_p=float(p),
+            shown_better=bool(p <= alpha),
+        )
+        for value, r, bound, p in zip(found.values, reach, bounds, adjusted, strict=True)
+    ]
 
 
 def _sample(data: LabelledData, split: Split) -> Sample:

@@ -85,26 +85,39 @@ def effective(plan: BenchPlan, known: Sequence[Opening]) -> BenchPlan:
 
 
 def seen_before(plan: BenchPlan, known: Sequence[Opening]) -> Opening | None:
-    """Return the first opening, by other terms, that showed figures of a plan's candidates."""
+    """Return the first opening, by other terms, that showed figures of a plan's models."""
     earlier = (
         opening
         for opening in known
         if opening.when <= plan.when
         and not opening.plan.same_terms(plan)
-        and set(opening.plan.order) & set(plan.order)
+        and seen_in(opening, plan)
     )
     return next(earlier, None)
 
 
+def seen_in(opening: Opening, plan: BenchPlan) -> set[str]:
+    """Return the digests of a plan's models whose test figures an opening showed.
+
+    A baseline that was the baseline then too is not chosen by them, and does not count.
+    """
+    seen = opening.plan.digests & plan.digests
+    if opening.plan.baseline.digest == plan.baseline.digest:
+        seen -= {plan.baseline.digest}
+    return seen
+
+
 def refuse_afterthought(plan: BenchPlan, opening: Opening) -> None:
-    """Raise GateError for a plan that was made after figures of its candidates were seen."""
-    seen = set(opening.plan.order) & set(plan.order)
-    names = ", ".join(model.name for model in plan.candidates if model.digest in seen)
+    """Raise GateError for a plan that was made after figures of its models were seen."""
+    seen = seen_in(opening, plan)
+    named = [(one.digest, one.name) for one in plan.models]
+    named += [(one.digest, one.path) for one in plan.seeds]
+    names = ", ".join(name for digest, name in named if digest in seen)
     raise GateError(
         f"{plan.data}: the test figures of {names} were seen at {opening.when:%Y-%m-%d %H:%M} UTC,"
         f" by another rule ({opening.output}), before this one was made: a rule that is made"
-        " afterwards decides nothing. Ask for the former, take rows that nobody has seen, or give"
-        " --exploratory"
+        " afterwards decides nothing. Ask for the former, take rows that nobody has seen, or have"
+        " `genoslim bench --exploratory` say so"
     )
 
 

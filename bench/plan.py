@@ -88,9 +88,19 @@ class BenchPlan:
         return tuple(model.digest for model in self.candidates)
 
     @property
+    def models(self) -> tuple[PlannedModel, ...]:
+        """The baseline, then the candidates."""
+        return self.baseline, *self.candidates
+
+    @property
     def seeds(self) -> tuple[PlannedSeed, ...]:
         """The further seeds of all models."""
-        return tuple(s for model in (self.baseline, *self.candidates) for s in model.seeds)
+        return tuple(seed for model in self.models for seed in model.seeds)
+
+    @property
+    def digests(self) -> set[str]:
+        """The digests of all models and their further seeds."""
+        return {one.digest for one in self.models} | {one.digest for one in self.seeds}
 
     @property
     def when(self) -> datetime:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,8 +18,9 @@ from .ledger import openings, refuse_afterthought, seen_before
 from .measure import Measurement, measure
 from .plan import BenchPlan, PlannedModel, now, write_plan
 from .prepare import Prepared, prepare, running, scored, with_backends
+from .quality import margins_of
 from .result import QUICK_ROUNDS, QUICK_SECONDS
-from .rule import Correction, FloorChoice, Machine, Rule, RuleOptions
+from .rule import Correction, FloorChoice, Machine, Rule, RuleOptions, within
 from .seeds import Seeds
 from .standing import draft_plan, rule_of
 
@@ -101,6 +103,8 @@ def plan_benchmark(
         ),
     )
     _refuse_replacing(output)
+    seconds = QUICK_SECONDS if seconds is None else seconds
+    within("seconds", seconds, 0, math.inf)
     machine = Machine(device=device, backend=backend, threads=threads)
     prepared = prepare(models, data, baseline=baseline, column=baseline_column, seeds=seeds or {})
     draft = draft_plan(prepared, rule, machine)
@@ -108,9 +112,7 @@ def plan_benchmark(
         refuse_afterthought(draft, seen)
     prepared = with_backends(prepared, machine)
     with running(prepared.subjects, prepared, machine) as processes:
-        measured = measure(
-            processes, seconds=seconds or QUICK_SECONDS, rounds=QUICK_ROUNDS, progress=tell
-        )
+        measured = measure(processes, seconds=seconds, rounds=QUICK_ROUNDS, progress=tell)
         logits = scored(processes, prepared, "validation", tell)
     plan = ordered(draft, measured, on_validation(prepared, logits, rule), prepared)
     write_plan(output, plan)
@@ -154,7 +156,7 @@ def on_validation(prepared: Prepared, logits: Sequence[Logits], rule: Rule) -> l
     hardest = rule.alpha / (others if rule.correction == "holm" else 1)
     return weigh(
         prepared.sample("validation"),
-        np.stack([found[:, 1] - found[:, 0] for found in logits], axis=1).astype(np.float64),
+        np.stack([margins_of(found) for found in logits], axis=1),
         rule=replace(rule, alpha=hardest, min_sensitivity=None),
     )
 

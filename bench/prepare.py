@@ -14,7 +14,7 @@ from ..prune.measure import SPLITS, Sample, Split
 from .backends import Logits, with_backend
 from .meter import Meter
 from .process import ModelProcess
-from .quality import Splits, rows_of
+from .quality import Splits, require_sound, rows_of
 from .rule import Machine
 from .seeds import FurtherSeed, Seeds, open_further
 from .subjects import Subject, open_subjects
@@ -108,7 +108,9 @@ def scored(
     found = []
     for process in processes:
         progress(f"scoring {split} with {process.subject.name}")
-        found.append(process.call(Meter.logits, prepared.splits[split].sequences))
+        logits = process.call(Meter.logits, prepared.splits[split].sequences)
+        require_sound(process.subject, split, logits)
+        found.append(logits)
     return found
 
 

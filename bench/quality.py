@@ -29,6 +29,7 @@ from ..stats.calibration import (
 from ..stats.delong import PairedAuroc
 from ..stats.estimate import Estimate, Figures, Weights, bootstrap_estimates
 from ..stats.metrics import GroupedAuroc, Metrics, compute_metrics, macro_auroc
+from ..stats.ranks import auroc_of
 from ..stats.thresholds import (
     OperatingPoint,
     PredictiveValues,
@@ -59,6 +60,14 @@ class Scores:
     def probabilities(self) -> NDArray[np.float64]:
         """The calibrated probability of each test row, float64[n]."""
         return to_probabilities(self.logits["test"], self.fitted.temperature)
+
+    @cached_property
+    def margins(self) -> NDArray[np.float64]:
+        """How much more likely positive than not each test row is, as a logit, float64[n].
+
+        What is about order alone is asked of these: probabilities near 1 round to it, and tie.
+        """
+        return margins_of(self.logits["test"])
 
     @property
     def uncalibrated(self) -> NDArray[np.float64]:
@@ -139,21 +148,31 @@ class Comparison:
     macro_difference: float | None
 
 
+def margins_of(logits: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return what sets the two labels of logits float32[n, 2] apart, float64[n]."""
+    both = logits.astype(np.float64)
+    margins: NDArray[np.float64] = both[:, 1] - both[:, 0]
+    return margins
+
+
+def require_sound(subject: Subject, split: Split, logits: NDArray[np.float32]) -> None:
+    """Raise GenoslimError unless a model's logits of a split are finite, and of two labels."""
+    if logits.ndim != 2 or logits.shape[1] != 2:
+        raise GenoslimError(
+            f"{subject.path}: logits of shape {list(logits.shape)}; expected two labels"
+        )
+    if not np.isfinite(logits).all():
+        wrong = int((~np.isfinite(logits)).any(axis=1).sum())
+        raise GenoslimError(
+            f"{subject.path}: {wrong} of {len(logits)} {split} rows have logits that are not"
+            " finite: the model is broken, or overflows at its precision"
+        )
+
+
 def calibrated(
     subject: Subject, validation: LabelledData, logits: Mapping[Split, NDArray[np.float32]]
 ) -> Scores:
     """Turn the logits (of `validation` and `test`, float32 [n, 2]) of one model into scores."""
-    for split, values in logits.items():
-        if values.ndim != 2 or values.shape[1] != 2:
-            raise GenoslimError(
-                f"{subject.path}: logits of shape {list(values.shape)}; expected two labels"
-            )
-        if not np.isfinite(values).all():
-            wrong = int((~np.isfinite(values)).any(axis=1).sum())
-            raise GenoslimError(
-                f"{subject.path}: {wrong} of {len(values)} {split} rows have logits that are not"
-                " finite: the model is broken, or overflows at its precision"
-            )
     if subject.temperature is not None and subject.threshold is not None:
         fitted = Calibration(subject.temperature, subject.threshold)
         source = "stored in the bundle"
@@ -167,7 +186,11 @@ def assess(splits: Splits, scores: Scores, *, prevalence: float | None = None) -
     """Return the figures of one model on the test split."""
     test = splits["test"]
     labels, values = test.labels, scores.probabilities
-    metrics = compute_metrics(labels, values, threshold=scores.fitted.threshold)
+    interval = auroc_bounds(labels, scores.margins, keys=test.keys, level=LEVEL)
+    metrics = replace(
+        compute_metrics(labels, values, threshold=scores.fitted.threshold),
+        auroc=auroc_of(labels == 1, scores.margins),
+    )
     sample = sample_of(splits)
     cuts = _cuts(splits["validation"].labels, scores)
     estimates = bootstrap_estimates(
@@ -176,7 +199,7 @@ def assess(splits: Splits, scores: Scores, *, prevalence: float | None = None) -
     calibrated = _calibration(labels, values, sample, estimates["brier"])
     return Quality(
         metrics=metrics,
-        interval=auroc_bounds(labels, values, keys=test.keys, level=LEVEL),
+        interval=interval,
         temperature=scores.fitted.temperature,
         fitted_by=scores.fitted_by,
         brier=calibrated.brier.value,
@@ -193,7 +216,7 @@ def assess(splits: Splits, scores: Scores, *, prevalence: float | None = None) -
         predictive=None
         if prevalence is None
         else predictive_values(metrics.true_positive_rate, metrics.specificity, prevalence),
-        by_group=_by_group(test, values),
+        by_group=_by_group(test, scores.margins),
         unit=sample.unit,
         estimates={name: one for name, one in estimates.items() if name != _BRIER_BEFORE},
         uncalibrated=_calibration(labels, scores.uncalibrated, sample, estimates[_BRIER_BEFORE]),
@@ -257,7 +280,7 @@ def _figures(
             "true_positive_rate": counts.sensitivity,
             "specificity": counts.specificity,
             "mcc": counts.mcc,
-            "average_precision": weighted_average_precision(positive, values, weights),
+            "average_precision": weighted_average_precision(positive, scores.margins, weights),
             "brier": brier,
             _BRIER_BEFORE: before,
         }
@@ -285,7 +308,7 @@ def compare(
     test: LabelledData, baseline: Scores, own: Scores, *, decisive: NonInferiority
 ) -> Comparison:
     """Compare one model with the baseline on the same rows; `decisive` is the decision's test."""
-    first, second = baseline.probabilities, own.probabilities
+    first, second = baseline.margins, own.margins
     found = auroc_difference(test.labels, first, second, keys=test.keys, level=LEVEL)
     before, after = baseline.calls, own.calls
     return Comparison(

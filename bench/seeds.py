@@ -37,7 +37,9 @@ def open_further(subjects: Sequence[Subject], seeds: Seeds) -> tuple[FurtherSeed
         if (place := places.get(Path(model).resolve())) is None:
             raise UsageError(f"{model}: has further seeds, but is none of the models")
         for path in map(Path, paths):
-            found.append(FurtherSeed(subject=open_subject(path, str(path)), place=place))
+            seed = open_subject(path, str(path))
+            _refuse_another(subjects[place], seed)
+            found.append(FurtherSeed(subject=seed, place=place))
     design_of(subjects, found)  # that they can be compared is known before anything is timed
     return tuple(found)
 
@@ -71,6 +73,24 @@ def design_of(subjects: Sequence[Subject], further: Sequence[FurtherSeed]) -> De
             " seeds in common"
         )
     return design
+
+
+def _refuse_another(model: Subject, seed: Subject) -> None:
+    """Raise UsageError where a further seed is not one of the same model."""
+    for what, here, there in (
+        ("format", model.backend == "torch", seed.backend == "torch"),
+        ("layers", model.layers, seed.layers),
+        ("layers of the base model", model.base_layers, seed.base_layers),
+        ("base model", model.base_model, seed.base_model),
+        ("precision", model.precision, seed.precision),
+        ("window", model.window_length, seed.window_length),
+    ):
+        if here != there:
+            if what == "format":
+                here, there = ("a checkpoint" if one else "a bundle" for one in (here, there))
+            raise UsageError(
+                f"{seed.path}: no further seed of {model.path}: {what} {there} against {here}"
+            )
 
 
 def _seed(subject: Subject) -> int:

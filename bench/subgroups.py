@@ -61,11 +61,7 @@ def in_subgroups(
     rows: Mapping[Split, Rows], own: Scores, baseline: Scores | None, *, limit: float
 ) -> SubgroupAurocs:
     """Measure a model in the subgroups of the test rows, against the baseline if there is one."""
-    found = (
-        None
-        if baseline is None
-        else changes(rows, [baseline.probabilities], [own.probabilities], "test")
-    )
+    found = None if baseline is None else changes(rows, [baseline.margins], [own.margins], "test")
     return SubgroupAurocs(
         aurocs=tuple(_aurocs(rows, own)),
         changes=found,
@@ -80,6 +76,6 @@ def _aurocs(rows: Mapping[Split, Rows], own: Scores) -> Iterator[tuple[Subgroup,
         if not subgroup.enough:
             continue
         units = test.keys if subgroup.groups is None else test.groups
-        found = pooled_aurocs(test.labels[mask], own.probabilities[mask, np.newaxis], units[mask])
+        found = pooled_aurocs(test.labels[mask], own.margins[mask, np.newaxis], units[mask])
         low, high = found.mean_interval(level=LEVEL)
         yield subgroup, Estimate(value=float(found.values[0]), low=low, high=high)

@@ -95,7 +95,7 @@ class LayerTests:
     def differences(self, values: Floats) -> Differences:
         """Compare the layers with the baseline by `values`, one for each trial."""
         compare = paired_differences if self.seeds else unpaired_differences
-        return compare(self.design, values, self.aurocs.covariance, units=self.aurocs.units)
+        return compare(self.design, values, self.aurocs.covariance, units=self.aurocs.freedom + 1)
 
     def p_values(self, found: Differences) -> tuple[Floats, Floats]:
         """Return the adjusted p-values of "different" and "inferior"; NaN where not compared."""

@@ -31,16 +31,14 @@ class Aurocs:
     """AUROCs float[k] of k models on the same rows, their covariance float[k, k], what it rests on.
 
     `units` are what was drawn independently of one another: rows, clusters of rows, or groups.
+    `freedom` are the degrees of freedom of the covariance. Of clusters they are those of the class
+    that is in fewer of them: 60 groups of negatives do not make 5 of positives any better known.
     """
 
     values: Floats
     covariance: Floats
     units: int
-
-    @property
-    def freedom(self) -> int:
-        """The degrees of freedom of the covariance."""
-        return self.units - 1
+    freedom: int
 
     def mean_interval(self, *, level: float = 0.95) -> tuple[float, float]:
         """Return the interval of the mean over the models, by Student's t, cut at 0 and 1."""
@@ -77,7 +75,9 @@ def pooled_aurocs(
         + both
         + both.T
     )
-    return Aurocs(values=values, covariance=covariance, units=units)
+    single = units == positive.size  # each row by itself: DeLong's
+    fewest = units if single else min(_count(index[positive]), _count(index[~positive]))
+    return Aurocs(values=values, covariance=covariance, units=units, freedom=fewest - 1)
 
 
 def macro_aurocs(labels: ArrayLike, scores: ArrayLike, groups: ArrayLike) -> Aurocs:
@@ -91,7 +91,12 @@ def macro_aurocs(labels: ArrayLike, scores: ArrayLike, groups: ArrayLike) -> Aur
     if len(tables) < 2:
         raise GenoslimError(f"needs at least 2 groups with both classes, found {len(tables)}")
     covariance = np.atleast_2d(np.cov(tables, rowvar=False)) / len(tables)
-    return Aurocs(values=tables.mean(axis=0), covariance=covariance, units=len(tables))
+    return Aurocs(
+        values=tables.mean(axis=0),
+        covariance=covariance,
+        units=len(tables),
+        freedom=len(tables) - 1,
+    )
 
 
 def group_aurocs(labels: ArrayLike, scores: ArrayLike, groups: ArrayLike) -> Floats:

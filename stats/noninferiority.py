@@ -36,7 +36,9 @@ def differences(aurocs: Aurocs, design: Design | None = None) -> Differences:
     first, by the means over their seeds, and what seeds do is part of the error.
     """
     if design is not None:
-        return paired_differences(design, aurocs.values, aurocs.covariance, units=aurocs.units)
+        return paired_differences(
+            design, aurocs.values, aurocs.covariance, units=aurocs.freedom + 1
+        )
     others = len(aurocs.values) - 1
     weights = np.hstack([-np.ones((others, 1)), np.eye(others)])
     variance = np.einsum("kn,nm,km->k", weights, aurocs.covariance, weights)
@@ -54,8 +56,16 @@ def p_inferior(found: Differences, *, margin: float, rows: int) -> Floats:
     `rows` are the independent rows of the rarer class, which count where nothing varies.
     """
     fraction("margin", margin)
-    room = np.clip(found.values + margin, 0.0, 1.0)
-    return np.where(found.errors == 0, (1 - room) ** rows, found.p_not_above(-margin))
+    return p_not_above(found, -margin, rows=rows)
+
+
+def p_not_above(found: Differences, bound: float, *, rows: int) -> Floats:
+    """Return the one-sided p-values of "the difference is not above `bound`", float[k].
+
+    `rows` as for `p_inferior`: none of them shows a share `room` of rows that would tell apart.
+    """
+    room = np.clip(found.values - bound, 0.0, 1.0)
+    return np.where(found.errors == 0, (1 - room) ** rows, found.p_not_above(bound))
 
 
 def lower_bounds(found: Differences, *, alpha: float, rows: int) -> Floats:

@@ -108,7 +108,7 @@ def test_a_single_group_has_figures_but_decides_nothing() -> None:
     one = sample(labels, groups=1)
     found = weigh(one, scores, rule=RULE)
     assert found[0].auroc > 0.8
-    assert "has 1 group with both classes" in Basis.of(one).refusal
+    assert "has 1 group with the rarer class" in Basis.of(one).refusal
 
 
 def test_variants_that_recur_count_once() -> None:
@@ -163,3 +163,25 @@ def test_words_say_what_is_shown(
     low, value, high = interval
     loss = Loss(difference=value, low=low, high=high, lower_bound=low, p_value=0.5, needed=9)
     assert loss.verdict(noninferior) == words
+
+
+def test_groups_in_which_nothing_varies_are_counted_not_their_rows() -> None:
+    labels = (np.arange(700) % 2).astype(np.int8)
+    scores = np.stack([labels * 0.8 + 0.1] * 2, axis=1)
+    seven = sample(labels, groups=7)
+    loss = weigh(seven, scores, rule=RULE)[1].loss
+    assert loss is not None
+    assert loss.p_value == pytest.approx(0.95**7)
+    assert deployed([*weigh(seven, scores, rule=RULE)], Basis.of(seven)) == "0"
+
+
+def test_a_worse_model_is_refused_and_says_so() -> None:
+    labels, scores = some_scores(2000)
+    rng = np.random.default_rng(9)
+    scores[:, 1] = np.where(rng.random(2000) < 0.3, 0.5, scores[:, 1])
+    one = sample(labels)
+    found = weigh(one, scores, rule=RULE)
+    assert found[1].loss is not None
+    assert found[1].loss.high < -RULE.margin
+    assert found[1].loss.verdict(False).startswith("worse, by 0.")
+    assert deployed(found, Basis.of(one)) == "0"

@@ -10,17 +10,20 @@ import pytest
 import torch
 
 from genoslim.bench import floors as module
+from genoslim.bench.checks import check
 from genoslim.bench.embeddings import distinct, embed, find_base, reference_windows
 from genoslim.bench.floors import Floors, FloorScores, against_floor, bases_of, measure_floors
-from genoslim.bench.quality import sample_of
+from genoslim.bench.quality import Scores, sample_of
 from genoslim.bench.rule import Rule
 from genoslim.bench.subjects import Subject, open_subject
 from genoslim.data.dataset import LabelledData, VariantColumns
 from genoslim.data.variant import Variant
 from genoslim.errors import GenoslimError, UsageError
+from genoslim.export.evaluate import Calibration
 from genoslim.models import load, load_tokenizer
 from genoslim.models.fingerprint import fingerprint_model
 from genoslim.models.layers import remove_layers
+from genoslim.prune.measure import Rows, Sample
 
 SIZES = {"train": 160, "validation": 80, "test": 120}
 
@@ -179,13 +182,13 @@ def test_a_model_must_be_shown_better_than_the_floor(planted: LabelledData) -> N
     sample = sample_of(splits)  # type: ignore[arg-type]
     generator = np.random.default_rng(1)
     floor, labels = generator.normal(size=SIZES["test"]), sample.labels
-    better = against_floor(sample, floor, floor + 3 * labels, name="f")
+    better, *_ = against_floor(sample, floor, [floor + 3 * labels], name="f")
     assert better.shown_better
     assert str(better).startswith("better than the best floor (f), by 0.")
-    same = against_floor(sample, floor, floor, name="f")
+    same, *_ = against_floor(sample, floor, [floor], name="f")
     assert not same.shown_better
     assert str(same).startswith("not shown to be better than the best floor (f)")
-    worse = against_floor(sample, floor + 3 * labels, floor, name="f")
+    worse, *_ = against_floor(sample, floor + 3 * labels, [floor], name="f")
     assert worse.difference.value == pytest.approx(-better.difference.value)
     assert worse.lower_bound < worse.difference.value < 0
     assert str(worse) == str(better).replace("better", "worse")
@@ -225,3 +228,28 @@ def test_options_that_do_not_go_together() -> None:
         Rule(floors="some")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="a baseline column is a floor"):
         Rule(floors="none", baseline_column="phylop")
+
+
+def test_of_many_models_that_equal_the_floor_few_are_taken_for_better() -> None:
+    """Each test by itself errs with 0.05; eight of them together no more often."""
+    generator, wrong, repeats = np.random.default_rng(3), 0, 400
+    labels = np.arange(300) % 2
+    rows = Rows(labels.astype(np.int8), np.arange(300).astype(str), np.full(300, ""))
+    sample = Sample.of({"validation": rows, "test": rows}, "test")
+    for _ in range(repeats):
+        scores = labels + generator.normal(size=(9, 300))
+        found = against_floor(sample, scores[0], list(scores[1:]), name="f")
+        wrong += any(one.shown_better for one in found)
+        assert all(one.lower_bound > 0 for one in found if one.shown_better)
+    assert wrong / repeats < 0.05 + 2 * (0.05 * 0.95 / repeats) ** 0.5
+
+
+def test_a_model_that_met_no_floor_is_not_deployed(planted: LabelledData) -> None:
+    splits: Any = {name: planted.split(name) for name in ("validation", "test")}
+    logits = {name: np.zeros((len(rows), 2), np.float32) for name, rows in splits.items()}
+    own = Scores(logits=logits, fitted=Calibration(1.0, 0.5), fitted_by="test")
+    none = Floors(choice="auto", measure="AUROC", floors=(), left_out=("k-mers left out: why",))
+    (found,) = check(planted, splits, [own], none, {}, Rule())
+    assert found.objections[0].startswith("held against no floor, for none could be measured (k-m")
+    (found,) = check(planted, splits, [own], none, {}, Rule(floors="none"))
+    assert found.objections == ()

@@ -19,6 +19,7 @@ from genoslim.bench.ledger import (
     ledgers,
     openings,
     record_opening,
+    refuse_afterthought,
     seen_before,
 )
 from genoslim.bench.plan import BenchPlan, PlannedModel, read_plan, write_plan
@@ -95,6 +96,18 @@ def test_a_rule_made_after_figures_of_its_candidates_were_seen_is_found() -> Non
     assert seen_before(plan_at(3, "c", margin=0.05), known) is None  # nobody has seen c
     assert seen_before(plan_at(1, "a", margin=0.05), known) is None  # it was made before
     assert seen_before(plan_at(3, "b", "a"), known) is None  # the same rule again
+
+
+def test_a_baseline_that_was_a_candidate_and_a_candidate_that_was_the_baseline_were_seen() -> None:
+    plan = plan_at(1, "a")
+    known = [opened(2, plan)]
+    (candidate,) = plan.candidates
+    swapped = replace(plan_at(3, "b"), baseline=candidate, candidates=(plan.baseline,))
+    assert seen_before(swapped, known) is known[0]
+    chosen = replace(plan_at(3, "b"), baseline=candidate)
+    assert seen_before(chosen, known) is known[0]
+    with pytest.raises(GateError, match=f"the test figures of {candidate.name} were seen at"):
+        refuse_afterthought(chosen, known[0])
 
 
 def test_a_rule_that_is_repeated_was_fixed_the_first_time() -> None:

@@ -109,5 +109,16 @@ def test_seeds_that_cannot_be_compared_are_refused(
         design_of(subjects, others)
 
 
+def test_a_seed_of_another_model_is_refused(
+    arms: dict[str, list[Path]], make_checkpoint: Callable[..., Path]
+) -> None:
+    models = open_subjects([paths[0] for paths in arms.values()])
+    deeper = make_checkpoint("deeper", layers=models[1].layers + 1)
+    with pytest.raises(
+        UsageError, match=f"{deeper}: no further seed of {models[1].path}: format a"
+    ):
+        open_further(models, {models[1].path: [deeper]})
+
+
 def test_one_seed_each_needs_no_design(arms: dict[str, list[Path]]) -> None:
     assert design_of([subject("full", None, arms["full"][0])], []) is None

@@ -116,3 +116,22 @@ def test_what_makes_no_sense_is_refused() -> None:
         pooled_aurocs([0, 1, 0, 1], np.arange(4.0))
     with pytest.raises(GenoslimError, match="at least 2 groups with both classes, found 1"):
         macro_aurocs([0, 1, 0, 0], np.arange(4.0)[:, None], ["a", "a", "b", "b"])
+
+
+def test_many_clusters_of_one_class_make_the_other_no_better_known() -> None:
+    """Five clusters of positives, which share an effect, and sixty of negatives."""
+    generator = np.random.default_rng(5)
+    clusters = np.concatenate([np.repeat(np.arange(5), 20), 5 + np.repeat(np.arange(60), 5)])
+    labels = (clusters < 5).astype(np.int8)
+    wrong, repeats = 0, 400
+    for _ in range(repeats):
+        scores = labels + 0.5 * generator.normal(size=65)[clusters] + generator.normal(size=400)
+        found = pooled_aurocs(labels, scores[:, None], clusters)
+        assert found.freedom == 4
+        low, high = found.mean_interval(level=0.9)
+        wrong += not low <= TRUTH <= high
+    assert wrong / repeats < 0.1 + 3 * (0.1 * 0.9 / repeats) ** 0.5
+
+
+TRUTH = 0.7365
+"""Of one normal less another that lies 1 lower, each of variance 1.25: Phi(1 / sqrt(2.5))."""
