@@ -126,17 +126,14 @@ def test_the_same_prune_twice_at_once_is_done_once(
     with held(out) as mine, caplog.at_level(logging.INFO):
         assert mine
         second.start()
-        until = time.monotonic() + 30
-        while not any("another genoslim works here; waiting" in m for m in caplog.messages):
-            assert time.monotonic() < until
-            time.sleep(0.02)
+        _wait_for_a_waiting_one(caplog)
         assert not found
     second.join(60)
     assert found[0].models == first.models
 
 
 def test_two_sweeps_of_other_things_cannot_share_a_folder_that_both_make(
-    own_run: RunFolder, tmp_path: Path
+    own_run: RunFolder, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The second comes when the first has looked for a run and found none."""
     folder = tmp_path / "both"
@@ -152,11 +149,19 @@ def test_two_sweeps_of_other_things_cannot_share_a_folder_that_both_make(
             errors.append(error)
 
     late = threading.Thread(target=second)
-    with held(folder):
+    with held(folder), caplog.at_level(logging.INFO):
         late.start()
-        time.sleep(0.1)
+        _wait_for_a_waiting_one(caplog)
         shutil.copy(own_run.folder / "rows.npz", folder)
         shutil.copy(own_run.folder / "run.json", folder)
     late.join(30)
     assert RunFolder(folder).record == record
     assert "seed is 0 there and 7 here" in str(errors[0])
+
+
+def _wait_for_a_waiting_one(caplog: pytest.LogCaptureFixture) -> None:
+    """Return when another thread has said that it waits for a folder."""
+    until = time.monotonic() + 30
+    while not any("another genoslim works here; waiting" in m for m in caplog.messages):
+        assert time.monotonic() < until
+        time.sleep(0.02)

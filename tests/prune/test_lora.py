@@ -134,6 +134,8 @@ def test_layers_that_are_not_there_are_named() -> None:
     with pytest.raises(GenoslimError, match="no linear layer q_lin in its blocks; it has Wqkv, de"):
         target_layers(tiny_classifier("dnabert2"), LoRA(targets=("q_lin",)))
     assert len(target_layers(tiny_classifier("dnabert2"), LoRA(targets=("wo",)))) == 3
+    with pytest.raises(GenoslimError, match="has no linear layer vo in its blocks"):
+        target_layers(tiny_classifier("dnabert2"), LoRA(targets=("wo", "vo")))
 
 
 def test_without_peft_the_call_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -130,6 +130,8 @@ def test_beginning_takes_leftovers_away(copy: RunFolder) -> None:
     folder = copy.trials.path(spec)
     (folder / ".tmp-abc-predictions.npz").write_bytes(b"half")
     (folder / ".tmp-checkpoint-x").mkdir()
+    (folder / "checkpoint").mkdir()
+    (folder / "train_logits.npy").write_bytes(b"of weights that are gone")
     copy.trials.begin(spec)
     assert {path.name for path in folder.iterdir()} == {"spec.json", "claim"}
     assert decode(TrialSpec, read_json(folder / "spec.json"), "spec.json", exact=True) == spec

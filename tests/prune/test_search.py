@@ -271,3 +271,13 @@ def _say_auroc(store: TrialStore, spec: TrialSpec, auroc: float) -> None:
     assert trial is not None
     said = replace(trial.result, validation=replace(trial.result.validation, auroc=auroc))
     write_record(store.path(spec) / "result.json", said)
+
+
+def test_a_damaged_supernet_is_trained_again(run: RunFolder, tmp_path: Path) -> None:
+    whole = _trainings(run, tmp_path).trained_supernet
+    weights = tmp_path / "trials" / whole.spec.hash / "checkpoint" / "model.safetensors"
+    good = weights.read_bytes()
+    weights.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
+    again = _trainings(run, tmp_path).trained_supernet
+    assert weights.read_bytes() == good
+    assert again.predictions.test.tobytes() == whole.predictions.test.tobytes()

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import logging
 import re
+import shutil
 from dataclasses import fields
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from genoslim.cli import main
+from genoslim.data.dataset import read_data
 from genoslim.errors import UsageError
 from genoslim.prune.execution import Executor
 from genoslim.prune.plan import SweepConfig, plan
@@ -158,6 +161,29 @@ def test_wrong_calls_end_in_one_line(
     assert found == code
     assert word in errors
     assert len(errors.strip().splitlines()) == 1
+
+
+def test_slim_models_do_not_go_where_searches_are_kept(finished: RunFolder) -> None:
+    place = finished.folder / "frontier"
+    code, _, errors = _genoslim("prune", str(finished.folder), "-o", str(place))
+    assert code == 2
+    assert errors.startswith(f"genoslim: {place}: searches of the run are kept there")
+    assert not place.exists()
+
+
+def test_a_sweep_goes_on_with_data_that_has_moved(finished: RunFolder, tmp_path: Path) -> None:
+    moved = tmp_path / "moved.parquet"
+    shutil.copy(finished.record.data, moved)
+    code, told, errors = _genoslim(
+        "sweep", "-o", str(finished.folder), "-d", str(moved), "--dry-run"
+    )
+    assert (code, errors) == (0, "")
+    assert [line.split("\t")[-1] for line in told.splitlines()] == ["done"] * 6
+    other = tmp_path / "other.parquet"
+    read_data(moved).subset(np.arange(200)).write(other)
+    code, _, errors = _genoslim("sweep", "-o", str(finished.folder), "-d", str(other))
+    assert code == 1
+    assert f"(the data here: {other})" in errors
 
 
 def test_epochs_exclude_patience(finished: RunFolder) -> None:
