@@ -31,8 +31,8 @@ class Aurocs:
     """AUROCs float[k] of k models on the same rows, their covariance float[k, k], what it rests on.
 
     `units` are what was drawn independently of one another: rows, clusters of rows, or groups.
-    `freedom` are the degrees of freedom of the covariance. Of clusters they are those of the class
-    that is in fewer of them: 60 groups of negatives do not make 5 of positives any better known.
+    `freedom` are the degrees of freedom of the covariance. Pooled, they are those of the class that
+    is in fewer units: 60 groups of negatives do not make 5 of positives any better known.
     """
 
     values: Floats
@@ -75,8 +75,7 @@ def pooled_aurocs(
         + both
         + both.T
     )
-    single = units == positive.size  # each row by itself: DeLong's
-    fewest = units if single else min(_count(index[positive]), _count(index[~positive]))
+    fewest = min(_count(index[positive]), _count(index[~positive]))
     return Aurocs(values=values, covariance=covariance, units=units, freedom=fewest - 1)
 
 

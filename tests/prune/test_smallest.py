@@ -39,7 +39,7 @@ def test_a_single_seed_is_delongs_paired_test() -> None:
     expected = paired_auroc(rows.labels, full, slim)
     assert found.value == pytest.approx(expected.difference)
     assert found.error == pytest.approx(expected.standard_error, rel=0.01)
-    assert found.freedom == pytest.approx(199)
+    assert found.freedom == pytest.approx(99)
 
 
 def test_seeds_add_their_own_variance_and_lose_degrees_of_freedom() -> None:
@@ -77,7 +77,7 @@ def test_groups_held_out_of_validation_are_the_units() -> None:
     )
     once = difference_from_full(_rows(40), full[::5], [slim[::5]])
     assert grouped.error == pytest.approx(once.error)
-    assert grouped.freedom == once.freedom == 39
+    assert grouped.freedom == once.freedom == 19
 
 
 def test_a_model_is_not_inferior_to_itself() -> None:
