@@ -41,12 +41,12 @@ class Opening:
         return datetime.fromisoformat(self.opened_at)
 
 
-def ledgers(data: Path, fingerprint: str) -> list[Path]:
-    """Return the files in which openings of a data set are kept.
+def ledgers(data: Path, test_rows: str) -> list[Path]:
+    """Return the files in which openings of a data set's test split are kept.
 
     $GENOSLIM_LEDGER names one folder in place of both, such as one that a team shares.
     """
-    name = f"{fingerprint[:16]}{SUFFIX}"
+    name = f"{test_rows[:16]}{SUFFIX}"
     if own := os.environ.get("GENOSLIM_LEDGER"):
         return [Path(own) / name]
     home = user_data_path("genoslim", appauthor=False)
@@ -54,13 +54,13 @@ def ledgers(data: Path, fingerprint: str) -> list[Path]:
     return [beside, *([home / name] if home.is_absolute() else [])]
 
 
-def openings(data: Path, fingerprint: str) -> list[Opening]:
+def openings(data: Path, test_rows: str) -> list[Opening]:
     """Return what is remembered of a data set's test split, the first opening first."""
     found = {
         opening.opened_at + opening.plan.seal: opening
-        for path in ledgers(data, fingerprint)
+        for path in ledgers(data, test_rows)
         for opening in _read(path)
-        if opening.plan.data_fingerprint == fingerprint
+        if opening.plan.test_rows == test_rows
     }
     return sorted(found.values(), key=lambda opening: opening.when)
 
@@ -69,7 +69,7 @@ def record_opening(data: Path, plan: BenchPlan, output: Path) -> None:
     """Remember that the test split is opened now; a warning if that can be written nowhere."""
     line = {"opened_at": now(), "output": str(output.absolute()), "plan": sealed(plan)}
     text = json.dumps(line, sort_keys=True) + "\n"
-    written = [_append(path, text) for path in ledgers(data, plan.data_fingerprint)]
+    written = [_append(path, text) for path in ledgers(data, plan.test_rows)]
     if not any(written):
         _LOG.warning(
             "%s: that its test split was opened cannot be remembered: set GENOSLIM_LEDGER to a"

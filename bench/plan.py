@@ -58,6 +58,8 @@ class BenchPlan:
         sealed_at: When, ISO 8601 in UTC.
         data: Where the labelled windows were.
         data_fingerprint: Their SHA-256.
+        test_rows: The SHA-256 of which variants of which class the test split has, whatever the
+            file holds besides: another column or window makes no unseen rows.
         basis: The unit of resampling, how many the test split has, and what decides.
         baseline: What candidates are compared with.
         candidates: From the slowest to the fastest by `p50_ms`: the order of a sequence of tests.
@@ -71,6 +73,7 @@ class BenchPlan:
     genoslim: str
     data: str
     data_fingerprint: str
+    test_rows: str
     basis: Basis
     baseline: PlannedModel
     candidates: tuple[PlannedModel, ...]

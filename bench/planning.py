@@ -108,7 +108,7 @@ def plan_benchmark(
     machine = Machine(device=device, backend=backend, threads=threads)
     prepared = prepare(models, data, baseline=baseline, column=baseline_column, seeds=seeds or {})
     draft = draft_plan(prepared, rule, machine)
-    if seen := seen_before(draft, openings(data, prepared.data.fingerprint)):
+    if seen := seen_before(draft, openings(data, draft.test_rows)):
         refuse_afterthought(draft, seen)
     prepared = with_backends(prepared, machine)
     with running(prepared.subjects, prepared, machine) as processes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -34,6 +35,15 @@ class Prepared:
     def sample(self, split: Split) -> Sample:
         """Return a split as a sample of rows, variants or groups."""
         return Sample.of(rows_of(self.splits), split)
+
+    @property
+    def test_rows(self) -> str:
+        """The SHA-256 of the variants of the test split with their classes, in any order."""
+        test = self.splits["test"]
+        rows = sorted(
+            f"{key}\t{label}\n" for key, label in zip(test.keys, test.labels, strict=True)
+        )
+        return hashlib.sha256("".join([test.metadata.assembly, "\n", *rows]).encode()).hexdigest()
 
 
 def prepare(

@@ -46,7 +46,7 @@ def standing_of(
     draft = draft_plan(prepared, rule, machine)
     if given is not None:
         _refuse_unplanned(given, draft)
-    known = openings(prepared.path, prepared.data.fingerprint)
+    known = openings(prepared.path, draft.test_rows)
     plan = effective(given or draft, known)
     seen = seen_before(plan, known)
     if seen is not None and not exploratory:
@@ -145,6 +145,7 @@ def draft_plan(prepared: Prepared, rule: Rule, machine: Machine) -> BenchPlan:
         genoslim=__version__,
         data=str(prepared.path),
         data_fingerprint=prepared.data.fingerprint,
+        test_rows=prepared.test_rows,
         basis=Basis.of(prepared.sample("test")),
         baseline=baseline,
         candidates=tuple(others),

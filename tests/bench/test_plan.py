@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from bundles import some_metrics
 from click.testing import CliRunner
@@ -44,6 +45,7 @@ def plan_at(hour: int, *candidates: str, **rule: Any) -> BenchPlan:
         genoslim="0",
         data="data.parquet",
         data_fingerprint="f" * 64,
+        test_rows="e" * 64,
         basis=Basis(measure="AUROC", unit="row", units=400, positives=200, negatives=200),
         baseline=PlannedModel(name="full", path="full", digest="full"),
         candidates=tuple(PlannedModel(name=c, path=c, digest=c) for c in candidates),
@@ -127,16 +129,16 @@ def test_the_ledger_lies_beside_the_data_and_in_the_users_folder(
     data, copy = tmp_path / "one" / "data.parquet", tmp_path / "two" / "copy.parquet"
     plan = plan_at(1, "a")
     record_opening(data, plan, tmp_path / "out")
-    beside, home = ledgers(data, plan.data_fingerprint)
+    beside, home = ledgers(data, plan.test_rows)
     assert beside == tmp_path / "one" / "data.parquet.openings.jsonl"
     assert home.parent == tmp_path / "home" / "genoslim"
     for place in (data, copy):  # a copy of the data is known by its fingerprint
-        (found,) = openings(place, plan.data_fingerprint)
+        (found,) = openings(place, plan.test_rows)
         assert found.plan == plan
     home.unlink()
-    assert len(openings(data, plan.data_fingerprint)) == 1
+    assert len(openings(data, plan.test_rows)) == 1
     beside.write_text(beside.read_text() + "half a li")
-    assert len(openings(data, plan.data_fingerprint)) == 1
+    assert len(openings(data, plan.test_rows)) == 1
     assert "line 2 is no opening and is left out" in caplog.text
 
 
@@ -211,7 +213,7 @@ def test_without_a_plan_the_rule_is_sealed_before_the_test_split_is_opened(
         "opening the test split",
         *("scoring test with first", "scoring test with second", "comparing"),
     ]
-    (opening,) = openings(data_file, found.data.fingerprint)
+    (opening,) = openings(data_file, found.plan.test_rows)
     assert opening.plan == found.plan
     assert opening.when > found.plan.when
     assert not found.exploratory
@@ -242,6 +244,19 @@ def test_a_rule_made_after_the_test_split_was_seen_decides_nothing_unless_told(
     assert record["exploratory"]
     assert record["decision"]["summary"].startswith("exploratory: ")
     assert "<b>Exploratory:</b>" in (tmp_path / "two" / "report.html").read_text()
+
+
+def test_another_column_makes_no_unseen_rows(
+    models: list[Path], data_file: Path, data: LabelledData, tmp_path: Path
+) -> None:
+    benchmark(models, data_file, output=tmp_path / "one", quick=True, **SHORT)
+    copy = tmp_path / "elsewhere" / "copy.parquet"
+    copy.parent.mkdir()
+    annotated = replace(data, annotations={"conservation": np.linspace(0, 1, len(data))})
+    assert annotated.fingerprint != data.fingerprint
+    annotated.write(copy)
+    with pytest.raises(GateError, match="the test figures of second were seen at"):
+        benchmark(models, copy, output=tmp_path / "two", margin=0.2, **SHORT)
 
 
 def test_the_command_seals_a_plan_and_another_one_follows_it(

@@ -94,7 +94,9 @@ def test_mean_interval_is_that_of_students_t() -> None:
     low, high = pooled_aurocs(labels, scores).mean_interval()
     normal = auroc_interval(labels, scores[:, 0])
     assert (low + high) / 2 == pytest.approx(normal.auroc)
-    assert (high - low) / (normal.high - normal.low) == pytest.approx(2.0930 / 1.95996, abs=1e-4)  # of 19
+    assert (high - low) / (normal.high - normal.low) == pytest.approx(
+        2.0930 / 1.95996, abs=1e-4
+    )  # of 19
 
 
 @pytest.mark.parametrize(
