@@ -31,10 +31,6 @@ class BootstrapInterval:
     failed: int
     samples: Floats = field(repr=False, compare=False)
 
-    def quantile(self, share: float) -> float:
-        """Return the value below which `share` of the draws lie: 0.05 bounds one side at 95 %."""
-        return float(np.quantile(self.samples, share))
-
     def p_value(self, null: float = 0.0) -> float:
         """Return the two-sided p-value of `null`: twice the smaller tail, never 0.
 

@@ -1,4 +1,4 @@
-"""Where to cut a probability into calls, and what a call is worth at a prevalence."""
+"""Where to cut a probability into calls."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..errors import UsageError
 from .checks import Bools, Floats, binary_labels, finite_scores, fraction, probabilities_of
 from .ranks import tie_blocks
 
@@ -19,18 +18,6 @@ class OperatingPoint:
     threshold: float
     sensitivity: float
     specificity: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class PredictiveValues:
-    """The chance that a positive (`ppv`) or negative (`npv`) call is right at `prevalence`.
-
-    None where no call of that kind is ever made.
-    """
-
-    prevalence: float
-    ppv: float | None
-    npv: float | None
 
 
 def youden_threshold(labels: ArrayLike, probabilities: ArrayLike) -> float:
@@ -75,32 +62,6 @@ def sensitivity_at_specificity(
         sensitivity=float(tpr[best]),
         specificity=float(1 - fpr[best]),
     )
-
-
-def predictive_values(
-    sensitivity: float, specificity: float, prevalence: float
-) -> PredictiveValues:
-    """Return PPV and NPV at `prevalence` by Bayes' rule.
-
-    A benchmark is often half positives and a clinic is not, so the prevalence must be stated.
-    """
-    fraction("prevalence", prevalence)
-    for name, value in (("sensitivity", sensitivity), ("specificity", specificity)):
-        if not 0 <= value <= 1:
-            raise UsageError(f"{name} must lie in [0, 1], found {value}")
-    true_positive = sensitivity * prevalence
-    false_positive = (1 - specificity) * (1 - prevalence)
-    true_negative = specificity * (1 - prevalence)
-    false_negative = (1 - sensitivity) * prevalence
-    return PredictiveValues(
-        prevalence=prevalence,
-        ppv=_share(true_positive, false_positive),
-        npv=_share(true_negative, false_negative),
-    )
-
-
-def _share(right: float, wrong: float) -> float | None:
-    return right / (right + wrong) if right + wrong > 0 else None
 
 
 def _rates(positive: Bools, scores: Floats) -> tuple[Floats, Floats, Floats]:

@@ -58,7 +58,6 @@ def test_a_model_against_itself_has_p_one() -> None:
         difference, labels, scores, scores, clusters=np.arange(20), repeats=100
     )
     assert (found.estimate, found.low, found.high, found.p_value()) == (0.0, 0.0, 0.0, 1.0)
-    assert found.quantile(0.05) == 0.0
 
 
 def test_p_value_is_small_for_a_clear_shift_and_never_zero() -> None:

@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 from genoslim.errors import GenoslimError, UsageError
 from genoslim.stats.thresholds import (
-    predictive_values,
     sensitivity_at_specificity,
     youden_threshold,
 )
@@ -60,23 +59,6 @@ def test_sensitivity_is_the_best_at_that_specificity(rows: list, target: float) 
         if specificity >= target - 1e-12
     ]
     assert point.sensitivity == pytest.approx(max(allowed, default=0.0))
-
-
-def test_predictive_values_follow_bayes() -> None:
-    found = predictive_values(0.9, 0.95, 0.01)
-    assert found.ppv == pytest.approx(0.9 * 0.01 / (0.9 * 0.01 + 0.05 * 0.99))
-    assert found.npv == pytest.approx(0.95 * 0.99 / (0.95 * 0.99 + 0.1 * 0.01))
-
-
-def test_predictive_values_of_calls_never_made_are_none() -> None:
-    assert predictive_values(0.0, 1.0, 0.5).ppv is None
-    assert predictive_values(1.0, 0.0, 0.5).npv is None
-
-
-@pytest.mark.parametrize("values", [(0.5, 0.5, 0.0), (0.5, 0.5, 1.0), (1.1, 0.5, 0.5)])
-def test_rates_outside_their_range_are_usage_errors(values: tuple[float, float, float]) -> None:
-    with pytest.raises(UsageError, match="must lie"):
-        predictive_values(*values)
 
 
 def test_bad_input() -> None:
