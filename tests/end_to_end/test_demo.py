@@ -66,7 +66,7 @@ class TestDemo:
             assert f" {floor['validation']:.3f} " in line
             assert f" {figures['value']:.3f} (" in line
         assert "counts of 6-mers" in story
-        assert "AUROC on 300 validation and 400 test windows" in story
+        assert "AUROC on 270 validation and 360 test windows" in story
         assert re.search(r"^(NOT SHOWN|All models are shown) to beat the best floor", story, re.M)
         decision = bench["decision"]
         told = f"DEPLOYED: {decision['deploy']}, " if decision["passed"] else "NO SLIM MODEL IS DEP"
