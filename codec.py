@@ -3,6 +3,7 @@
 Every file that genoslim reads back (`bundle.json`, `run.json`, `genoslim.json`, results of trials)
 is one dataclass, and this is the one place that turns what was parsed into it. A field added later
 needs a default, so that older files still open; unknown fields are left out unless `exact`.
+msgspec is imported when it is used: the loop of fine-tuning needs numpy and torch alone.
 """
 
 from __future__ import annotations
@@ -14,8 +15,6 @@ import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
-
-import msgspec
 
 from .errors import GenoslimError
 from .files import write_json
@@ -42,6 +41,8 @@ def decode(kind: type[_T], content: object, where: str, *, exact: bool = False) 
     the value found and what was expected; with `exact`, for an unknown field of the record, or of
     one inside it, too.
     """
+    import msgspec
+
     try:
         record = msgspec.convert(content, kind)
         if exact:
@@ -69,6 +70,8 @@ def plain(record: object) -> dict[str, Any]:
 
     Raises ValueError for a NaN or an infinity, which JSON has no word for.
     """
+    import msgspec
+
     # asdict, since msgspec leaves the defaults of a record that it decoded to the class
     if dataclasses.is_dataclass(record) and not isinstance(record, type):
         record = dataclasses.asdict(record)

@@ -16,8 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import save_file
 
 from ..errors import GenoslimError
 from ..files import atomic_folder, write_json, write_text
@@ -126,6 +124,9 @@ def save(
 
 def _write_weights(weights: Mapping[str, torch.Tensor], path: Path) -> None:
     """Write a safetensors file; the error of the system comes out as the OSError that it is."""
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
     contiguous = {key: tensor.contiguous() for key, tensor in weights.items()}
     try:
         save_file(contiguous, str(path), metadata={"format": "pt"})

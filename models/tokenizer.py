@@ -10,17 +10,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from tokenizers import AddedToken, Regex, Tokenizer
-from tokenizers.models import WordLevel
-from tokenizers.pre_tokenizers import Split
-from tokenizers.processors import TemplateProcessing
 
 from ..errors import GenoslimError, UsageError
 from ..files import read_json, write_json, write_text
 from .families import CONFIG_FILE, token_limit
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 TOKENIZER_FILE = "tokenizer.json"
 TOKENIZER_CONFIG_FILE = "tokenizer_config.json"
@@ -55,6 +54,8 @@ class SequenceTokenizer:
         """Read a `tokenizer.json`; raises GenoslimError if it is absent or not a tokenizer."""
         if not path.is_file():
             raise GenoslimError(f"{path}: no such file; it should be a {TOKENIZER_FILE}")
+        from tokenizers import Tokenizer
+
         try:
             raw = Tokenizer.from_file(str(path))
         except Exception as error:  # the Rust library raises bare Exception
@@ -169,6 +170,11 @@ def nucleotide_transformer_tokenizer(
     one of A, T, C, G, N does. A run of anything else is one `<unk>`; white space only separates.
     `<cls>` comes first and nothing comes last.
     """
+    from tokenizers import AddedToken, Regex, Tokenizer
+    from tokenizers.models import WordLevel
+    from tokenizers.pre_tokenizers import Split
+    from tokenizers.processors import TemplateProcessing
+
     ids = {token: index for index, token in enumerate(vocabulary)}
     specials = [token for token in ids if token.startswith("<")]
     missing = [token for token in ("<unk>", "<pad>", "<cls>", *"ATCGN") if token not in ids]

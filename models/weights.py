@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
 from torch import Tensor
 
 from ..errors import GenoslimError, listed
@@ -133,6 +132,8 @@ def _read_file(path: Path) -> Weights:
 
 def _read_safetensors(path: Path) -> Weights:
     """Copy out of the mapped file: what is read stays, aligned, whatever becomes of the file."""
+    from safetensors import safe_open
+
     with safe_open(str(path), framework="pt") as stream:
         return {key: _owned(stream.get_tensor(key)) for key in stream.keys()}  # noqa: SIM118
 
