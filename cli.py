@@ -163,7 +163,7 @@ def _runtime_options(command: _Command) -> _Command:
         ),
         click.option(
             "--device",
-            type=click.Choice(["auto", "cpu", "cuda", "tensorrt"]),
+            type=click.Choice(["auto", "cpu", "cuda"]),
             default="auto",
             show_default=True,
             help="Where to compute; auto: CUDA if it loads, else the CPU.",

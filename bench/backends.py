@@ -52,7 +52,7 @@ def with_backend(subject: Subject, backend: str, *, device: str, threads: int | 
 def open_runner(subject: Subject, *, device: str = "auto", threads: int | None = None) -> Runner:
     """Load a model on its backend; no hash of a bundle's files is taken again.
 
-    `device` is auto, cpu, cuda or, for bundles, tensorrt (see `open_session`).
+    `device` is auto, cpu or cuda (see `open_session`).
     """
     if subject.bundle is None:
         return TorchRunner(subject.path, device=device, threads=threads)

@@ -36,7 +36,7 @@ def random_windows(length: int, count: int) -> list[str]:
 class GraphRunner:
     """An ONNX classifier and its tokenizer.
 
-    `device` is `cpu`, `cuda` or `tensorrt` (an error where it does not load: never a silent
+    `device` is `cpu` or `cuda` (an error where it does not load: never a silent
     fall-back), or `auto` (CUDA where it loads); `backend` is `onnxruntime` or `openvino`.
     `provider` is what the session itself says it runs on, `batch_tokens` the default budget.
     """

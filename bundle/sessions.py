@@ -36,15 +36,14 @@ __all__ = [
 
 ChosenBackend = Literal["onnxruntime", "openvino"]
 Backend = Literal["auto"] | ChosenBackend
-Device = Literal["auto", "cpu", "cuda", "tensorrt"]
+Device = Literal["auto", "cpu", "cuda"]
 
 BACKENDS: tuple[ChosenBackend, ChosenBackend] = ("onnxruntime", "openvino")
 
 _INPUTS, _OUTPUT = ("input_ids", "attention_mask"), "logits"
-_TENSORRT, _CUDA, _CPU = (f"{name}ExecutionProvider" for name in ("Tensorrt", "CUDA", "CPU"))
-_PROVIDERS = {"cpu": [_CPU], "cuda": [_CUDA, _CPU], "tensorrt": [_TENSORRT, _CUDA, _CPU]}
+_CUDA, _CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
+_PROVIDERS = {"cpu": [_CPU], "cuda": [_CUDA, _CPU]}
 _M_MMAP_THRESHOLD = -3  # of glibc's malloc.h
-_NEEDS = {"cuda": "CUDA and cuDNN", "tensorrt": "TensorRT, CUDA and cuDNN"}
 
 
 class Session(Protocol):
@@ -62,11 +61,10 @@ class Session(Protocol):
 def open_session(graph: Path, *, backend: str, device: str, threads: int) -> Session:
     """Load `graph`; UsageError for what does not exist or go together, GenoslimError if it fails.
 
-    `device` auto is CUDA where that loads, else the CPU; TensorRT, whose engines take minutes to
-    build, is only taken by name. OpenVINO runs on the CPU.
+    `device` auto is CUDA where that loads, else the CPU. OpenVINO runs on the CPU.
     """
     if device not in get_args(Device):
-        raise UsageError(f"device is {device!r}; expected auto, cpu, cuda or tensorrt")
+        raise UsageError(f"device is {device!r}; expected auto, cpu or cuda")
     _give_back_memory()
     if backend == "onnxruntime":
         return OnnxSession(graph, device=device, threads=threads)
@@ -97,7 +95,7 @@ class OnnxSession:
         self.provider: str = self._session.get_providers()[0]
         if device != "auto" and self.provider != providers[0]:
             raise GenoslimError(
-                f"device {device}: the session runs on {self.provider}: {_NEEDS[device]} did not"
+                f"device {device}: the session runs on {self.provider}: CUDA and cuDNN did not"
                 " load; install them, or choose --device cpu"
             )
         self.on_gpu: bool = self.provider != _CPU
@@ -188,7 +186,7 @@ def _providers(device: str, listed: list[str]) -> list[str]:
     wanted = _PROVIDERS[device]
     if wanted[0] not in listed:
         raise GenoslimError(
-            f"device {device}: this onnxruntime offers {', '.join(listed)}; {_NEEDS[device]} need"
+            f"device {device}: this onnxruntime offers {', '.join(listed)}; CUDA needs"
             f" onnxruntime-gpu in place of onnxruntime: pip uninstall onnxruntime, then"
             f" {install_hint('gpu')}"
         )

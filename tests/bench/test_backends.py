@@ -66,9 +66,9 @@ def test_a_bundle_runs_on_the_backend_asked_for(bundle: Path, data: LabelledData
 
 def test_a_checkpoint_stays_with_torch(checkpoint: Path) -> None:
     subject = open_subject(checkpoint, "full")
-    assert with_backend(subject, "openvino", device="tensorrt", threads=1) is subject
-    with pytest.raises(UsageError, match="device is 'tensorrt'; expected auto, cpu or cuda"):
-        open_runner(subject, device="tensorrt")
+    assert with_backend(subject, "openvino", device="cuda", threads=1) is subject
+    with pytest.raises(UsageError, match="device is 'tpu'; expected auto, cpu or cuda"):
+        open_runner(subject, device="tpu")
 
 
 def test_devices_that_are_not_there(checkpoint: Path) -> None:

@@ -101,7 +101,6 @@ def test_other_threads_are_another_measurement(bundle: Bundle, measure: Measure)
         ({"backend": "onnxruntime"}, BOTH, "fp32"),
         ({}, {"onnxruntime": "1.31"}, "fp32"),
         ({"device": "cuda"}, BOTH, "fp32"),
-        ({"device": "tensorrt"}, BOTH, "fp32"),
         ({}, {"onnxruntime-gpu": "1.31", "openvino": "2026.4"}, "fp32"),
         ({}, BOTH, "int8"),
     ],
