@@ -279,8 +279,8 @@ def _recipe_options(command: _Command) -> _Command:
         ),
         click.option(
             "--precision",
-            type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
-            help="auto: fp32 on a CPU, half precision on a GPU.  [default: auto]",
+            type=click.Choice(["auto", "fp32", "tf32", "bf16", "fp16"]),
+            help="auto: fp32 on a CPU; bf16, else fp16, on a GPU.  [default: auto]",
         ),
         click.option("--clip", type=float, help="Largest norm of the gradient.  [default: 1]"),
         click.option("--warmup-steps", type=int, help="Steps of rising rate.  [default: 50]"),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import UsageError
+from ..models.batches import CPU_BATCH_TOKENS, GPU_BATCH_TOKENS, GPU_MULTIPLE, batches
 from ..models.tokenizer import SequenceTokenizer, refuse_one_string
 from .machine import available_threads
 from .sessions import open_session
@@ -20,11 +21,6 @@ if TYPE_CHECKING:
 __all__ = ["GraphRunner", "random_windows"]
 
 _LOG = logging.getLogger(__name__)
-
-CPU_BATCH_TOKENS, GPU_BATCH_TOKENS = 1024, 16384
-"""Default budgets of a batch: rows x longest row, in tokens."""
-
-_SPREAD = 1.25  # the longest row of a batch is at most this much longer than its shortest
 
 
 def random_windows(length: int, count: int) -> list[str]:
@@ -56,7 +52,9 @@ class GraphRunner:
         self._session = open_session(graph, backend=backend, device=device, threads=self.threads)
         self.provider: str = self._session.provider
         self.num_labels: int = self._session.num_labels
-        self.batch_tokens: int = GPU_BATCH_TOKENS if self._session.on_gpu else CPU_BATCH_TOKENS
+        on_gpu = self._session.on_gpu
+        self.batch_tokens: int = GPU_BATCH_TOKENS if on_gpu else CPU_BATCH_TOKENS
+        self._multiple = GPU_MULTIPLE if on_gpu else 1
         _LOG.info("%s: %s, %s, threads: %d", graph.name, backend, self.provider, self.threads)
 
     def __repr__(self) -> str:
@@ -74,7 +72,7 @@ class GraphRunner:
         """Run a batch of full size and a single window, both of `length` random bases."""
         (row,) = self.tokenizer.encode(random_windows(length, 1))
         for rows in (max(1, self.batch_tokens // len(row)), 1):
-            self.run(*self.tokenizer.pad([row] * rows))
+            self.run(*self._padded([row] * rows))
 
     def logits(
         self,
@@ -99,20 +97,12 @@ class GraphRunner:
         places = {sequence: place for place, sequence in enumerate(dict.fromkeys(sequences))}
         rows = self.tokenizer.encode(list(places))
         found = np.empty((len(rows), self.num_labels), np.float32)
-        for batch in _batches([len(row) for row in rows], batch_tokens, batch_size):
-            found[batch] = self.run(*self.tokenizer.pad([rows[place] for place in batch]))
+        lengths, multiple = [len(row) for row in rows], self._multiple
+        for batch in batches(lengths, tokens=batch_tokens, rows=batch_size, multiple=multiple):
+            found[batch] = self.run(*self._padded([rows[place] for place in batch]))
         return found[np.fromiter((places[s] for s in sequences), np.intp, len(sequences))]
 
-
-def _batches(lengths: Sequence[int], tokens: int, size: int | None) -> Iterator[list[int]]:
-    """Yield the places of `lengths`, shortest first, cut by the budget, the rows or the spread."""
-    batch: list[int] = []
-    for place in sorted(range(len(lengths)), key=lengths.__getitem__):
-        longest = lengths[place]
-        full = len(batch) == size or (len(batch) + 1) * longest > tokens
-        if batch and (full or longest > _SPREAD * lengths[batch[0]]):
-            yield batch
-            batch = []
-        batch.append(place)
-    if batch:
-        yield batch
+    def _padded(
+        self, rows: Sequence[NDArray[np.int64]]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        return self.tokenizer.pad(rows, multiple=self._multiple)

@@ -274,7 +274,8 @@ class Backbone(nn.Module, ABC):
 class Classifier(nn.Module, ABC):
     """A sequence classifier with a stack of equal blocks.
 
-    Inputs are int64 [B, T]: token ids, and a mask that is 1 for tokens and 0 for padding.
+    Inputs are int64: token ids [B, T], and a mask that is 1 for tokens and 0 for padding, [B, T]
+    or, where all rows are of one length, [1, T].
     """
 
     config: ModelConfig
@@ -379,6 +380,15 @@ def rotate(vectors: Tensor, rotary: tuple[Tensor, Tensor] | None) -> Tensor:
     return vectors * cosines + turned * sines
 
 
+def score_type(hidden: Tensor) -> torch.dtype:
+    """Return the type that attention scores have: that of `hidden`, or autocast's where it is on.
+
+    A bias of another type is converted, and kept for the backward pass, in every block.
+    """
+    kind = hidden.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else hidden.dtype
+
+
 def padding_bias(attention_mask: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return [B, 1, 1, T]: 0 for tokens, `MASKED` for padding."""
+    """Return [B or 1, 1, 1, T] of a mask [B or 1, T]: 0 for tokens, `MASKED` for padding."""
     return ((1 - attention_mask) * MASKED).to(dtype)[:, None, None, :]

@@ -21,6 +21,7 @@ from .classifier import (
     NativeConfig,
     Projection,
     padding_bias,
+    score_type,
 )
 from .kernels import Dropout, Linear
 
@@ -64,7 +65,7 @@ class _SelfAttention(nn.Module):
 
     def forward(self, hidden: Tensor, context: Context, first_only: bool) -> Tensor:
         if first_only and type(self.Wqkv) is Linear:  # else an adapter adds to its weight
-            return self._first(hidden, context.first().bias)
+            return self._first(hidden, context.first().bias.to(hidden.dtype))
         query, key, value = self._split(self.Wqkv(hidden), 3)
         mixed = functional.scaled_dot_product_attention(
             query[:, :, :1] if first_only else query,
@@ -218,7 +219,8 @@ class DnaBert2Backbone(Backbone):
         asking = positions[:1] if first_only else positions
         distances = (asking[:, None] - positions[None, :]).abs()
         alibi = -self.slopes[:, None, None] * distances
-        bias = alibi.to(hidden.dtype) + padding_bias(attention_mask, hidden.dtype)
+        kind = score_type(hidden)
+        bias = alibi.to(kind) + padding_bias(attention_mask, kind)
         return hidden, Context(input_ids, bias)
 
     def finish(self, hidden: Tensor, attention_mask: Tensor) -> Tensor:

@@ -54,7 +54,8 @@ class HFEncoder(Classifier):
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Return logits [B, labels]."""
-        logits: Tensor = self.network(input_ids=input_ids, attention_mask=attention_mask).logits
+        mask = attention_mask.expand_as(input_ids)
+        logits: Tensor = self.network(input_ids=input_ids, attention_mask=mask).logits
         return logits
 
     def hidden_states(self, input_ids: Tensor, attention_mask: Tensor) -> list[Tensor]:
@@ -80,7 +81,8 @@ class HFEncoder(Classifier):
 
     def last_hidden_state(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """See `Classifier.last_hidden_state`."""
-        output = self.network.base_model(input_ids=input_ids, attention_mask=attention_mask)
+        mask = attention_mask.expand_as(input_ids)
+        output = self.network.base_model(input_ids=input_ids, attention_mask=mask)
         hidden: Tensor = output.last_hidden_state
         return hidden
 

@@ -20,6 +20,7 @@ from .classifier import (
     Projection,
     padding_bias,
     rotate,
+    score_type,
     split_heads,
 )
 from .kernels import Dropout, Linear
@@ -217,7 +218,7 @@ class NucleotideTransformerBackbone(Backbone):
     ) -> tuple[Tensor, Context]:
         """See `Backbone.embed`."""
         hidden: Tensor = self.embeddings(input_ids, attention_mask)
-        bias = padding_bias(attention_mask, hidden.dtype)
+        bias = padding_bias(attention_mask, score_type(hidden))
         if not self.rotary:
             return hidden, Context(input_ids, bias)
         positions = torch.arange(input_ids.shape[1], device=input_ids.device)

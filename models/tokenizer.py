@@ -16,6 +16,7 @@ import numpy as np
 
 from ..errors import GenoslimError, UsageError
 from ..files import read_json, write_json, write_text
+from .batches import padded_length
 from .families import CONFIG_FILE, token_limit
 
 if TYPE_CHECKING:
@@ -110,10 +111,17 @@ class SequenceTokenizer:
                 self._check_length(index, sequences[index], len(row))
         return rows
 
-    def pad(self, rows: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        """Return input ids and attention mask, both int64 [batch, longest row], right-padded."""
+    def pad(
+        self, rows: Sequence[np.ndarray], *, multiple: int = 1
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return input ids and attention mask, both int64 [batch, T], right-padded.
+
+        T is the length of the longest row, or the next `multiple` within `max_tokens`.
+        """
         lengths = np.array([len(row) for row in rows], dtype=np.int64)
-        longest = int(lengths.max(initial=0))
+        longest = padded_length(
+            int(lengths.max(initial=0)), multiple=multiple, limit=self.max_tokens
+        )
         attention_mask = (np.arange(longest) < lengths[:, None]).astype(np.int64)
         input_ids = np.full((len(rows), longest), self.pad_id, dtype=np.int64)
         if len(rows):

@@ -6,7 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,17 +16,24 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..data.dataset import LabelledData
-from ..errors import GenoslimError, UsageError
+from ..errors import GenoslimError
+from ..models.batches import GPU_BATCH_TOKENS
 from ..models.classifier import Classifier
+from ..models.precision import Precision, autocast, float32_products, resolve_precision
 from ..models.tokenizer import SequenceTokenizer
 from .lora import adapted
 from .micro_batch import MicroBatch, memory_told
-from .recipe import Precision, Recipe
+from .recipe import Recipe
 from .tokens import TokenTable
 
 _log = logging.getLogger(__name__)
 
-EVALUATION_BATCH = 256
+BATCH_TOKENS = GPU_BATCH_TOKENS
+"""Tokens that go through a network at once, padding included, in training and evaluation.
+
+Memory is then linear in the length of rows: the attention bias of 16,384 tokens takes 16,384 x
+heads x length x 4 bytes, 1.6 GB for 12 heads and rows of 2,048 tokens.
+"""
 StepCallback = Callable[[int, int], None]
 """Called with the optimiser steps done and the most there can be."""
 
@@ -57,14 +64,14 @@ class FineTuned:
 
     `step` is the optimiser step whose weights the model now has, `steps` how many were made,
     `seconds` the wall-clock time of training with its evaluations of the validation loss,
-    `precision` the one used, `stopped` why it ended, `micro_batch` the rows of a step that fitted
-    into memory at once.
+    `precision` the one used, `stopped` why it ended, `micro_batch` the rows of a step that are
+    worked on at once, if they are as long as the longest.
     """
 
     step: int
     steps: int
     seconds: float
-    precision: Literal["fp32", "bf16", "fp16"]
+    precision: Precision
     stopped: Literal["epochs", "patience", "max_epochs", "diverged"]
     micro_batch: int
     history: tuple[Evaluation, ...]
@@ -154,44 +161,30 @@ def predict(
     tokenizer: SequenceTokenizer,
     sequences: Sequence[str],
     *,
-    batch_size: int = EVALUATION_BATCH,
+    batch_tokens: int = BATCH_TOKENS,
     device: torch.device | None = None,
 ) -> np.ndarray:
     """Return logits float32[n, labels] in the order of `sequences`, in float32 throughout."""
     target = torch.device("cpu") if device is None else device
     model.to(target)
-    return predict_tokens(
-        model, TokenTable.encode(tokenizer, sequences, device=target), batch_size=batch_size
-    )
+    tokens = TokenTable.encode(tokenizer, sequences, device=target)
+    return predict_tokens(model, tokens, batch_tokens=batch_tokens)
 
 
 def predict_tokens(
     model: Classifier,
     tokens: TokenTable,
     *,
-    batch_size: int = EVALUATION_BATCH,
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32",
+    batch_tokens: int = BATCH_TOKENS,
+    precision: Precision = "fp32",
 ) -> np.ndarray:
-    """Return logits float32[n, labels] in row order; leaves the model in evaluation mode."""
-    batch = MicroBatch(batch_size, "prediction")
-    return _logits(model, tokens, batch, precision).cpu().numpy()
+    """Return logits float32[n, labels] in row order; leaves the model in evaluation mode.
 
-
-def resolve_precision(wanted: Precision, device: torch.device) -> Literal["fp32", "bf16", "fp16"]:
-    """Return the precision to train in: what was asked for, or the best safe one of the device.
-
-    Raises UsageError for fp16 on a CPU.
+    At most `batch_tokens` tokens, padding included, are computed at once, but one row at least.
     """
-    if device.type == "cuda":
-        if wanted == "auto":
-            return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
-        return wanted
-    if wanted == "fp16":
-        raise UsageError(f"precision fp16 needs a CUDA device, this one is {device.type}")
-    if wanted == "bf16":
-        _log.warning("bf16 on a CPU without bf16 units is many times slower than fp32")
-        return "bf16"
-    return "fp32"
+    batch = MicroBatch(batch_tokens, "prediction")
+    with float32_products(precision, tokens.ids.device):
+        return _logits(model, tokens, batch, precision).cpu().numpy()
 
 
 class _Training:
@@ -223,15 +216,16 @@ class _Training:
             _decay_groups(model, recipe.weight_decay), lr=recipe.learning_rate, fused=True
         )
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")
-        self.micro_batch = MicroBatch(recipe.batch_size, "training")
-        self.evaluation_batch = MicroBatch(EVALUATION_BATCH, "evaluation")
+        self.micro_batch = MicroBatch(BATCH_TOKENS, "training")
+        self.evaluation_batch = MicroBatch(BATCH_TOKENS, "evaluation")
         self.history: list[Evaluation] = []
         self.best: tuple[int, list[Tensor]] | None = None
 
     def run(self) -> FineTuned:
         """Train until the recipe says stop, and leave the kept weights in the model."""
         started = time.perf_counter()
-        steps, stopped = self._train()
+        with float32_products(self.precision, self.device):
+            steps, stopped = self._train()
         kept = steps
         if self.recipe.keeps_best and self.best is not None:
             kept, weights = self.best
@@ -245,7 +239,7 @@ class _Training:
             seconds,
             self.precision,
             stopped,
-            self.micro_batch.size,
+            min(self.recipe.batch_size, self.micro_batch.rows(self.train.tokens.widest)),
             tuple(self.history),
         )
 
@@ -297,7 +291,7 @@ class _Training:
             self.optimiser.zero_grad(set_to_none=True)
             return torch.stack([self._backward(losses, part, len(rows)) for part in parts]).sum()
 
-        return self.micro_batch.over(rows, accumulate)
+        return self.micro_batch.over(rows, self.train.tokens.width(rows), accumulate)
 
     def _backward(self, losses: Losses, part: Tensor, total: int) -> Tensor:
         """Add the gradients of a part of a step's rows; return its share of the first loss."""
@@ -310,7 +304,7 @@ class _Training:
         return first
 
     def _forward(self, rows: Tensor) -> Tensor:
-        with _autocast(self.device, self.precision):
+        with autocast(self.precision, self.device):
             logits: Tensor = self.model(*self.train.tokens.batch(rows))
         return logits.float()
 
@@ -336,9 +330,9 @@ def _logits(
     model: Classifier,
     tokens: TokenTable,
     batch: MicroBatch,
-    precision: Literal["fp32", "bf16", "fp16"],
+    precision: Precision,
 ) -> Tensor:
-    """Return logits float32[n, labels] in row order, from big batches of equal length."""
+    """Return logits float32[n, labels] in row order, from batches of near-equal length."""
     model.eval()
     device = tokens.ids.device
     out = torch.empty(len(tokens), model.config.num_labels, device=device)
@@ -347,9 +341,9 @@ def _logits(
         for part in parts:
             out[part.to(device)] = model(*tokens.batch(part)).float()
 
-    with torch.inference_mode(), _autocast(device, precision):
-        for rows in tokens.by_length(batch.size):
-            batch.over(rows, fill)
+    with torch.inference_mode(), autocast(precision, device):
+        for rows in tokens.by_length(batch.tokens):
+            batch.over(rows, tokens.width(rows), fill)
     return out
 
 
@@ -360,15 +354,6 @@ def _decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, objec
         {"params": [p for p in trained if p.dim() > 1], "weight_decay": weight_decay},
         {"params": [p for p in trained if p.dim() <= 1], "weight_decay": 0.0},
     ]
-
-
-def _autocast(
-    device: torch.device, precision: Literal["fp32", "bf16", "fp16"]
-) -> AbstractContextManager[object]:
-    if precision == "fp32":
-        return nullcontext()
-    kind = torch.bfloat16 if precision == "bf16" else torch.float16
-    return torch.autocast(device.type, dtype=kind)
 
 
 @contextmanager

@@ -41,43 +41,48 @@ def memory_told(purpose: str) -> Iterator[None]:
 
 
 class MicroBatch:
-    """How many rows are worked on at once: `size` at first, half of it when memory runs out.
+    """How much is worked on at once: so many `tokens`, half of it when memory runs out.
 
-    `purpose` says in the log what they are worked on for.
+    `purpose` says in the log what for.
     """
 
-    def __init__(self, size: int, purpose: str) -> None:
-        self.size: int = size
+    def __init__(self, tokens: int, purpose: str) -> None:
+        self.tokens: int = tokens
         self.purpose: str = purpose
 
-    def over(self, rows: Tensor, work: Callable[[tuple[Tensor, ...]], _T]) -> _T:
-        """Return `work` of rows int64[n] in parts of the size, or of the largest that fits.
+    def rows(self, width: int) -> int:
+        """Return how many rows of `width` tokens go at once: one at least."""
+        return max(1, self.tokens // width)
+
+    def over(self, rows: Tensor, width: int, work: Callable[[tuple[Tensor, ...]], _T]) -> _T:
+        """Return `work` of rows int64[n], of `width` tokens each, in parts of the size that fits.
 
         `work` is called anew with smaller parts, so it must not build on what it left unfinished.
         Raises GenoslimError if memory does not do for one row.
         """
         while True:
+            size = min(self.rows(width), len(rows))
             try:
-                return work(torch.split(rows, self.size))
+                return work(torch.split(rows, size))
             except RuntimeError as error:
                 if not out_of_memory(error):
                     raise
-                self._halve(len(rows))
+                self._halve(size, width)
             _release()  # out here, where the error holds no tensors any more
 
-    def _halve(self, rows: int) -> None:
-        tried = min(self.size, rows)
-        if tried == 1:
+    def _halve(self, rows: int, width: int) -> None:
+        if rows == 1:
             raise GenoslimError(
-                f"out of memory in {self.purpose} with 1 row at a time: {_ADVICE}"
+                f"out of memory in {self.purpose} with 1 row of {width} tokens at a time: {_ADVICE}"
             ) from None
-        self.size = tried // 2
+        self.tokens = rows // 2 * width
         _log.warning(
-            "out of memory in %s with %d rows at a time: going on with %d, which changes nothing"
-            " but rounding and dropout",
+            "out of memory in %s with %d rows of %d tokens at a time: going on with %d, which"
+            " changes nothing but rounding and dropout",
             self.purpose,
-            tried,
-            self.size,
+            rows,
+            width,
+            rows // 2,
         )
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypedDict, get_args
 from ..codec import plain
 from ..errors import UsageError
 
-Precision = Literal["auto", "fp32", "bf16", "fp16"]
+Precision = Literal["auto", "fp32", "tf32", "bf16", "fp16"]
 
 
 class RecipeOptions(TypedDict):

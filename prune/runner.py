@@ -28,7 +28,6 @@ from ..models.layers import layers, remove_layers
 from ..models.record import TrainingEnvironment, TrainingRecord
 from ..models.tokenizer import SequenceTokenizer
 from .finetune import (
-    EVALUATION_BATCH,
     FineTuned,
     Labelled,
     Objective,
@@ -197,7 +196,7 @@ class TrialRunner:
         """Predict both splits; the seconds are those of the test split."""
         validation = predict_tokens(model, self.encoded["validation"].tokens)
         started = time.perf_counter()
-        test = predict_tokens(model, self.encoded["test"].tokens, batch_size=EVALUATION_BATCH)
+        test = predict_tokens(model, self.encoded["test"].tokens)
         return Predictions(validation, test), time.perf_counter() - started
 
     def _result(

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from genoslim.data.dataset import LabelledData, read_data
-from genoslim.errors import UsageError
 from genoslim.models import load, load_tokenizer
-from genoslim.prune.finetune import fine_tune, predict, resolve_precision
+from genoslim.prune.finetune import fine_tune, predict, predict_tokens
 from genoslim.prune.recipe import Recipe
+from genoslim.prune.tokens import TokenTable
 
 RECIPE = Recipe(epochs=2, learning_rate=1e-2, batch_size=16)
 
@@ -100,10 +100,33 @@ def test_progress_counts_steps(nt_model: Path, labelled: LabelledData) -> None:
 def test_predictions_do_not_depend_on_the_batch(model: Path, labelled: LabelledData) -> None:
     network, tokenizer = load(model), load_tokenizer(model)
     sequences = [row[: 20 + i % 25] for i, row in enumerate(labelled.sequences[:50])]
-    together = predict(network, tokenizer, sequences, batch_size=64)
+    together = predict(network, tokenizer, sequences)
     alone = np.concatenate([predict(network, tokenizer, [row]) for row in sequences])
     assert together.dtype == np.float32
     np.testing.assert_allclose(together, alone, atol=1e-6)
+    for budget in (1, 100, 1000):
+        found = predict(network, tokenizer, sequences, batch_tokens=budget)
+        np.testing.assert_allclose(found, alone, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["model", "nt_model"])
+def test_lengths_rounded_up_give_the_same_logits_and_gradients(
+    kind: str, labelled: LabelledData, request: pytest.FixtureRequest
+) -> None:
+    folder = request.getfixturevalue(kind)
+    network, tokenizer = load(folder).double(), load_tokenizer(folder)
+    sequences = [row[: 20 + i % 25] for i, row in enumerate(labelled.sequences[:50])]
+    table = TokenTable.encode(tokenizer, sequences)
+    rounded = replace(table, multiple=16)
+    expected = predict_tokens(network, table)
+    np.testing.assert_allclose(predict_tokens(network, rounded), expected, atol=1e-6)
+    gradients = []
+    for tokens in (table, rounded):
+        network.zero_grad()
+        network(*tokens.batch(torch.arange(50))).square().sum().backward()
+        gradients.append([p.grad.clone() for p in network.parameters() if p.grad is not None])
+    for wanted, found in zip(*gradients, strict=True):
+        torch.testing.assert_close(found, wanted, rtol=1e-9, atol=1e-12)
 
 
 def test_biases_and_norms_are_not_decayed(nt_model: Path, labelled: LabelledData) -> None:
@@ -114,13 +137,6 @@ def test_biases_and_norms_are_not_decayed(nt_model: Path, labelled: LabelledData
     assert all(p.dim() > 1 for p in decayed["params"])  # type: ignore[attr-defined]
     assert all(p.dim() == 1 for p in spared["params"])  # type: ignore[attr-defined]
     assert spared["weight_decay"] == 0
-
-
-def test_precision_on_a_cpu() -> None:
-    cpu = torch.device("cpu")
-    assert resolve_precision("auto", cpu) == "fp32"
-    with pytest.raises(UsageError, match="fp16 needs a CUDA device"):
-        resolve_precision("fp16", cpu)
 
 
 def test_bf16_trains_when_asked_for(

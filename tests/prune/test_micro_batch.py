@@ -13,6 +13,7 @@ from genoslim.data.dataset import read_data
 from genoslim.errors import GenoslimError
 from genoslim.models import load, load_tokenizer
 from genoslim.models.classifier import Classifier
+from genoslim.prune import finetune
 from genoslim.prune.finetune import (
     FineTuned,
     Labelled,
@@ -50,14 +51,21 @@ def splits(nt_model: Path, data: Path) -> tuple[Labelled, Labelled]:
     return train, validation
 
 
-def _no_room_above(rows: int, module: nn.Module) -> None:
-    """Have a module fail as torch does when memory is short, for more than `rows` rows."""
+def _no_room_above(tokens: int, module: nn.Module) -> None:
+    """Have a module fail as torch does when memory is short, for more than so many tokens."""
 
     def refuse(_: nn.Module, args: tuple[Tensor, ...]) -> None:
-        if len(args[0]) > rows:
+        if args[0].shape[:2].numel() > tokens:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 
     module.register_forward_pre_hook(refuse)
+
+
+def _without_dropout(model: Classifier) -> Classifier:
+    for part in model.modules():
+        if isinstance(part, nn.Dropout):
+            part.p = 0.0
+    return model
 
 
 def _tuned(
@@ -75,7 +83,8 @@ def test_halved_micro_batches_make_the_steps_of_the_whole_batch(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     free, short = (load(nt_model).double() for _ in range(2))
-    _no_room_above(4, short)
+    width = splits[0].tokens.widest
+    _no_room_above(4 * width, short)
     whole, parted = (_tuned(model, splits, goal) for model in (free, short))
     assert (whole.micro_batch, parted.micro_batch) == (15, 3)
     for name, value in free.state_dict().items():
@@ -84,9 +93,34 @@ def test_halved_micro_batches_make_the_steps_of_the_whole_batch(
     assert again.train_loss == pytest.approx(seen.train_loss, abs=1e-6)
     told = [line for line in caplog.messages if "in training" in line]
     assert [line.split("with ", 1)[1].split(",")[0] for line in told] == [
-        "15 rows at a time: going on with 7",
-        "7 rows at a time: going on with 3",
+        f"15 rows of {width} tokens at a time: going on with 7",
+        f"7 rows of {width} tokens at a time: going on with 3",
     ]
+
+
+@pytest.mark.parametrize("goal", GOALS.values(), ids=GOALS)
+@pytest.mark.parametrize("kind", ["model", "nt_model"])
+def test_a_budget_of_tokens_makes_the_steps_of_the_whole_batch(
+    goal: Goal,
+    kind: str,
+    data: Path,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Rows of many lengths too, without dropout, whose draws would differ."""
+    folder = request.getfixturevalue(kind)
+    labelled, tokenizer = read_data(data), load_tokenizer(folder)
+    splits = tuple(
+        Labelled.encode(tokenizer, labelled.split(name)) for name in ("train", "validation")
+    )
+    free, parted = (_without_dropout(load(folder).double()) for _ in range(2))
+    whole = _tuned(free, (splits[0], splits[1]), goal)
+    monkeypatch.setattr(finetune, "BATCH_TOKENS", 4 * splits[0].tokens.widest)
+    assert (whole.micro_batch, _tuned(parted, (splits[0], splits[1]), goal).micro_batch) == (15, 4)
+    for name, value in free.state_dict().items():
+        torch.testing.assert_close(parted.state_dict()[name], value, atol=1e-5, rtol=1e-5)
+    assert "memory" not in caplog.text
 
 
 def test_what_failed_leaves_no_trace_in_dropout(
@@ -98,10 +132,11 @@ def test_what_failed_leaves_no_trace_in_dropout(
         Labelled.encode(tokenizer, labelled.split(name)) for name in ("train", "validation")
     )
     early, late = load(model), load(model)
-    _no_room_above(8, early)
-    _no_room_above(8, late.blocks[-1])
+    room = 8 * splits[0].tokens.widest
+    _no_room_above(room, early)
+    _no_room_above(room, late.blocks[-1])
     for network in (early, late):
-        assert _tuned(network, (splits[0], splits[1])).micro_batch == 7
+        assert 4 <= _tuned(network, (splits[0], splits[1])).micro_batch <= 7
     for name, value in early.state_dict().items():
         assert torch.equal(late.state_dict()[name], value), name
 
@@ -109,7 +144,8 @@ def test_what_failed_leaves_no_trace_in_dropout(
 def test_no_room_for_one_row(nt_model: Path, splits: tuple[Labelled, Labelled]) -> None:
     model = load(nt_model)
     _no_room_above(0, model)
-    with pytest.raises(GenoslimError, match="out of memory in training with 1 row at a time: use"):
+    told = r"out of memory in training with 1 row of \d+ tokens at a time: use"
+    with pytest.raises(GenoslimError, match=told):
         _tuned(model, splits)
 
 
@@ -132,12 +168,14 @@ def test_predictions_are_made_of_fewer_rows(
 ) -> None:
     model = load(nt_model)
     expected = predict_tokens(model, splits[0].tokens)
-    _no_room_above(20, model)
+    width = splits[0].tokens.widest
+    _no_room_above(20 * width, model)
     found = predict_tokens(model, splits[0].tokens)
     np.testing.assert_allclose(found, expected, atol=1e-6)
     told = [line for line in caplog.messages if "memory" in line]
     assert [line.split(":")[0] for line in told] == [
-        f"out of memory in prediction with {rows} rows at a time" for rows in (128, 64, 32)
+        f"out of memory in prediction with {rows} rows of {width} tokens at a time"
+        for rows in (128, 64, 32)
     ]
 
 
@@ -151,16 +189,16 @@ def test_torchs_own_complaint_is_known() -> None:
 def test_other_errors_are_passed_on() -> None:
     rows = torch.arange(4)
     with pytest.raises(RuntimeError, match="cannot be multiplied"), memory_told("training"):
-        MicroBatch(4, "training").over(rows, lambda parts: torch.ones(2, 3) @ torch.ones(2, 3))
+        MicroBatch(40, "training").over(rows, 10, lambda parts: torch.ones(2, 3) @ torch.ones(2, 3))
 
 
 def test_a_batch_below_the_size_is_halved_itself() -> None:
-    batch = MicroBatch(32, "training")
+    batch = MicroBatch(320, "training")
 
     def work(parts: tuple[Tensor, ...]) -> list[int]:
         if len(parts[0]) > 5:
             raise torch.OutOfMemoryError("no")
         return [len(part) for part in parts]
 
-    assert batch.over(torch.arange(12), work) == [3, 3, 3, 3]
-    assert batch.size == 3
+    assert batch.over(torch.arange(12), 10, work) == [3, 3, 3, 3]
+    assert [batch.rows(width) for width in (10, 6, 31)] == [3, 5, 1]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,34 @@ def test_batches_hold_the_tokenizers_ids_and_mask(model: Path) -> None:
     assert table.ids.dtype == torch.int16
 
 
+def test_rows_of_one_length_share_their_mask(model: Path) -> None:
+    table = TokenTable.encode(load_tokenizer(model), ["ACGTTGCA", "GGGTTGCA", "AC"])
+    ids, mask = table.batch(torch.tensor([0, 0]))
+    assert (len(ids), mask.tolist()) == (2, [[1] * ids.shape[1]])
+    ids, mask = table.batch(torch.tensor([0, 2]))
+    assert mask.shape == ids.shape
+
+
+def test_on_a_gpu_lengths_are_multiples_within_what_the_model_takes(model: Path) -> None:
+    table, _ = _table(model)
+    rounded = replace(table, multiple=16)  # as `to` a CUDA device has it
+    limit = load_tokenizer(model).max_tokens
+    assert limit is not None
+    for rows in rounded.by_length(2000):
+        ids, mask = rounded.batch(rows)
+        longest = int(table.lengths[rows].max())
+        assert ids.shape[1] in (-(-longest // 16) * 16, limit)
+        assert mask.sum() == (table.lengths[rows].sum() if len(mask) > 1 else longest)
+
+
+def test_batches_by_length_keep_the_budget(model: Path) -> None:
+    table, _ = _table(model)
+    batches = table.by_length(500)
+    assert sorted(torch.cat(batches).tolist()) == list(range(len(table)))
+    assert all(len(rows) * table.width(rows) <= 500 for rows in batches)
+    assert all(len(rows) == 1 for rows in table.by_length(1))
+
+
 def test_an_epoch_holds_each_row_once_in_an_order_of_the_seed(model: Path) -> None:
     table, _ = _table(model)
 
@@ -47,4 +76,5 @@ def test_length_buckets_waste_little(model: Path) -> None:
 
 
 def test_empty(model: Path) -> None:
-    assert len(TokenTable.encode(load_tokenizer(model), [])) == 0
+    table = TokenTable.encode(load_tokenizer(model), [])
+    assert (len(table), table.widest, table.by_length(10)) == (0, 1, [])
