@@ -682,6 +682,9 @@ def export(
     type=click.IntRange(min=1),
     help="Tokens in a batch, at most.  [default: 1024 on a CPU, 16384 on a GPU]",
 )
+@click.option(
+    "--tf32", is_flag=True, help="On CUDA, products of float32 in TF32: faster, less exact."
+)
 def score(
     bundle: Path,
     fasta: Path,
@@ -695,6 +698,7 @@ def score(
     backend: Backend,
     threads: int | None,
     batch_tokens: int | None,
+    tf32: bool,
 ) -> None:
     """Score every record of a VCF: GS_P and GS_STATUS in INFO, or a table.
 
@@ -717,6 +721,7 @@ def score(
             backend=backend,
             threads=threads,
             batch_tokens=batch_tokens,
+            tf32=tf32,
             command=shlex.join(["genoslim", *sys.argv[1:]]),
             progress=progress,
         )

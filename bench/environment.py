@@ -12,7 +12,10 @@ from typing import Any
 
 from .. import __version__
 from ..bundle.machine import cpuinfo_field, processor_name, usable_cores
+from ..bundle.onnx_runtime import import_onnxruntime, load_cuda, quiet, reason_of
 from ..bundle.versions import installed_versions
+from ..errors import GenoslimError
+from .gpus import Gpu, gpus
 
 _LOG = logging.getLogger(__name__)
 
@@ -52,7 +55,8 @@ _IDENTITY = bytes.fromhex(
 class Environment:
     """What a figure depends on besides the model. `memory` is in bytes; unknowns are None.
 
-    `cores` are those that this process may use. `providers` are ONNX Runtime's that a session
+    `cores` are those that this process may use, `gpus` those that CUDA shows it, and none where
+    nvidia-ml-py is not installed or finds no driver. `providers` are ONNX Runtime's that a session
     came up on: the list of the library itself also names those that do not load.
     """
 
@@ -60,6 +64,7 @@ class Environment:
     features: tuple[str, ...]
     cores: int
     memory: int | None
+    gpus: tuple[Gpu, ...]
     system: str
     python: str
     genoslim: str
@@ -77,6 +82,7 @@ def describe_environment() -> Environment:
         features=processor_features(cpuinfo),
         cores=usable_cores(),
         memory=_memory(),
+        gpus=gpus(),
         system=f"{platform.system()} {platform.release()} {platform.machine()}",
         python=sys.version.split()[0],
         genoslim=__version__,
@@ -110,19 +116,23 @@ def _memory() -> int | None:
 def _providers() -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the execution providers that ONNX Runtime lists, and those that load."""
     try:
-        import onnxruntime
-    except ImportError:
+        onnxruntime = import_onnxruntime()
+    except GenoslimError:
         return (), ()
+    load_cuda(onnxruntime)
     listed = tuple(onnxruntime.get_available_providers())
-    return listed, tuple(name for name in listed if _loads(onnxruntime, name))
+    with quiet(onnxruntime):
+        return listed, tuple(name for name in listed if _loads(onnxruntime, name))
 
 
 def _loads(onnxruntime: Any, provider: str) -> bool:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     try:
-        session = onnxruntime.InferenceSession(_IDENTITY, options, providers=[provider])
+        session = onnxruntime.InferenceSession(
+            _IDENTITY, options, providers=[provider], enable_fallback=0
+        )
     except Exception as error:  # onnxruntime has no public base class of its errors
-        _LOG.info("%s does not load: %s", provider, str(error).splitlines()[0])
+        _LOG.info("%s does not load: %s", provider, reason_of(error))
         return False
     return bool(session.get_providers()[0] == provider)

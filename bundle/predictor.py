@@ -189,6 +189,7 @@ def open_bundle(
     device: Device = "auto",
     threads: int | None = None,
     batch_tokens: int | None = None,
+    tf32: bool = False,
 ) -> Predictor:
     """Open a bundle, prove that every byte is what its manifest says, and load its graph.
 
@@ -196,11 +197,13 @@ def open_bundle(
         folder: What `genoslim export` or `export_bundle` wrote.
         backend: What runs the graph. `auto` is the faster of ONNX Runtime and OpenVINO, compared
             once a bundle and machine; OpenVINO is only taken where its logits agree.
-        device: Where to compute. `auto` is CUDA where that loads, else the CPU; a device that does
-            not load is an error, never a quiet run on another.
+        device: Where to compute. `auto` is CUDA where that loads and computes, else the CPU (with a
+            warning if CUDA was offered); a device by name that does not load is an error.
         threads: Of the CPU; by default as many as the process may use.
         batch_tokens: Tokens of a batch, padding included; by default 1024 on a CPU and 16384 on a
             GPU.
+        tf32: On CUDA, round the factors of float32 products to 10 bits of mantissa (TF32): faster,
+            and not what the bundle's parity was measured in. `runtime.tf32` says what is done.
 
     Returns:
         The loaded bundle: `.predict(sequences)`, `.predict_variants(variants, fasta)`.
@@ -218,7 +221,7 @@ def open_bundle(
         96
     """
     bundle = Bundle.open(folder)
-    runtime = Runtime(bundle, backend=backend, device=device, threads=threads)
+    runtime = Runtime(bundle, backend=backend, device=device, threads=threads, tf32=tf32)
     return Predictor(bundle, runtime, batch_tokens)
 
 

@@ -35,6 +35,7 @@ class GraphRunner:
     `device` is `cpu` or `cuda` (an error where it does not load: never a silent
     fall-back), or `auto` (CUDA where it loads); `backend` is `onnxruntime` or `openvino`.
     `provider` is what the session itself says it runs on, `batch_tokens` the default budget.
+    `tf32` has float32 products on CUDA computed in TF32, and then says whether they are.
     """
 
     def __init__(
@@ -45,17 +46,22 @@ class GraphRunner:
         device: str = "auto",
         threads: int | None = None,
         backend: str = "onnxruntime",
+        tf32: bool = False,
     ) -> None:
         self.tokenizer = tokenizer
         self.threads: int = available_threads(threads)
         self.backend: str = backend
-        self._session = open_session(graph, backend=backend, device=device, threads=self.threads)
+        self._session = open_session(
+            graph, backend=backend, device=device, threads=self.threads, tf32=tf32
+        )
         self.provider: str = self._session.provider
+        self.tf32: bool = self._session.tf32
         self.num_labels: int = self._session.num_labels
         on_gpu = self._session.on_gpu
         self.batch_tokens: int = GPU_BATCH_TOKENS if on_gpu else CPU_BATCH_TOKENS
         self._multiple = GPU_MULTIPLE if on_gpu else 1
-        _LOG.info("%s: %s, %s, threads: %d", graph.name, backend, self.provider, self.threads)
+        where = f"{self.provider} in TF32" if self.tf32 else self.provider
+        _LOG.info("%s: %s, %s, threads: %d", graph.name, backend, where, self.threads)
 
     def __repr__(self) -> str:
         return (

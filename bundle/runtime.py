@@ -46,6 +46,7 @@ class Runtime(GraphRunner):
         device: Device = "auto",
         threads: int | None = None,
         backend: Backend = "auto",
+        tf32: bool = False,
     ) -> None:
         super().__init__(
             bundle.graph,
@@ -53,6 +54,7 @@ class Runtime(GraphRunner):
             device=device,
             threads=threads,
             backend=choose_backend(bundle, backend, device=device, threads=threads),
+            tf32=tf32,
         )
         self.bundle = bundle
         if self._session.on_gpu:

@@ -1,20 +1,22 @@
 """What a graph runs on: ONNX Runtime or OpenVINO, alike from outside. Needs no torch.
 
-Both compute float32 graphs in float32. Neither quietly takes another device than was asked for.
+Both compute float32 graphs in IEEE float32, unless TF32 is asked for by name. Neither quietly takes
+another device than was asked for.
 """
 
 from __future__ import annotations
 
 import ctypes
+import logging
 import sys
 from contextlib import suppress
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
 import numpy as np
 
 from ..errors import GenoslimError, UsageError, install_hint, needs_extra
+from .onnx_runtime import CPU, CUDA, import_onnxruntime, load_cuda, quiet, reason_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,6 +36,8 @@ __all__ = [
     "open_session",
 ]
 
+_LOG = logging.getLogger(__name__)
+
 ChosenBackend = Literal["onnxruntime", "openvino"]
 Backend = Literal["auto"] | ChosenBackend
 Device = Literal["auto", "cpu", "cuda"]
@@ -41,71 +45,112 @@ Device = Literal["auto", "cpu", "cuda"]
 BACKENDS: tuple[ChosenBackend, ChosenBackend] = ("onnxruntime", "openvino")
 
 _INPUTS, _OUTPUT = ("input_ids", "attention_mask"), "logits"
-_CUDA, _CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
-_PROVIDERS = {"cpu": [_CPU], "cuda": [_CUDA, _CPU]}
+_ONE_TOKEN = np.zeros((1, 1), np.int64), np.ones((1, 1), np.int64)
+_HOW_TO = (
+    f"pip uninstall onnxruntime, then {install_hint('gpu')}, which brings both, or choose"
+    " --device cpu"
+)
 _M_MMAP_THRESHOLD = -3  # of glibc's malloc.h
 
 
 class Session(Protocol):
-    """A loaded graph. `provider` is what it runs on, in the backend's own words."""
+    """A loaded graph. `provider` is what it runs on, in the backend's own words.
+
+    `tf32` says whether the factors of float32 products are rounded to 10 bits of mantissa.
+    """
 
     backend: str
     provider: str
     on_gpu: bool
+    tf32: bool
     num_labels: int
 
     def run(self, input_ids: Ids, attention_mask: Ids) -> Logits:
         """Return logits [B, labels] of one padded batch: ids and mask, both int64 [B, T]."""
 
 
-def open_session(graph: Path, *, backend: str, device: str, threads: int) -> Session:
+def open_session(
+    graph: Path, *, backend: str, device: str, threads: int, tf32: bool = False
+) -> Session:
     """Load `graph`; UsageError for what does not exist or go together, GenoslimError if it fails.
 
-    `device` auto is CUDA where that loads, else the CPU. OpenVINO runs on the CPU.
+    `device` auto is CUDA where that loads and computes, else the CPU, with a warning if CUDA was
+    offered. OpenVINO runs on the CPU. With `tf32` the factors of float32 products on CUDA are
+    rounded to 10 bits of mantissa.
     """
     if device not in get_args(Device):
         raise UsageError(f"device is {device!r}; expected auto, cpu or cuda")
-    _give_back_memory()
-    if backend == "onnxruntime":
-        return OnnxSession(graph, device=device, threads=threads)
-    if backend != "openvino":
+    if backend not in BACKENDS:
         raise UsageError(f"backend is {backend!r}; expected {' or '.join(BACKENDS)}")
-    if device not in ("auto", "cpu"):
-        raise UsageError(f"backend openvino runs on the CPU, not on {device}; drop one of the two")
-    return OpenVinoSession(graph, threads=threads)
+    if backend == "openvino" and device == "cuda":
+        raise UsageError("backend openvino runs on the CPU, not on cuda; drop one of the two")
+    if tf32 and (backend == "openvino" or device == "cpu"):
+        raise UsageError("tf32 is of CUDA: it needs --device cuda and --backend onnxruntime")
+    _give_back_memory()
+    if backend == "openvino":
+        return OpenVinoSession(graph, threads=threads)
+    if device == "auto":
+        return _best_session(graph, threads=threads, tf32=tf32)
+    return OnnxSession(graph, device=device, threads=threads, tf32=tf32)
+
+
+def _best_session(graph: Path, *, threads: int, tf32: bool) -> OnnxSession:
+    """Open a session on CUDA if one can compute there, else on the CPU."""
+    onnxruntime = import_onnxruntime()
+    load_cuda(onnxruntime)
+    if CUDA in onnxruntime.get_available_providers():
+        try:
+            session = OnnxSession(graph, device="cuda", threads=threads, tf32=tf32)
+            session.run(*_ONE_TOKEN)  # a card may be too old or too new for its kernels
+        except GenoslimError as error:
+            _LOG.warning("device auto: going on with the CPU: %s", error)
+        else:
+            return session
+    return OnnxSession(graph, device="cpu", threads=threads)
 
 
 class OnnxSession:
-    """A session of ONNX Runtime."""
+    """A session of ONNX Runtime on `device`, cpu or cuda; GenoslimError where that does not load.
+
+    `tf32` says whether float32 products are computed in TF32, by default they are not.
+    """
 
     backend = "onnxruntime"
 
-    def __init__(self, graph: Path, *, device: str, threads: int) -> None:
-        onnxruntime = _import("onnxruntime", "cpu")
-        providers = _providers(device, onnxruntime.get_available_providers())
+    def __init__(self, graph: Path, *, device: str, threads: int, tf32: bool = False) -> None:
+        onnxruntime = import_onnxruntime()
+        missing = load_cuda(onnxruntime) if device == "cuda" else ""
+        providers = _providers(device, onnxruntime.get_available_providers(), tf32=tf32)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
+        self._name = f"{graph}: onnxruntime {onnxruntime.__version__}"
         try:  # its own fall-back would go on with other providers, in the middle of a run too
-            self._session = onnxruntime.InferenceSession(
-                str(graph), options, providers=providers, enable_fallback=0
-            )
+            with quiet(onnxruntime):
+                self._session = onnxruntime.InferenceSession(
+                    str(graph), options, providers=providers, enable_fallback=0
+                )
         except Exception as error:  # onnxruntime has no public base class of its errors
-            raise _unloadable(graph, onnxruntime, error) from error
+            raise GenoslimError(f"{self._name} cannot load it: {reason_of(error)}") from error
         self.provider: str = self._session.get_providers()[0]
-        if device != "auto" and self.provider != providers[0]:
-            raise GenoslimError(
-                f"device {device}: the session runs on {self.provider}: CUDA and cuDNN did not"
-                " load; install them, or choose --device cpu"
-            )
-        self.on_gpu: bool = self.provider != _CPU
+        self.on_gpu: bool = self.provider == CUDA
+        if device == "cuda" and not self.on_gpu:
+            why = missing or f"it runs on {self.provider} alone"
+            raise GenoslimError(f"device cuda: CUDA and cuDNN did not load ({why}); {_HOW_TO}")
+        self.tf32: bool = tf32
         self.num_labels: int = self._session.get_outputs()[0].shape[1]
 
     def run(self, input_ids: Ids, attention_mask: Ids) -> Logits:
-        """Return logits [B, labels] of one padded batch."""
+        """Return logits [B, labels] of one padded batch; GenoslimError if they cannot be had."""
         feeds = dict(zip(_INPUTS, (input_ids, attention_mask), strict=True))
-        run = self.run_bound if self.on_gpu else self._run
-        return run(feeds).astype(np.float32, copy=False)
+        try:
+            found = self.run_bound(feeds) if self.on_gpu else self._run(feeds)
+        except Exception as error:
+            shape = "{} rows of {} tokens".format(*input_ids.shape)
+            raise GenoslimError(
+                f"{self._name} failed on {self.provider} with {shape}: {reason_of(error)}"
+            ) from error
+        return found.astype(np.float32, copy=False)
 
     def run_bound(self, feeds: dict[str, Ids]) -> NDArray[Any]:
         """Run with the output bound to the device: one copy there, one back, none between."""
@@ -127,6 +172,7 @@ class OpenVinoSession:
 
     backend = "openvino"
     on_gpu = False
+    tf32 = False
 
     def __init__(self, graph: Path, *, threads: int) -> None:
         openvino = import_openvino()
@@ -139,7 +185,8 @@ class OpenVinoSession:
         try:
             compiled = openvino.Core().compile_model(str(graph), "CPU", settings)
         except RuntimeError as error:
-            raise _unloadable(graph, openvino, error) from error
+            version = f"openvino {openvino.__version__}"
+            raise GenoslimError(f"{graph}: {version} cannot load it: {reason_of(error)}") from error
         self._request = compiled.create_infer_request()
         self.provider: str = ", ".join(compiled.get_property("EXECUTION_DEVICES"))
         self.num_labels: int = compiled.outputs[0].partial_shape[1].get_length()
@@ -169,31 +216,19 @@ def import_openvino() -> Any:
     Importing it reports to a server of analytics, unless its package for that cannot be imported.
     """
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-    return _import("openvino", "openvino")
-
-
-def _import(name: str, extra: str) -> Any:
     try:
-        return import_module(name)
+        import openvino
     except ImportError:
-        raise needs_extra("running a bundle on this backend", name, extra) from None
+        raise needs_extra("running a bundle on this backend", "openvino", "openvino") from None
+    return openvino
 
 
-def _providers(device: str, listed: list[str]) -> list[str]:
+def _providers(
+    device: str, listed: list[str], *, tf32: bool
+) -> list[str | tuple[str, dict[str, str]]]:
     """Return what to ask a session for: `device`, and after it what may take over single nodes."""
-    if device == "auto":
-        device = "cuda" if _CUDA in listed else "cpu"
-    wanted = _PROVIDERS[device]
-    if wanted[0] not in listed:
-        raise GenoslimError(
-            f"device {device}: this onnxruntime offers {', '.join(listed)}; CUDA needs"
-            f" onnxruntime-gpu in place of onnxruntime: pip uninstall onnxruntime, then"
-            f" {install_hint('gpu')}"
-        )
-    return wanted
-
-
-def _unloadable(graph: Path, module: Any, error: Exception) -> GenoslimError:
-    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    version = f"{module.__name__} {module.__version__}"
-    return GenoslimError(f"{graph}: {version} cannot load it: {reason}")
+    if device == "cpu":
+        return [CPU]
+    if CUDA not in listed:
+        raise GenoslimError(f"device cuda: this onnxruntime offers {', '.join(listed)}; {_HOW_TO}")
+    return [(CUDA, {"use_tf32": str(int(tf32))}), CPU]  # where it is not said, it is 1

@@ -69,5 +69,6 @@ def account(tally: Tally) -> str:
         f"{tally.seconds:.1f} s, {tally.model_seconds:.1f} s of them in the model;"
         f" {tally.records_per_second:,.0f} records/s"
     )
-    lines.append(f"bundle {tally.bundle_digest[:12]}, by {tally.backend} on {tally.provider}")
+    where = f"{tally.provider} in TF32" if tally.tf32 else tally.provider
+    lines.append(f"bundle {tally.bundle_digest[:12]}, by {tally.backend} on {where}")
     return "\n".join(lines)

@@ -31,6 +31,7 @@ class Tally:
         assembly: Of the bundle.
         backend: What ran the graph.
         provider: What that says it ran on.
+        tf32: Whether the factors of float32 products were rounded to 10 bits of mantissa.
         check_ref: What a high rate of REF mismatches was to do.
         records: Body lines, but for blank and `#` ones.
         alleles: Alternate alleles; a record without any, and a line with too few columns, count as
@@ -57,6 +58,7 @@ class Tally:
     assembly: str
     backend: str
     provider: str
+    tf32: bool
     check_ref: str
     records: int
     alleles: int
@@ -132,6 +134,7 @@ class Counts:
             assembly=bundle.manifest.assembly,
             backend=runtime.backend,
             provider=runtime.provider,
+            tf32=runtime.tf32,
             check_ref=check_ref,
             records=self.records,
             alleles=self.alleles,

@@ -50,6 +50,7 @@ def score_vcf(
     device: Device = "auto",
     threads: int | None = None,
     batch_tokens: int | None = None,
+    tf32: bool = False,
     assembly: str | None = None,
     summary: str | Path | None = None,
     command: str | None = None,
@@ -69,10 +70,12 @@ def score_vcf(
         check_ref: What a high rate of REF mismatches does.
         non_snv: Whether insertions, deletions and substitutions of several bases are scored too.
         backend: What runs the graph; `auto` is the faster exact one here.
-        device: Where to compute; `auto` is CUDA where that loads, else the CPU.
+        device: Where to compute; `auto` is CUDA where that loads and computes, else the CPU.
         threads: Of the model; by default as many as the process may use.
         batch_tokens: Tokens of a batch, padding included; by default 1024 on a CPU and 16384 on a
             GPU.
+        tf32: On CUDA, round the factors of float32 products to 10 bits of mantissa (TF32): faster,
+            and not what the bundle's parity was measured in.
         assembly: The assembly of the input, whatever its header says.
         summary: A file to write the tally to, as JSON.
         command: What the output's header says it was made by; by default this call as a command.
@@ -105,7 +108,7 @@ def score_vcf(
         header = Header.read(lines, display_name(source))
         opened = Bundle.open(bundle)
         warnings = _of_assemblies(opened, header, genome, assembly)
-        runtime = Runtime(opened, device=device, threads=threads, backend=backend)
+        runtime = Runtime(opened, device=device, threads=threads, backend=backend, tf32=tf32)
         judge = RecordJudge(
             genome,
             opened.manifest.window_length,
@@ -113,7 +116,7 @@ def score_vcf(
             score_non_snv=non_snv == "score",
         )
         counts = Counts(opened.manifest.threshold)
-        command = command or _command(bundle, source, fasta, output, check_ref, non_snv)
+        command = command or _command(bundle, source, fasta, output, check_ref, non_snv, tf32)
         with _sink(output, header, opened, command) as sink:
             run_pipeline(
                 ReadingStage(lines, judge, check_ref == "exit", display_name(source)),
@@ -158,10 +161,11 @@ def _check_outputs(output: str, summary: Path | None, inputs: list[Path]) -> Non
 
 
 def _command(
-    bundle: Path, source: str, fasta: Path, output: str, check_ref: str, non_snv: str
+    bundle: Path, source: str, fasta: Path, output: str, check_ref: str, non_snv: str, tf32: bool
 ) -> str:
     call = ["genoslim", "score", "-m", bundle, "-f", fasta, "-i", source, "-o", output]
-    return shlex.join(map(str, [*call, "--check-ref", check_ref, "--non-snv", non_snv]))
+    call += ["--check-ref", check_ref, "--non-snv", non_snv, *["--tf32"] * tf32]
+    return shlex.join(map(str, call))
 
 
 def _sink(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import subprocess
 import sys
 import types
@@ -110,43 +111,74 @@ def test_bound_inputs_and_outputs_give_the_same(graph, batch):
         np.testing.assert_array_equal(found, session.run(*rows))
 
 
-def fake_onnxruntime(listed: list[str], running: list[str]) -> types.ModuleType:
-    """An onnxruntime that lists some providers and runs on others; its sessions are kept."""
+class FakeOnnxRuntime(types.ModuleType):
+    """An onnxruntime that lists some providers and runs on others; its sessions are kept.
 
-    class Session:
-        def __init__(self, *_: object, providers: list[str], enable_fallback: int) -> None:
-            self.asked, self.fallback, self.bound = providers, enable_fallback, []
-            module.sessions.append(self)
+    On CUDA it fails with the words `opening` or `computing`.
+    """
 
-        def get_providers(self) -> list[str]:
-            return running
+    __version__ = "1.0"
+    SessionOptions = types.SimpleNamespace
 
-        def get_outputs(self) -> list[object]:
-            return [types.SimpleNamespace(shape=["batch", 2])]
+    def __init__(
+        self, listed: list[str], running: list[str], *, opening: str = "", computing: str = ""
+    ) -> None:
+        super().__init__("onnxruntime")
+        self.listed, self.running = listed, running
+        self.opening, self.computing = opening, computing
+        self.events: list[str] = []
+        self.sessions: list[FakeSession] = []
 
-        def io_binding(self) -> object:
-            return types.SimpleNamespace(
-                bind_cpu_input=lambda name, value: self.bound.append((name, "cpu")),
-                bind_output=lambda name, device: self.bound.append((name, device)),
-                copy_outputs_to_cpu=lambda: [np.ones((1, 2), np.float16)],
-            )
+    def get_available_providers(self) -> list[str]:
+        self.events.append("list")
+        return self.listed
 
-        def run_with_iobinding(self, _: object) -> None:
-            self.bound.append("run")
+    def preload_dlls(self) -> None:
+        self.events.append("preload")
+        if CUDA not in self.running:
+            sys.stdout.write("Failed to load libcudart.so.13: no such file\nPlease follow\n")
 
-    module = types.ModuleType("onnxruntime")
-    module.__version__ = "1.0"
-    module.sessions = []
-    module.InferenceSession = Session
-    module.SessionOptions = types.SimpleNamespace
-    module.get_available_providers = lambda: listed
-    return module
+    def set_default_logger_severity(self, level: int) -> None:
+        self.events.append(f"log {level}")
+
+    def InferenceSession(  # noqa: N802
+        self, *_: object, providers: list[object], enable_fallback: int
+    ) -> FakeSession:
+        self.events.append(f"open {len(providers)}")
+        if self.opening and providers != [CPU]:
+            raise RuntimeError(self.opening)
+        self.sessions.append(FakeSession(self, providers, enable_fallback))
+        return self.sessions[-1]
+
+
+class FakeSession:
+    def __init__(self, module: FakeOnnxRuntime, asked: list[object], fallback: int) -> None:
+        self.module, self.asked, self.fallback = module, asked, fallback
+        self.bound: list[object] = []
+
+    def get_providers(self) -> list[str]:
+        return [CPU] if self.asked == [CPU] else self.module.running
+
+    def get_outputs(self) -> list[object]:
+        return [types.SimpleNamespace(shape=["batch", 2])]
+
+    def io_binding(self) -> object:
+        return types.SimpleNamespace(
+            bind_cpu_input=lambda name, value: self.bound.append((name, "cpu")),
+            bind_output=lambda name, device: self.bound.append((name, device)),
+            copy_outputs_to_cpu=lambda: [np.ones((1, 2), np.float16)],
+        )
+
+    def run_with_iobinding(self, _: object) -> None:
+        if self.module.computing:
+            raise RuntimeError(self.module.computing)
+        self.bound.append("run")
 
 
 @pytest.fixture
 def pretend(monkeypatch):
-    def install(listed: list[str], running: list[str]) -> types.ModuleType:
-        module = fake_onnxruntime(listed, running)
+    def install(listed: list[str], running: list[str], **failing: str) -> FakeOnnxRuntime:
+        module = FakeOnnxRuntime(listed, running, **failing)
         monkeypatch.setitem(sys.modules, "onnxruntime", module)
         return module
 
@@ -154,32 +186,95 @@ def pretend(monkeypatch):
 
 
 EVERY = ["TensorrtExecutionProvider", CUDA, CPU]
+IEEE, TF32 = ([(CUDA, {"use_tf32": value}), CPU] for value in "01")
+NO_DEVICE = (
+    "/onnxruntime_src/onnxruntime/core/providers/cuda/cuda_call.cc:121 bool CudaCall() CUDA failure"
+    " 100: no CUDA-capable device is detected ; GPU=-1 ; hostname=node ; expr=cudaSetDevice(0);"
+)
+NO_KERNEL = "[ONNXRuntimeError] : 1 : FAIL : CUDA error cudaErrorNoKernelImageForDevice:209"
+
+
+def open_onnx(graph: Path, device: str, *, tf32: bool = False) -> OnnxSession:
+    session = open_session(graph, backend="onnxruntime", device=device, threads=1, tf32=tf32)
+    assert isinstance(session, OnnxSession)
+    return session
+
+
+@pytest.mark.parametrize("tf32", [False, True])
+@pytest.mark.parametrize("device", ["auto", "cuda"])
+def test_float32_on_cuda_is_ieee_unless_tf32_is_asked_for(pretend, graph, device, tf32):
+    module = pretend(EVERY, [CUDA, CPU])
+    session = open_onnx(graph, device, tf32=tf32)
+    assert [s.asked for s in module.sessions] == [TF32 if tf32 else IEEE]
+    assert module.sessions[0].fallback == 0
+    assert (session.provider, session.on_gpu, session.tf32) == (CUDA, True, tf32)
+
+
+def test_a_cpu_is_asked_for_alone_and_loads_nothing_of_cuda(pretend, graph):
+    module = pretend(EVERY, [CUDA, CPU])
+    session = open_onnx(graph, "cpu")
+    assert [s.asked for s in module.sessions] == [[CPU]]
+    assert (session.provider, session.on_gpu, session.tf32) == (CPU, False, False)
+    assert "preload" not in module.events
+
+
+@pytest.mark.parametrize("device", ["auto", "cuda"])
+def test_cudas_libraries_are_loaded_before_providers_are_listed(pretend, graph, device, capfd):
+    module = pretend(EVERY, [CUDA, CPU])
+    open_onnx(graph, device)
+    assert module.events[0] == "preload"
+    assert module.events[-3:] == ["log 4", "open 2", "log 2"]
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize(
-    ("device", "asked"),
-    [("auto", [CUDA, CPU]), ("cpu", [CPU]), ("cuda", [CUDA, CPU])],
+    ("running", "failing", "reason"),
+    [
+        (
+            [CPU],
+            {},
+            r"CUDA and cuDNN did not load \(Failed to load libcudart\.so\.13: no such file\)",
+        ),
+        ([CUDA, CPU], {"opening": NO_DEVICE}, "cannot load it: CUDA failure 100: no CUDA-capable"),
+        ([CUDA, CPU], {"computing": NO_KERNEL}, "failed on CUDA.* 1 rows of 1 tokens: .*NoKernel"),
+    ],
 )
-def test_a_device_is_what_a_session_is_asked_for(pretend, graph, device, asked):
-    module = pretend(EVERY, asked)
-    session = OnnxSession(graph, device=device, threads=1)
-    assert [s.asked for s in module.sessions] == [asked]
-    assert module.sessions[0].fallback == 0
-    assert session.provider == asked[0]
-    assert session.on_gpu == (device != "cpu")
+def test_auto_says_in_one_line_why_it_goes_on_with_the_cpu(
+    pretend, graph, running, failing, reason, caplog, capfd
+):
+    pretend(EVERY, running, **failing)
+    session = open_onnx(graph, "auto", tf32=True)
+    assert (session.provider, session.on_gpu, session.tf32) == (CPU, False, False)
+    (told,) = caplog.messages
+    assert re.match(f"device auto: going on with the CPU: .*{reason}", told)
+    assert "\n" not in told
+    assert "hostname" not in told
+    assert capfd.readouterr() == ("", "")
 
 
-def test_a_device_that_is_listed_but_does_not_load_is_refused(pretend, graph):
-    pretend(EVERY, [CPU])
-    with pytest.raises(GenoslimError, match=f"device cuda: the session runs on {CPU}"):
-        OnnxSession(graph, device="cuda", threads=1)
-    assert OnnxSession(graph, device="auto", threads=1).provider == CPU
-
-
-def test_a_device_that_is_not_listed_is_refused(pretend, graph):
+def test_auto_without_cuda_on_offer_has_nothing_to_say(pretend, graph, caplog):
     pretend([CPU], [CPU])
-    with pytest.raises(GenoslimError, match=r"device cuda: .* needs onnxruntime-gpu"):
-        OnnxSession(graph, device="cuda", threads=1)
+    assert open_onnx(graph, "auto").provider == CPU
+    assert caplog.messages == []
+
+
+def test_a_device_by_name_that_does_not_load_is_refused(pretend, graph):
+    pretend(EVERY, [CPU])
+    with pytest.raises(GenoslimError, match=r"device cuda: CUDA and cuDNN did not load \(Failed"):
+        open_onnx(graph, "cuda")
+    pretend(EVERY, [CUDA, CPU], opening=NO_DEVICE)
+    with pytest.raises(GenoslimError, match="cannot load it: CUDA failure 100: no CUDA-capable"):
+        open_onnx(graph, "cuda")
+    pretend([CPU], [CPU])
+    with pytest.raises(GenoslimError, match=r"offers CPUExecutionProvider; pip uninstall onnxrunt"):
+        open_onnx(graph, "cuda")
+
+
+def test_a_batch_that_fails_is_told_with_its_shape(pretend, graph, batch):
+    pretend(EVERY, [CUDA, CPU], computing="Failed to allocate memory\nfor requested buffer")
+    session = open_onnx(graph, "cuda")
+    with pytest.raises(GenoslimError, match=r"with 5 rows of 9 tokens: Failed to allocate memory$"):
+        session.run(*batch)
 
 
 def test_a_gpu_gets_its_batches_bound(pretend, graph, batch):
@@ -196,6 +291,8 @@ def test_a_gpu_gets_its_batches_bound(pretend, graph, batch):
         ({"device": "tensorrt"}, "device is 'tensorrt'; expected auto, cpu or cuda"),
         ({"backend": "auto"}, "backend is 'auto'; expected onnxruntime or openvino"),
         ({"backend": "openvino", "device": "cuda"}, "runs on the CPU, not on cuda"),
+        ({"tf32": True}, "tf32 is of CUDA: it needs --device cuda"),
+        ({"tf32": True, "backend": "openvino", "device": "auto"}, "tf32 is of CUDA: it needs"),
     ],
 )
 def test_what_does_not_exist_or_go_together_is_refused(graph, options, message):

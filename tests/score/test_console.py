@@ -58,6 +58,7 @@ def test_the_account_fits_80_columns() -> None:
         assembly="GRCh38",
         backend="onnxruntime",
         provider="CPUExecutionProvider",
+        tf32=False,
         check_ref="exit",
         records=29_120,
         alleles=29_144,

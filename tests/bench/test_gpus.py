@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import os
+import sys
+import types
+from types import SimpleNamespace
+
+import pytest
+
+from genoslim.bench.environment import describe_environment
+from genoslim.bench.gpus import Gpu, gpu_memory, gpus
+
+CARDS = ("GPU-aaaa", "GPU-bbbb", "GPU-cccc")
+
+
+@pytest.fixture
+def three_cards(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
+    """NVML of three cards, on the first two of which this process and another hold memory."""
+    processes = {
+        "GPU-aaaa": [(os.getpid(), 300), (1, 5000)],
+        "GPU-bbbb": [(os.getpid(), 40)],
+        "GPU-cccc": [(os.getpid(), None)],
+    }
+    nvml = types.ModuleType("pynvml")
+    nvml.__dict__ |= {
+        "open": 0,
+        "nvmlInit": lambda: setattr(nvml, "open", nvml.open + 1),
+        "nvmlShutdown": lambda: setattr(nvml, "open", nvml.open - 1),
+        "nvmlSystemGetDriverVersion": lambda: "580.95",
+        "nvmlDeviceGetCount": lambda: len(CARDS),
+        "nvmlDeviceGetHandleByIndex": lambda place: CARDS[place],
+        "nvmlDeviceGetHandleByUUID": lambda uuid: CARDS[CARDS.index(uuid)],
+        "nvmlDeviceGetName": lambda card: f"Card {card[-4:]}",
+        "nvmlDeviceGetMemoryInfo": lambda card: SimpleNamespace(total=80 * 10**9),
+        "nvmlDeviceGetComputeRunningProcesses": lambda card: [
+            SimpleNamespace(pid=pid, usedGpuMemory=used) for pid, used in processes[card]
+        ],
+    }
+    monkeypatch.setitem(sys.modules, "pynvml", nvml)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    return nvml
+
+
+def test_the_environment_names_the_cards(three_cards: types.ModuleType) -> None:
+    found = describe_environment().gpus
+    assert found[0] == Gpu(name="Card aaaa", memory=80 * 10**9, driver="580.95")
+    assert len(found) == 3
+    assert three_cards.open == 0
+
+
+@pytest.mark.parametrize(
+    ("visible", "names"),
+    [("2,0", ["Card cccc", "Card aaaa"]), ("GPU-bbbb", ["Card bbbb"]), ("", [])],
+)
+def test_only_cards_that_cuda_shows_count(
+    visible: str, names: list[str], three_cards: types.ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert [gpu.name for gpu in gpus()] == names
+
+
+def test_memory_is_that_of_the_process(
+    three_cards: types.ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert gpu_memory() == 340
+    assert gpu_memory(1) == 5000
+    assert gpu_memory(2) is None
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2")
+    assert gpu_memory() is None
+
+
+def test_without_nvml_nothing_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    assert (gpus(), gpu_memory()) == ((), None)
+
+
+def test_without_a_driver_nothing_is_known(
+    three_cards: types.ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> None:
+        raise RuntimeError("NVML: Driver Not Loaded")
+
+    monkeypatch.setattr(three_cards, "nvmlInit", refuse)
+    assert (gpus(), gpu_memory()) == ((), None)
