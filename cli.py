@@ -22,6 +22,7 @@ from .interrupts import exit_code, interrupts_raise, last_word
 if TYPE_CHECKING:
     from .bench.rule import RuleOptions
     from .bundle.manifest import Precision
+    from .models.precision import Precision as Computed
     from .bundle.sessions import Backend, Device
     from .data.dataset import LabelledData
     from .prune.importance import Method
@@ -728,6 +729,11 @@ def score(
     click.echo(account(tally), err=True)
 
 
+_precision_option = click.option(
+    "--precision",
+    type=click.Choice(["fp32", "tf32", "bf16", "fp16"]),
+    help="Of checkpoints; tf32 of float32 bundles too.  [default: fp32]",
+)
 _baseline_option = click.option(
     "--baseline", metavar="PATH", type=_PATH, help="What to compare with.  [default: first named]"
 )
@@ -751,6 +757,7 @@ _baseline_option = click.option(
 )
 @_rule_options
 @_runtime_options
+@_precision_option
 @click.option("--seconds", type=float, help="Time for the timings of a model.  [default: 20]")
 @click.option("--quick", is_flag=True, help="Fewer rounds and 3 seconds a model: a first look.")
 @click.option("--prevalence", type=float, metavar="P", help="Share of positives, for PPV and NPV.")
@@ -764,6 +771,7 @@ def bench(
     device: Device,
     backend: Backend,
     threads: int | None,
+    precision: Computed | None,
     seconds: float | None,
     quick: bool,
     prevalence: float | None,
@@ -790,6 +798,7 @@ def bench(
         device=device,
         backend=backend,
         threads=threads,
+        precision=precision,
         seconds=seconds,
         quick=quick,
         prevalence=prevalence,
@@ -814,6 +823,7 @@ def bench(
 @_baseline_option
 @_rule_options
 @_runtime_options
+@_precision_option
 @click.option("--seconds", type=float, help="Time for the timings of a model.  [default: 3]")
 def bench_plan(
     models: tuple[Path, ...],
@@ -823,6 +833,7 @@ def bench_plan(
     device: Device,
     backend: Backend,
     threads: int | None,
+    precision: Computed | None,
     seconds: float | None,
     seeds: dict[str | Path, list[str]],
     **rule: Unpack[RuleOptions],
@@ -842,6 +853,7 @@ def bench_plan(
         device=device,
         backend=backend,
         threads=threads,
+        precision=precision,
         seconds=seconds,
         progress=lambda step: click.echo(f"bench plan: {step}", err=True),
         seeds=seeds,

@@ -18,13 +18,13 @@ from ..bundle.choice import choose_backend
 from ..bundle.machine import available_threads
 from ..bundle.runner import GraphRunner
 from ..errors import GenoslimError, UsageError, needs_extra
+from ..models.batches import CPU_BATCH_TOKENS, GPU_BATCH_TOKENS, GPU_MULTIPLE, batches
+from ..models.precision import Precision, float32_products, resolve_precision, type_of
 from ..models.tokenizer import SequenceTokenizer
 from .subjects import Engine, Subject
 
 Ids = NDArray[np.int64]
 Logits = NDArray[np.float32]
-
-BATCH_ROWS = 32
 
 
 class Runner(Protocol):
@@ -33,6 +33,13 @@ class Runner(Protocol):
     tokenizer: SequenceTokenizer
     threads: int
     provider: str
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether a GPU computes."""
+
+    def pad(self, rows: Sequence[Ids]) -> tuple[Ids, Ids]:
+        """Return ids and mask, both int64 [B, T], of rows of token ids, as batches are padded."""
 
     def run(self, input_ids: Ids, attention_mask: Ids) -> Logits:
         """Return logits [B, labels] of one padded batch [B, T], computed when it returns."""
@@ -49,25 +56,57 @@ def with_backend(subject: Subject, backend: str, *, device: str, threads: int | 
     return replace(subject, backend=cast(Engine, chosen))
 
 
-def open_runner(subject: Subject, *, device: str = "auto", threads: int | None = None) -> Runner:
+def computed_in(precision: Precision, subject: Subject) -> Subject:
+    """Return a model with the precision that it is computed in where `precision` is asked for."""
+    of_bundle = subject.bundle is not None
+    if of_bundle and not (precision == "tf32" and subject.precision == "fp32"):
+        return subject
+    return replace(subject, precision=precision)
+
+
+def open_runner(
+    subject: Subject,
+    *,
+    device: str = "auto",
+    threads: int | None = None,
+    precision: Precision = "fp32",
+) -> Runner:
     """Load a model on its backend; no hash of a bundle's files is taken again.
 
+    A bundle has a precision of its own; in `tf32` its float32 products are computed in that.
     `device` is auto, cpu or cuda (see `open_session`).
     """
     if subject.bundle is None:
-        return TorchRunner(subject.path, device=device, threads=threads)
-    graph, tokenizer = subject.bundle.graph, SequenceTokenizer.from_folder(subject.path)
-    return GraphRunner(graph, tokenizer, device=device, threads=threads, backend=subject.backend)
+        return TorchRunner(subject.path, device=device, threads=threads, precision=precision)
+    runner = GraphRunner(
+        subject.bundle.graph,
+        SequenceTokenizer.from_folder(subject.path),
+        device=device,
+        threads=threads,
+        backend=subject.backend,
+        tf32=precision == "tf32",
+    )
+    if precision == "tf32" and not runner.tf32:
+        raise UsageError(f"precision tf32 needs a CUDA device, this is {runner.provider}")
+    return runner
 
 
 class TorchRunner:
-    """A checkpoint in float32 under `torch.inference_mode`.
+    """A checkpoint under `torch.inference_mode`, its weights in the type of the precision.
 
     Like the runtime of bundles, it computes equal sequences once, makes batches of near-equal
-    length and takes all threads by default. `provider` is `cpu`, or the CUDA device's name.
+    length within the same budget of tokens, and takes all threads by default. `provider` is `cpu`,
+    or the CUDA device's name.
     """
 
-    def __init__(self, path: Path, *, device: str = "auto", threads: int | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        device: str = "auto",
+        threads: int | None = None,
+        precision: Precision = "fp32",
+    ) -> None:
         try:
             import torch
         except ImportError:
@@ -75,18 +114,25 @@ class TorchRunner:
         from ..models import load, load_tokenizer
 
         self._torch = torch
-        self._device = _torch_device(device, torch.cuda.is_available())
+        self._device = torch.device(_torch_device(device, torch.cuda.is_available()))
+        self._precision = resolve_precision(precision, self._device)
         self.threads: int = available_threads(threads)
         torch.set_num_threads(self.threads)
         self.tokenizer: SequenceTokenizer = load_tokenizer(path)
-        self._model = load(path).eval().to(self._device)
-        cuda = self._device == "cuda"
-        self.provider: str = torch.cuda.get_device_name() if cuda else "cpu"
+        self._model = load(path).eval().to(self._device, type_of(precision))
+        self.on_gpu: bool = self._device.type == "cuda"
+        self.provider: str = torch.cuda.get_device_name() if self.on_gpu else "cpu"
+
+    def pad(self, rows: Sequence[Ids]) -> tuple[Ids, Ids]:
+        """Return ids and mask, both int64 [B, T]."""
+        return self.tokenizer.pad(rows, multiple=GPU_MULTIPLE if self.on_gpu else 1)
 
     def run(self, input_ids: Ids, attention_mask: Ids) -> Logits:
         """Return logits [B, labels]; the copy to the host waits for the device."""
+        if (attention_mask == attention_mask[:1]).all():
+            attention_mask = attention_mask[:1]  # stands for all rows: see `Classifier`
         from_numpy = self._torch.from_numpy
-        with self._torch.inference_mode():
+        with self._torch.inference_mode(), float32_products(self._precision, self._device):
             ids, mask = (from_numpy(a).to(self._device) for a in (input_ids, attention_mask))
             found: Logits = self._model(ids, mask).float().cpu().numpy()
         return found
@@ -95,15 +141,15 @@ class TorchRunner:
         """Return logits [n, labels] in the order of `sequences`; equal ones are computed once."""
         places = {sequence: place for place, sequence in enumerate(dict.fromkeys(sequences))}
         rows = self.tokenizer.encode(list(places))
-        order = sorted(range(len(rows)), key=lambda place: len(rows[place]))
-        size = batch_size or BATCH_ROWS
-        parts = [order[start : start + size] for start in range(0, len(order), size)]
-        found = [self.run(*self.tokenizer.pad([rows[place] for place in part])) for part in parts]
-        back = np.empty(len(order), np.intp)
-        back[order] = np.arange(len(order))
-        wanted = np.fromiter((places[sequence] for sequence in sequences), np.intp, len(sequences))
-        logits: Logits = np.concatenate(found)[back[wanted]]
-        return logits
+        found = np.empty((len(rows), self._model.config.num_labels), np.float32)
+        for batch in batches(
+            [len(row) for row in rows],
+            tokens=GPU_BATCH_TOKENS if self.on_gpu else CPU_BATCH_TOKENS,
+            rows=batch_size,
+            multiple=GPU_MULTIPLE if self.on_gpu else 1,
+        ):
+            found[batch] = self.run(*self.pad([rows[place] for place in batch]))
+        return found[np.fromiter((places[s] for s in sequences), np.intp, len(sequences))]
 
 
 def _torch_device(device: str, available: bool) -> str:

@@ -13,6 +13,7 @@ from ..bundle.sessions import Backend, Device
 from ..data.leakage import Leakage, check_leakage
 from ..errors import UsageError
 from ..files import atomic_folder, refuse_foreign, refuse_unwritable, write_text
+from ..models.precision import Precision
 from ..stats.auroc import recurring
 from .backends import Logits
 from .checks import Checks, check
@@ -62,6 +63,7 @@ def benchmark(
     device: Device = "auto",
     backend: Backend = "auto",
     threads: int | None = None,
+    precision: Precision | None = None,
     seconds: float | None = None,
     quick: bool = False,
     prevalence: float | None = None,
@@ -103,6 +105,9 @@ def benchmark(
         device: Where to compute; `auto` is CUDA where that loads, else the CPU.
         backend: What runs bundles; `auto` is the faster exact one here.
         threads: Of each model; by default as many as the process may use.
+        precision: What checkpoints are computed in, `fp32` (default), `tf32`, `bf16` or `fp16`; the
+            weights are then of that type. Bundles have a precision of their own, but for `tf32`,
+            which is for their float32 products too. `tf32` and `fp16` need CUDA.
         seconds: For the timings of one model; by default 20.
         quick: A first look: fewer rounds, and by default 3 seconds.
         prevalence: The share of positives in use, for PPV and NPV; without it there are none.
@@ -153,7 +158,9 @@ def benchmark(
         seconds = QUICK_SECONDS if quick else SECONDS
     settings = Settings(
         **vars(rule),
-        **vars(machine_of(given, device=device, backend=backend, threads=threads)),
+        **vars(
+            machine_of(given, device=device, backend=backend, threads=threads, precision=precision)
+        ),
         seconds=seconds,
         rounds=QUICK_ROUNDS if quick else ROUNDS,
         prevalence=prevalence,

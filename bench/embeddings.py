@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +12,12 @@ from ..data.dataset import LabelledData
 from ..data.variant import Variant
 from ..errors import GenoslimError
 from ..models import resolve
+from ..models.batches import CPU_BATCH_TOKENS, GPU_BATCH_TOKENS, GPU_MULTIPLE, batches
 from ..models.fingerprint import fingerprint_model
 from ..models.weight_files import find_weights
 
 Embeddings = NDArray[np.float32]
 
-BATCH_ROWS = 64
 _BASES_A_TOKEN = 4
 """Fewer than any tokenizer here packs on average, so that the work is not underrated."""
 
@@ -74,11 +74,15 @@ def embed(
     device = torch.device("cuda" if cuda else "cpu")
     model, tokenizer = load(folder).eval().to(device), load_tokenizer(folder)
     rows = tokenizer.encode(sequences)
+    multiple = GPU_MULTIPLE if cuda else 1
     order, parts = [], []
-    for batch in _by_length(rows):
-        ids, mask = (
-            torch.from_numpy(part).to(device) for part in tokenizer.pad([rows[i] for i in batch])
-        )
+    for batch in batches(
+        [len(row) for row in rows],
+        tokens=GPU_BATCH_TOKENS if cuda else CPU_BATCH_TOKENS,
+        multiple=multiple,
+    ):
+        padded = tokenizer.pad([rows[place] for place in batch], multiple=multiple)
+        ids, mask = (torch.from_numpy(part).to(device) for part in padded)
         with torch.inference_mode():
             states = model.hidden_states(ids, mask)
             weights = mask[:, :, None] / mask.sum(1)[:, None, None]
@@ -88,11 +92,6 @@ def embed(
     found = np.empty((len(rows), *parts[0].shape[1:]), np.float32)
     found[order] = np.concatenate(parts)
     return found
-
-
-def _by_length(rows: Sequence[NDArray[np.int64]]) -> Iterator[list[int]]:
-    order = sorted(range(len(rows)), key=lambda row: len(rows[row]))
-    return (order[start : start + BATCH_ROWS] for start in range(0, len(order), BATCH_ROWS))
 
 
 def distinct(sequences: Iterable[str]) -> tuple[list[str], NDArray[np.intp]]:

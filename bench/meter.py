@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..models.precision import Precision
 from .backends import Ids, Logits, Runner, open_runner
 from .latency import time_call, until
 from .memory import MemoryUse, memory_use
@@ -53,11 +54,19 @@ class Meter:
     """
 
     def __init__(
-        self, subject: Subject, *, device: str, threads: int | None, workload: Path
+        self,
+        subject: Subject,
+        *,
+        device: str,
+        threads: int | None,
+        workload: Path,
+        precision: Precision = "fp32",
     ) -> None:
         self._before = memory_use()
         start = time.perf_counter()
-        self._runner: Runner = open_runner(subject, device=device, threads=threads)
+        self._runner: Runner = open_runner(
+            subject, device=device, threads=threads, precision=precision
+        )
         self._load_seconds = time.perf_counter() - start
         self._after = memory_use()
         self._workload = Workload(workload)

@@ -12,6 +12,7 @@ import numpy as np
 from ..bundle.sessions import Backend, Device
 from ..errors import UsageError
 from ..files import refuse_new_at_root, refuse_unwritable
+from ..models.precision import Precision
 from .backends import Logits
 from .evidence import Basis, Evidence, Loss, weigh
 from .ledger import openings, refuse_afterthought, seen_before
@@ -43,6 +44,7 @@ def plan_benchmark(
     device: Device = "auto",
     backend: Backend = "auto",
     threads: int | None = None,
+    precision: Precision | None = None,
     seconds: float | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> BenchPlan:
@@ -68,6 +70,7 @@ def plan_benchmark(
         device: Where to compute.
         backend: What runs bundles.
         threads: Of each model; by default as many as the process may use.
+        precision: Of checkpoints, as for `benchmark`.
         seconds: For the timings of one model, which give the order; by default 3.
         progress: Called with each step in words.
 
@@ -105,7 +108,9 @@ def plan_benchmark(
     _refuse_replacing(output)
     seconds = QUICK_SECONDS if seconds is None else seconds
     within("seconds", seconds, 0, math.inf)
-    machine = Machine(device=device, backend=backend, threads=threads)
+    machine = Machine(
+        device=device, backend=backend, threads=threads, precision=precision or "fp32"
+    )
     prepared = prepare(models, data, baseline=baseline, column=baseline_column, seeds=seeds or {})
     draft = draft_plan(prepared, rule, machine)
     if seen := seen_before(draft, openings(data, draft.test_rows)):

@@ -12,7 +12,7 @@ from pathlib import Path
 from ..data.dataset import LabelledData, read_data
 from ..errors import GenoslimError
 from ..prune.measure import SPLITS, Sample, Split
-from .backends import Logits, with_backend
+from .backends import Logits, computed_in, with_backend
 from .meter import Meter
 from .process import ModelProcess
 from .quality import Splits, require_sound, rows_of
@@ -69,12 +69,15 @@ def prepare(
 
 
 def with_backends(prepared: Prepared, machine: Machine) -> Prepared:
-    """Choose what runs each bundle: with the backend `auto` by measuring, once for a machine."""
+    """Choose what runs each bundle: with the backend `auto` by measuring, once for a machine.
+
+    All models know the precision that they are computed in.
+    """
     chosen = (
         with_backend(subject, machine.backend, device=machine.device, threads=machine.threads)
         for subject in prepared.subjects
     )
-    return replace(prepared, subjects=tuple(chosen))
+    return replace(prepared, subjects=tuple(computed_in(machine.precision, one) for one in chosen))
 
 
 @contextmanager
@@ -88,7 +91,11 @@ def running(
         yield [
             stack.enter_context(
                 ModelProcess(
-                    subject, workload=folder, device=machine.device, threads=machine.threads
+                    subject,
+                    workload=folder,
+                    device=machine.device,
+                    threads=machine.threads,
+                    precision=machine.precision,
                 )
             )
             for subject in subjects
@@ -101,8 +108,8 @@ def scored_further(
     """Return the logits of each further seed on the test split, one loaded at a time."""
     found = []
     for one in prepared.further:
-        backend = prepared.subjects[one.place].backend
-        subject = replace(one.subject, backend=backend)
+        model = prepared.subjects[one.place]
+        subject = replace(one.subject, backend=model.backend, precision=model.precision)
         with running([subject], prepared, machine) as processes:
             found += scored(processes, prepared, "test", progress)
     return found

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
 from ..errors import GenoslimError
+from ..models.precision import Precision
 from ..workers import Worker
 from .meter import Meter
 from .subjects import Subject
@@ -25,11 +26,24 @@ class ModelProcess:
     """The process of one model, which loads it with the first call; close it, or use `with`."""
 
     def __init__(
-        self, subject: Subject, *, workload: Path, device: str, threads: int | None
+        self,
+        subject: Subject,
+        *,
+        workload: Path,
+        device: str,
+        threads: int | None,
+        precision: Precision = "fp32",
     ) -> None:
         self.subject = subject
         self._worker = Worker(
-            partial(Meter, subject, device=device, threads=threads, workload=workload),
+            partial(
+                Meter,
+                subject,
+                device=device,
+                threads=threads,
+                precision=precision,
+                workload=workload,
+            ),
             environment={"OMP_NUM_THREADS": str(threads)} if threads else {},
         )
 

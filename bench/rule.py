@@ -8,6 +8,7 @@ from typing import Literal, TypedDict, get_args
 
 from ..bundle.sessions import Backend, Device
 from ..errors import UsageError
+from ..models.precision import PRECISIONS, Precision
 from ..prune.subgroups import SUBGROUP_LIMIT
 from ..stats.noninferiority import DEFAULT_MARGIN
 
@@ -80,15 +81,22 @@ class RuleOptions(TypedDict, total=False):
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """Where models run; `threads` of each, None for as many as the process may use."""
+    """Where models run; `threads` of each, None for as many as the process may use.
+
+    `precision` is that of checkpoints. A bundle has its own; `tf32` is for its float32 products too.
+    """
 
     device: Device = "auto"
     backend: Backend = "auto"
     threads: int | None = None
+    precision: Precision = "fp32"
 
     def __post_init__(self) -> None:
         if self.threads is not None and self.threads < 1:
             raise UsageError(f"threads is {self.threads}; expected 1 or more")
+        if self.precision not in PRECISIONS:
+            known = ", ".join(PRECISIONS)
+            raise UsageError(f"precision is {self.precision!r}; expected one of {known}")
 
 
 def within(name: str, value: float, low: float, high: float) -> None:

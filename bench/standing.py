@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from .. import __version__
 from ..bundle.sessions import Backend, Device
 from ..errors import GateError, UsageError, listed
+from ..models.precision import Precision
 from .evidence import Basis
 from .ledger import effective, figures_known, openings, refuse_afterthought, seen_before
 from .plan import BenchPlan, PlannedModel, PlannedSeed, now
@@ -94,14 +95,22 @@ def rule_of(plan: BenchPlan | None, asked: RuleOptions) -> Rule:
 
 
 def machine_of(
-    plan: BenchPlan | None, *, device: Device, backend: Backend, threads: int | None
+    plan: BenchPlan | None,
+    *,
+    device: Device,
+    backend: Backend,
+    threads: int | None,
+    precision: Precision | None,
 ) -> Machine:
     """Return where models run; UsageError where a plan says otherwise."""
     if plan is None:
-        return Machine(device=device, backend=backend, threads=threads)
+        return Machine(
+            device=device, backend=backend, threads=threads, precision=precision or "fp32"
+        )
     _refuse_other("device", None if device == "auto" else device, plan.machine.device)
     _refuse_other("backend", None if backend == "auto" else backend, plan.machine.backend)
     _refuse_other("threads", threads, plan.machine.threads)
+    _refuse_other("precision", precision, plan.machine.precision)
     return plan.machine
 
 
@@ -150,5 +159,5 @@ def draft_plan(prepared: Prepared, rule: Rule, machine: Machine) -> BenchPlan:
         baseline=baseline,
         candidates=tuple(others),
         rule=rule,
-        machine=Machine(device=machine.device, backend=machine.backend, threads=machine.threads),
+        machine=Machine(**{each.name: getattr(machine, each.name) for each in fields(Machine)}),
     )

@@ -57,9 +57,9 @@ class GraphRunner:
         self.provider: str = self._session.provider
         self.tf32: bool = self._session.tf32
         self.num_labels: int = self._session.num_labels
-        on_gpu = self._session.on_gpu
-        self.batch_tokens: int = GPU_BATCH_TOKENS if on_gpu else CPU_BATCH_TOKENS
-        self._multiple = GPU_MULTIPLE if on_gpu else 1
+        self.on_gpu: bool = self._session.on_gpu
+        self.batch_tokens: int = GPU_BATCH_TOKENS if self.on_gpu else CPU_BATCH_TOKENS
+        self._multiple = GPU_MULTIPLE if self.on_gpu else 1
         where = f"{self.provider} in TF32" if self.tf32 else self.provider
         _LOG.info("%s: %s, %s, threads: %d", graph.name, backend, where, self.threads)
 
@@ -74,11 +74,15 @@ class GraphRunner:
         """Return logits [B, labels] of one padded batch: ids and mask, both int64 [B, T]."""
         return self._session.run(input_ids, attention_mask)
 
+    def pad(self, rows: Sequence[NDArray[np.int64]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return ids and mask, both int64 [B, T], of rows of token ids, as batches are padded."""
+        return self.tokenizer.pad(rows, multiple=self._multiple)
+
     def warm_up(self, length: int) -> None:
         """Run a batch of full size and a single window, both of `length` random bases."""
         (row,) = self.tokenizer.encode(random_windows(length, 1))
         for rows in (max(1, self.batch_tokens // len(row)), 1):
-            self.run(*self._padded([row] * rows))
+            self.run(*self.pad([row] * rows))
 
     def logits(
         self,
@@ -105,10 +109,5 @@ class GraphRunner:
         found = np.empty((len(rows), self.num_labels), np.float32)
         lengths, multiple = [len(row) for row in rows], self._multiple
         for batch in batches(lengths, tokens=batch_tokens, rows=batch_size, multiple=multiple):
-            found[batch] = self.run(*self._padded([rows[place] for place in batch]))
+            found[batch] = self.run(*self.pad([rows[place] for place in batch]))
         return found[np.fromiter((places[s] for s in sequences), np.intp, len(sequences))]
-
-    def _padded(
-        self, rows: Sequence[NDArray[np.int64]]
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        return self.tokenizer.pad(rows, multiple=self._multiple)

@@ -57,7 +57,7 @@ class Runtime(GraphRunner):
             tf32=tf32,
         )
         self.bundle = bundle
-        if self._session.on_gpu:
+        if self.on_gpu:
             self.warm_up(bundle.manifest.window_length)
         elif bundle.manifest.precision == "fp16":
             _LOG.warning(

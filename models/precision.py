@@ -1,28 +1,32 @@
-"""The precisions that torch computes in, by name."""
+"""The precisions that torch computes in, by name. Torch is only imported where it is used."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Literal, get_args
-
-import torch
+from typing import TYPE_CHECKING, Literal, get_args
 
 from ..errors import UsageError
 
-__all__ = ["PRECISIONS", "Precision", "autocast", "float32_products", "resolve_precision"]
+if TYPE_CHECKING:
+    import torch
+
+__all__ = [
+    "PRECISIONS",
+    "Precision",
+    "autocast",
+    "float32_products",
+    "resolve_precision",
+    "type_of",
+]
 
 _log = logging.getLogger(__name__)
 
 Precision = Literal["fp32", "tf32", "bf16", "fp16"]
-"""`fp32` is IEEE float32; `tf32` rounds the factors of its products to 10 bits of mantissa.
-
-In `bf16` and `fp16` matrix products are of that type, and the weights stay in float32.
-"""
+"""`fp32` is IEEE float32; `tf32` rounds the factors of its products to 10 bits of mantissa."""
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
-_TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 _TENSOR_CORES = (8, 0)
 """The compute capability (Ampere) from which on a card has units for bfloat16 and TF32."""
 
@@ -44,6 +48,8 @@ def resolve_precision(wanted: Precision | Literal["auto"], device: torch.device)
 
 
 def _on_cuda(wanted: Precision | Literal["auto"]) -> Precision:
+    import torch
+
     has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
     if wanted == "auto":
         return "bf16" if has_bf16 else "fp16"
@@ -57,10 +63,22 @@ def _on_cuda(wanted: Precision | Literal["auto"]) -> Precision:
     return wanted
 
 
+def type_of(precision: Precision) -> torch.dtype:
+    """Return the type of numbers of a precision."""
+    import torch
+
+    return {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision, torch.float32)
+
+
 def autocast(precision: Precision, device: torch.device) -> AbstractContextManager[object]:
-    """Have the products of a forward pass in the body computed in bf16 or fp16, if it is one."""
-    kind = _TYPES.get(precision)
-    return nullcontext() if kind is None else torch.autocast(device.type, dtype=kind)
+    """Have the products of a forward pass in the body computed in bf16 or fp16, if it is one.
+
+    The weights stay in float32, and so do sums.
+    """
+    import torch
+
+    kind = type_of(precision)
+    return nullcontext() if kind == torch.float32 else torch.autocast(device.type, dtype=kind)
 
 
 @contextmanager
@@ -72,6 +90,8 @@ def float32_products(precision: Precision, device: torch.device) -> Iterator[Non
     if device.type != "cuda":
         yield
         return
+    import torch
+
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
     try:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypedDict, get_args
+from typing import Any, Literal, TypedDict
 
 from ..codec import plain
 from ..errors import UsageError
+from ..models.precision import PRECISIONS, Precision
 
-Precision = Literal["auto", "fp32", "tf32", "bf16", "fp16"]
+ChosenPrecision = Literal["auto"] | Precision
 
 
 class RecipeOptions(TypedDict):
@@ -23,7 +24,7 @@ class RecipeOptions(TypedDict):
     patience: int | None
     max_epochs: int | None
     evaluate_every: int | None
-    precision: Precision | None
+    precision: ChosenPrecision | None
     lora: bool | None
     lora_rank: int | None
     lora_alpha: int | None
@@ -120,7 +121,7 @@ class Recipe:
     patience: int = 3
     max_epochs: int = 10
     evaluate_every: int | None = None
-    precision: Precision = "auto"
+    precision: ChosenPrecision = "auto"
     lora: LoRA | None = None
 
     def __post_init__(self) -> None:
@@ -133,9 +134,9 @@ class Recipe:
         for name in ("epochs", "evaluate_every"):
             if getattr(self, name) is not None:
                 _require(name, getattr(self, name), at_least=1)
-        if self.precision not in get_args(Precision):
-            known = ", ".join(get_args(Precision))
-            raise UsageError(f"recipe: precision is {self.precision!r}, must be one of {known}")
+        if self.precision not in ("auto", *PRECISIONS):
+            known = ", ".join(PRECISIONS)
+            raise UsageError(f"recipe: precision is {self.precision!r}, must be auto or {known}")
 
     @property
     def content(self) -> dict[str, Any]:
