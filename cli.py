@@ -22,9 +22,9 @@ from .interrupts import exit_code, interrupts_raise, last_word
 if TYPE_CHECKING:
     from .bench.rule import RuleOptions
     from .bundle.manifest import Precision
-    from .models.precision import Precision as Computed
     from .bundle.sessions import Backend, Device
     from .data.dataset import LabelledData
+    from .models.precision import Precision as Computed
     from .prune.importance import Method
     from .prune.recipe import RecipeOptions
     from .prune.search import StrategyName

@@ -21,9 +21,9 @@ from .plan import BenchPlan, PlannedModel, now, write_plan
 from .prepare import Prepared, prepare, running, scored, with_backends
 from .quality import margins_of
 from .result import QUICK_ROUNDS, QUICK_SECONDS
-from .rule import Correction, FloorChoice, Machine, Rule, RuleOptions, within
+from .rule import Correction, FloorChoice, Rule, RuleOptions, within
 from .seeds import Seeds
-from .standing import draft_plan, rule_of
+from .standing import draft_plan, machine_of, rule_of
 
 
 def plan_benchmark(
@@ -108,9 +108,7 @@ def plan_benchmark(
     _refuse_replacing(output)
     seconds = QUICK_SECONDS if seconds is None else seconds
     within("seconds", seconds, 0, math.inf)
-    machine = Machine(
-        device=device, backend=backend, threads=threads, precision=precision or "fp32"
-    )
+    machine = machine_of(None, device=device, backend=backend, threads=threads, precision=precision)
     prepared = prepare(models, data, baseline=baseline, column=baseline_column, seeds=seeds or {})
     draft = draft_plan(prepared, rule, machine)
     if seen := seen_before(draft, openings(data, draft.test_rows)):

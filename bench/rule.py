@@ -83,7 +83,7 @@ class RuleOptions(TypedDict, total=False):
 class Machine:
     """Where models run; `threads` of each, None for as many as the process may use.
 
-    `precision` is that of checkpoints. A bundle has its own; `tf32` is for its float32 products too.
+    `precision` is that of checkpoints. A bundle has its own; tf32 is for its float32 products too.
     """
 
     device: Device = "auto"

@@ -28,12 +28,14 @@ from .tokens import TokenTable
 
 _log = logging.getLogger(__name__)
 
-BATCH_TOKENS = GPU_BATCH_TOKENS
-"""Tokens that go through a network at once, padding included, in training and evaluation.
+TRAINING_TOKENS = GPU_BATCH_TOKENS
+"""Tokens of a step that go through the network at once, padding included.
 
 Memory is then linear in the length of rows: the attention bias of 16,384 tokens takes 16,384 x
 heads x length x 4 bytes, 1.6 GB for 12 heads and rows of 2,048 tokens.
 """
+_CPU_EVALUATION_TOKENS = 4096
+"""What small networks are evaluated fastest with on a CPU."""
 StepCallback = Callable[[int, int], None]
 """Called with the optimiser steps done and the most there can be."""
 
@@ -156,12 +158,17 @@ def fine_tune_tokens(
             return _Training(model, train, validation, recipe, seed, goal, progress).run()
 
 
+def evaluation_tokens(device: torch.device) -> int:
+    """Return how many tokens go through a network at once without gradients, padding included."""
+    return GPU_BATCH_TOKENS if device.type == "cuda" else _CPU_EVALUATION_TOKENS
+
+
 def predict(
     model: Classifier,
     tokenizer: SequenceTokenizer,
     sequences: Sequence[str],
     *,
-    batch_tokens: int = BATCH_TOKENS,
+    batch_tokens: int | None = None,
     device: torch.device | None = None,
 ) -> np.ndarray:
     """Return logits float32[n, labels] in the order of `sequences`, in float32 throughout."""
@@ -175,15 +182,17 @@ def predict_tokens(
     model: Classifier,
     tokens: TokenTable,
     *,
-    batch_tokens: int = BATCH_TOKENS,
+    batch_tokens: int | None = None,
     precision: Precision = "fp32",
 ) -> np.ndarray:
     """Return logits float32[n, labels] in row order; leaves the model in evaluation mode.
 
-    At most `batch_tokens` tokens, padding included, are computed at once, but one row at least.
+    At most `batch_tokens` tokens, padding included, are computed at once, but one row at least; by
+    default `evaluation_tokens`.
     """
-    batch = MicroBatch(batch_tokens, "prediction")
-    with float32_products(precision, tokens.ids.device):
+    device = tokens.ids.device
+    batch = MicroBatch(batch_tokens or evaluation_tokens(device), "prediction")
+    with float32_products(precision, device):
         return _logits(model, tokens, batch, precision).cpu().numpy()
 
 
@@ -216,8 +225,8 @@ class _Training:
             _decay_groups(model, recipe.weight_decay), lr=recipe.learning_rate, fused=True
         )
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")
-        self.micro_batch = MicroBatch(BATCH_TOKENS, "training")
-        self.evaluation_batch = MicroBatch(BATCH_TOKENS, "evaluation")
+        self.micro_batch = MicroBatch(TRAINING_TOKENS, "training")
+        self.evaluation_batch = MicroBatch(evaluation_tokens(self.device), "evaluation")
         self.history: list[Evaluation] = []
         self.best: tuple[int, list[Tensor]] | None = None
 

@@ -24,7 +24,7 @@ from ..errors import UsageError
 from ..models.classifier import Classifier
 from ..models.layers import only_layers
 from ..models.tokenizer import SequenceTokenizer
-from .finetune import BATCH_TOKENS, Labelled
+from .finetune import Labelled, evaluation_tokens
 from .subsets import children, complement
 from .verdicts import Judgement
 
@@ -192,7 +192,7 @@ def window_shapley(model: Classifier, rows: Labelled, seed: int = 0) -> list[flo
 def taylor(model: Classifier, rows: Labelled, seed: int = 0) -> list[float]:
     """Sum over a block's weights of |W dL/dW|, L the mean loss over the rows: arXiv 2402.02834."""
     model.zero_grad(set_to_none=True)
-    for batch in rows.tokens.by_length(BATCH_TOKENS):
+    for batch in _batches(rows):
         loss = functional.cross_entropy(
             model(*rows.tokens.batch(batch)), _labels(rows, batch), reduction="sum"
         )
@@ -256,17 +256,21 @@ def _loss(model: Classifier, rows: Labelled, kept: Sequence[int]) -> float:
                     model(*rows.tokens.batch(batch)), _labels(rows, batch), reduction="sum"
                 )
             )
-            for batch in rows.tokens.by_length(BATCH_TOKENS)
+            for batch in _batches(rows)
         )
     return total / len(rows.labels)
 
 
 def _states(model: Classifier, rows: Labelled) -> Iterator[tuple[list[Tensor], Tensor]]:
     """Yield the L + 1 hidden states [B, T, H] and the mask [B, T] of each batch."""
-    for batch in rows.tokens.by_length(BATCH_TOKENS):
+    for batch in _batches(rows):
         with torch.no_grad():
             ids, mask = rows.tokens.batch(batch)
             yield model.hidden_states(ids, mask), mask.expand_as(ids)
+
+
+def _batches(rows: Labelled) -> list[Tensor]:
+    return rows.tokens.by_length(evaluation_tokens(rows.labels.device))
 
 
 def _labels(rows: Labelled, batch: Tensor) -> Tensor:

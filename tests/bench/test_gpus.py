@@ -22,20 +22,22 @@ def three_cards(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
         "GPU-cccc": [(os.getpid(), None)],
     }
     nvml = types.ModuleType("pynvml")
-    nvml.__dict__ |= {
-        "open": 0,
-        "nvmlInit": lambda: setattr(nvml, "open", nvml.open + 1),
-        "nvmlShutdown": lambda: setattr(nvml, "open", nvml.open - 1),
-        "nvmlSystemGetDriverVersion": lambda: "580.95",
-        "nvmlDeviceGetCount": lambda: len(CARDS),
-        "nvmlDeviceGetHandleByIndex": lambda place: CARDS[place],
-        "nvmlDeviceGetHandleByUUID": lambda uuid: CARDS[CARDS.index(uuid)],
-        "nvmlDeviceGetName": lambda card: f"Card {card[-4:]}",
-        "nvmlDeviceGetMemoryInfo": lambda card: SimpleNamespace(total=80 * 10**9),
-        "nvmlDeviceGetComputeRunningProcesses": lambda card: [
-            SimpleNamespace(pid=pid, usedGpuMemory=used) for pid, used in processes[card]
-        ],
-    }
+    nvml.__dict__.update(
+        {
+            "open": 0,
+            "nvmlInit": lambda: setattr(nvml, "open", nvml.open + 1),
+            "nvmlShutdown": lambda: setattr(nvml, "open", nvml.open - 1),
+            "nvmlSystemGetDriverVersion": lambda: "580.95",
+            "nvmlDeviceGetCount": lambda: len(CARDS),
+            "nvmlDeviceGetHandleByIndex": lambda place: CARDS[place],
+            "nvmlDeviceGetHandleByUUID": lambda uuid: CARDS[CARDS.index(uuid)],
+            "nvmlDeviceGetName": lambda card: f"Card {card[-4:]}",
+            "nvmlDeviceGetMemoryInfo": lambda card: SimpleNamespace(total=80 * 10**9),
+            "nvmlDeviceGetComputeRunningProcesses": lambda card: [
+                SimpleNamespace(pid=pid, usedGpuMemory=used) for pid, used in processes[card]
+            ],
+        }
+    )
     monkeypatch.setitem(sys.modules, "pynvml", nvml)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     return nvml

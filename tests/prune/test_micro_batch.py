@@ -116,7 +116,7 @@ def test_a_budget_of_tokens_makes_the_steps_of_the_whole_batch(
     )
     free, parted = (_without_dropout(load(folder).double()) for _ in range(2))
     whole = _tuned(free, (splits[0], splits[1]), goal)
-    monkeypatch.setattr(finetune, "BATCH_TOKENS", 4 * splits[0].tokens.widest)
+    monkeypatch.setattr(finetune, "TRAINING_TOKENS", 4 * splits[0].tokens.widest)
     assert (whole.micro_batch, _tuned(parted, (splits[0], splits[1]), goal).micro_batch) == (15, 4)
     for name, value in free.state_dict().items():
         torch.testing.assert_close(parted.state_dict()[name], value, atol=1e-5, rtol=1e-5)

@@ -38,15 +38,19 @@ def test_rows_of_one_length_share_their_mask(model: Path) -> None:
 
 
 def test_on_a_gpu_lengths_are_multiples_within_what_the_model_takes(model: Path) -> None:
-    table, _ = _table(model)
-    rounded = replace(table, multiple=16)  # as `to` a CUDA device has it
-    limit = load_tokenizer(model).max_tokens
-    assert limit is not None
-    for rows in rounded.by_length(2000):
-        ids, mask = rounded.batch(rows)
+    _, sequences = _table(model)
+    tokenizer = load_tokenizer(model)
+    limit = tokenizer.max_tokens = max(map(len, tokenizer.encode(sequences))) + 1
+    assert limit % 16
+    table = replace(TokenTable.encode(tokenizer, sequences), multiple=16)  # as `to` CUDA has it
+    widths = set()
+    for rows in table.by_length(2000):
+        ids, mask = table.batch(rows)
         longest = int(table.lengths[rows].max())
-        assert ids.shape[1] in (-(-longest // 16) * 16, limit)
+        assert ids.shape[1] == min(-(-longest // 16) * 16, limit)
         assert mask.sum() == (table.lengths[rows].sum() if len(mask) > 1 else longest)
+        widths.add(ids.shape[1])
+    assert table.widest == max(widths) == limit
 
 
 def test_batches_by_length_keep_the_budget(model: Path) -> None:
