@@ -32,8 +32,6 @@ from ..stats.metrics import GroupedAuroc, Metrics, compute_metrics, macro_auroc
 from ..stats.ranks import auroc_of
 from ..stats.thresholds import (
     OperatingPoint,
-    PredictiveValues,
-    predictive_values,
     sensitivity_at_specificity,
 )
 from ..stats.weighted import WeightedCounts, weighted_average_precision
@@ -95,6 +93,18 @@ class CalibrationErrors:
     brier: Estimate
     expected_calibration_error: float
     debiased: Estimate
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictiveValues:
+    """The chance that a positive (`ppv`) or negative (`npv`) call is right at `prevalence`.
+
+    None where no call of that kind is made.
+    """
+
+    prevalence: float
+    ppv: float | None
+    npv: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,9 +223,7 @@ def assess(splits: Splits, scores: Scores, *, prevalence: float | None = None) -
             )
             for asked in SPECIFICITIES
         },
-        predictive=None
-        if prevalence is None
-        else predictive_values(metrics.true_positive_rate, metrics.specificity, prevalence),
+        predictive=None if prevalence is None else _predictive(estimates, prevalence),
         by_group=_by_group(test, scores.margins),
         unit=sample.unit,
         estimates={name: one for name, one in estimates.items() if name != _BRIER_BEFORE},
@@ -292,6 +300,11 @@ def _figures(
         return found
 
     return figures
+
+
+def _predictive(estimates: Mapping[str, Estimate], prevalence: float) -> PredictiveValues:
+    ppv, npv = (estimates[name].value if name in estimates else None for name in ("ppv", "npv"))
+    return PredictiveValues(prevalence=prevalence, ppv=ppv, npv=npv)
 
 
 def _calibration(
