@@ -9,13 +9,18 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import torch
+
 from ..bundle.machine import usable_cores
-from ..errors import GenoslimError, listed
+from ..errors import GenoslimError, UsageError, listed
 from ..models import resolve
 from .lora import require_peft
+from .numerics import Numerics, numerics_on, require_same
 from .plan import next_attempt
-from .pool import Ended, InlinePool, Pool, ProcessPool, RayPool
+from .pool import Ended, InlinePool, Pool, ProcessPool
 from .progress import Monitor, ProgressCallback
+from .ray_pool import RayPool
+from .recipe import Recipe
 from .run_folder import TrialStore
 from .runner import Setting, resolve_devices
 from .trial import TrialSpec
@@ -24,6 +29,7 @@ _log = logging.getLogger(__name__)
 
 _BUSY_SECONDS = 1.0
 _SMALL_BYTES = 80_000_000
+_TRIALS_A_GPU = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +38,8 @@ class Executor:
 
     By default there is a worker for each GPU. On a CPU a small model (weights below 80 MB) is
     trained fastest by one thread, so it gets a worker for each core; a larger one gets a single
-    worker with all cores. `threads` are torch's, in each worker.
+    worker with all cores. On Ray there are as many as the cluster has place for, and a GPU is
+    shared by four trials of a small model. `threads` are torch's, in each worker.
     """
 
     kind: Literal["local", "ray"] = "local"
@@ -42,21 +49,41 @@ class Executor:
 
     def settings(self, base: Setting, trials: int) -> list[Setting]:
         """Return one setting for each worker: never more of them than trials."""
-        remote = self.kind == "ray" and self.device == "cuda"
-        devices = ["cuda:0"] if remote else resolve_devices(self.device)
-        small = devices == ["cpu"] and _weight_bytes(base.model) < _SMALL_BYTES
+        devices = self._devices()
+        remote = self.kind == "ray"
+        small = devices == ["cpu"] and _is_small(base.model)
         workers = self.workers or (usable_cores() if small else len(devices))
-        threads = self.threads or (1 if small else max(1, usable_cores() // workers))
-        workers = min(workers, trials)
+        alone = small or (remote and devices != ["cpu"])
+        threads = self.threads or (1 if alone else max(1, usable_cores() // workers))
+        workers = min(self.workers or trials if remote else workers, trials)
         return [
             replace(base, device=devices[index % len(devices)], threads=threads)
             for index in range(workers)
         ]
 
+    def numerics(self, recipe: Recipe) -> Numerics:
+        """Return what trials of a recipe are trained on and in.
+
+        UsageError for a precision that the device has not, or that is only known on a cluster.
+        """
+        device = torch.device(self._devices()[0])
+        if device.type == "cuda" and recipe.precision == "auto" and not torch.cuda.is_available():
+            raise UsageError(
+                "precision auto: no GPU here tells what the cluster's can; give --precision"
+                " bf16 (from compute capability 8.0 on), fp16 or fp32"
+            )
+        return numerics_on(device, recipe)
+
+    def _devices(self) -> list[str]:
+        """Return torch's names of the devices; on a cluster's node Ray shows a worker one GPU."""
+        remote = self.kind == "ray" and self.device == "cuda"
+        return ["cuda:0"] if remote else resolve_devices(self.device)
+
     def pool(self, settings: Sequence[Setting], monitor: Monitor) -> Pool:
         """Start the workers; one local worker is this process itself."""
         if self.kind == "ray":
-            return RayPool(settings)
+            shared = _TRIALS_A_GPU if _is_small(settings[0].model) else 1
+            return RayPool(settings, trials_a_gpu=shared)
         if len(settings) == 1:
             return InlinePool(settings[0], monitor.stepped)
         return ProcessPool(settings, monitor.stepped)
@@ -83,11 +110,13 @@ def run_trials(
         return
     if any(spec.recipe.lora for spec in specs):
         require_peft()
+    require_same(setting.numerics, executor.numerics(driver.todo[0][1].recipe))
     settings = executor.settings(setting, len(driver.todo))
     monitor = Monitor(len(specs), len(specs) - len(driver.todo), len(settings), progress)
     driver.monitor = monitor
     try:
         with closing(executor.pool(settings, monitor)) as pool:
+            monitor.slots = pool.slots
             driver.drive(pool)
     except KeyboardInterrupt:
         left = [s for s in specs if next_attempt(store, s, keep_weights=keeps(s)) is not None]
@@ -198,6 +227,7 @@ class _Driver:
             self.reason = self.stop()
 
 
-def _weight_bytes(model: str) -> int:
-    files = resolve(model).iterdir()
-    return sum(path.stat().st_size for path in files if path.suffix in (".safetensors", ".bin"))
+def _is_small(model: str) -> bool:
+    """Whether a model's weights are so few that one trial leaves most of a device idle."""
+    files = (path for path in resolve(model).iterdir() if path.suffix in (".safetensors", ".bin"))
+    return sum(path.stat().st_size for path in files) < _SMALL_BYTES

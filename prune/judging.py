@@ -41,8 +41,10 @@ def judge_run(run: RunFolder, rules: Rules) -> Judgement:
     """Judge the layers of a finished sweep.
 
     GenoslimError names a trial that is missing, a collapsed one's retry included: until it is
-    done, a layer whose trial collapsed would pass for a cornerstone.
+    done, a layer whose trial collapsed would pass for a cornerstone. So does it refuse a run whose
+    trials were trained on different kinds of device, or in different precisions.
     """
+    run.numerics()  # refuses a mix
     found: dict[tuple[int, ...], list[list[Trial]]] = {}
     for spec in plan(run):
         if missing := next_attempt(run.trials, spec, keep_weights=False):

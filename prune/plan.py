@@ -15,6 +15,7 @@ from ..models.families import family_name, licence, read_config
 from ..models.fingerprint import fingerprint_model
 from .adaptive import undecided_layers
 from .measure import Rows, Split
+from .numerics import Numerics
 from .recipe import Recipe, RecipeOptions
 from .run_folder import RunFolder, TrialStore
 from .run_record import RUN_FILE, RunIdentity, RunLicences, RunRecord
@@ -92,10 +93,13 @@ def seeds_a_layer(folder: Path) -> int:
     return config_of(RunFolder(folder)).layer_seeds if begun else SweepConfig.layer_seeds
 
 
-def open_sweep(folder: Path, config: SweepConfig) -> RunFolder:
-    """Make the run folder of a sweep, or open it to go on if it is of the same sweep."""
+def open_sweep(folder: Path, config: SweepConfig, *, numerics: Numerics | None = None) -> RunFolder:
+    """Make the run folder of a sweep, or open it to go on if it is of the same sweep.
+
+    `numerics` is what a new one is noted to be trained on and in; None leaves that to its trials.
+    """
     record, rows = _described(config)
-    return RunFolder.create(folder, record, rows)
+    return RunFolder.create(folder, replace(record, numerics=numerics), rows)
 
 
 def planned_sweep(folder: Path, config: SweepConfig) -> RunFolder:
@@ -219,6 +223,7 @@ def setting_of(run: RunFolder, *, trials: Path | None = None) -> Setting:
         data=Path(run.record.data),
         data_fingerprint=run.record.identity.data_fingerprint,
         trials=(trials or run.trials.folder).absolute(),
+        numerics=run.numerics(),
     )
 
 

@@ -1,4 +1,4 @@
-"""Where trials run: in this process, in persistent worker processes, or on a Ray cluster.
+"""Where trials run: in this process or in persistent worker processes (Ray: `ray_pool.py`).
 
 A pool has a number of slots; `submit` fills one, `wait` tells which trials ended. What a trial
 finds is read from the run folder, so a pool carries only the news that it ended.
@@ -6,17 +6,16 @@ finds is read from the run folder, so a pool carries only the news that it ended
 
 from __future__ import annotations
 
-import importlib
 import logging
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection, wait
-from typing import Any, Literal, Protocol, cast
+from typing import Literal, Protocol, cast
 
-from ..errors import GenoslimError, in_a_line, needs_extra
+from ..errors import GenoslimError, in_a_line
 from ..workers import DeadWorkerError, Note, Worker, tell
 from .runner import Outcome, Setting, TrialRunner, TrialStepCallback
 from .trial import TrialSpec
@@ -174,68 +173,3 @@ def _run(runner: TrialRunner, spec: TrialSpec, *, keep_weights: bool) -> Outcome
             tell(_Steps(step, total))
 
     return runner.run(spec, keep_weights=keep_weights, progress=progress)
-
-
-class RayPool:
-    """Actors on a Ray cluster that sees the run folder and the data under the same paths."""
-
-    def __init__(self, settings: Sequence[Setting]) -> None:
-        try:
-            self._ray: Any = importlib.import_module("ray")
-        except ImportError:
-            raise needs_extra("the executor `ray`", "ray", "ray") from None
-        self.slots: int = len(settings)
-        self._ours = not self._ray.is_initialized()
-        if self._ours:
-            self._ray.init(log_to_driver=False, include_dashboard=False)
-        self._idle = [self._actor(setting) for setting in settings]
-        self._busy: dict[Any, tuple[Any, TrialSpec]] = {}
-
-    def _actor(self, setting: Setting) -> Any:
-        cuda = setting.device.startswith("cuda")
-        placed = replace(setting, device="cuda:0") if cuda else setting  # Ray hides other GPUs
-        remote = self._ray.remote(num_cpus=setting.threads, num_gpus=int(cuda))(RayWorker)
-        return remote.remote(placed)
-
-    def submit(self, spec: TrialSpec, *, keep_weights: bool) -> None:
-        """Send the trial to an idle actor."""
-        actor = self._idle.pop()
-        self._busy[actor.run.remote(spec, keep_weights)] = actor, spec
-
-    def wait(self) -> list[Ended]:
-        """Return the trials that have ended; steps within a trial are not reported."""
-        if not self._busy:
-            return []
-        ready, _ = self._ray.wait(list(self._busy), timeout=1.0)
-        ended: list[Ended] = []
-        for reference in ready:
-            actor, spec = self._busy.pop(reference)
-            try:
-                ended.append(self._ray.get(reference))
-                self._idle.append(actor)
-            except self._ray.exceptions.RayError as error:
-                self.slots -= 1
-                ended.append(Ended(spec, "failed", in_a_line(error)))
-        return ended
-
-    def close(self) -> None:
-        """End the actors, and Ray with them where we started it."""
-        for actor in [*self._idle, *(actor for actor, _ in self._busy.values())]:
-            self._ray.kill(actor)
-        if self._ours:
-            self._ray.shutdown()
-
-
-class RayWorker:
-    """A trial runner on a cluster's node."""
-
-    def __init__(self, setting: Setting) -> None:
-        self._runner = TrialRunner(setting)
-
-    def run(self, spec: TrialSpec, keep_weights: bool) -> Ended:
-        """Run one trial; what goes wrong is told, not raised."""
-        try:
-            outcome: Outcome = self._runner.run(spec, keep_weights=keep_weights)
-        except Exception as error:
-            return Ended(spec, "failed", in_a_line(error))
-        return Ended(spec, outcome)

@@ -56,7 +56,7 @@ class Monitor:
     ) -> None:
         self.total: int = total
         self.done: int = done
-        self._slots = slots
+        self.slots: int = slots
         self._callback = callback
         self._clock = clock
         self._running: dict[str, tuple[TrialSpec, float, float]] = {}
@@ -118,7 +118,7 @@ class Monitor:
         ]
         if not paces:
             return None
-        lanes = max(1, min(self._slots, self.total - self.done))
+        lanes = max(1, min(self.slots, self.total - self.done))
         return sum(paces) / len(paces) * work / lanes
 
     def _tell(self) -> None:

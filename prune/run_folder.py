@@ -22,6 +22,7 @@ from ..errors import GenoslimError
 from ..files import atomic_path, held, locked, read_json, refuse_foreign, sha256, write_json
 from ..models.weight_files import find_weights, tensor_shapes
 from .measure import SPLITS, Rows, Split
+from .numerics import Numerics, only_one
 from .run_record import RUN_FILE, RunRecord, read_run, write_run
 from .trial import Predictions, Trial, TrialResult, TrialSpec
 
@@ -135,6 +136,12 @@ class TrialStore:
                 shutil.rmtree(left) if left.is_dir() else left.unlink()
         write_json(self.path(spec) / "spec.json", spec.content)
 
+    def results(self) -> Iterator[TrialResult]:
+        """Yield the result of every trial in the folder that is finished and reads back."""
+        for path in sorted(self.folder.glob("*/result.json")):
+            with suppress(GenoslimError, OSError):
+                yield decode(TrialResult, read_json(path), str(path))
+
     def write_result(self, spec: TrialSpec, result: TrialResult, predictions: Predictions) -> None:
         """Write the predictions, then the result: from here on the trial is done."""
         probabilities = predictions.probabilities()
@@ -232,6 +239,15 @@ class RunFolder:
                 _write_rows(folder / _ROWS_FILE, rows)
                 write_run(folder, record)
         return cls.planned(folder, record)
+
+    def numerics(self) -> Numerics | None:
+        """Return on what kind of device, and in what precision, the run's trials are trained.
+
+        As `run.json` says; in a folder that was made before it did, by the finished trials, and
+        None while there is none. Raises GenoslimError if these are of two kinds.
+        """
+        found = only_one(self.trials.results(), str(self.folder))
+        return self.record.numerics or found
 
     def rows(self) -> dict[Split, Rows]:
         """Return what is known of the rows of both splits; GenoslimError if they do not read.

@@ -10,6 +10,7 @@ from ..data.metadata import DataMetadata
 from ..errors import GenoslimError
 from ..files import read_json
 from ..models.record import TrainingEnvironment
+from .numerics import Numerics
 from .recipe import Recipe
 
 RUN_FILE = "run.json"
@@ -46,7 +47,8 @@ class RunRecord:
     """A sweep: its identity, and what is there to be read.
 
     `model` and `data` say where the pretrained weights and the labelled windows were, `layers` how
-    many the model has; `created` is a time in ISO 8601.
+    many the model has; `created` is a time in ISO 8601. `numerics` is what all of its trials are
+    trained on and in (None in records of before that was noted).
     """
 
     format: int = RUN_FORMAT
@@ -59,6 +61,7 @@ class RunRecord:
     data_metadata: DataMetadata
     environment: TrainingEnvironment
     created: str
+    numerics: Numerics | None = None
 
 
 def read_run(folder: Path) -> RunRecord:

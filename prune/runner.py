@@ -36,6 +36,7 @@ from .finetune import (
 )
 from .healing import LOGITS_FILE, distillation, teacher_logits
 from .measure import SPLITS, Measured, Measuring, Rows, Split, measure
+from .numerics import Numerics, numerics_on, require_same
 from .provenance import seed_record, training_record
 from .run_folder import CHECKPOINT, TrialStore
 from .supernet import sandwich
@@ -54,7 +55,7 @@ class Setting:
 
     `trials` is where trials are written; those that others start from are looked for there and in
     `teachers`. `device` is a torch device name (`cpu`, `cuda:1`), `threads` torch's threads in a
-    process.
+    process. `numerics` are what the run's trials are trained on and in, None while there is none.
     """
 
     model: str
@@ -65,6 +66,7 @@ class Setting:
     teachers: tuple[Path, ...] = ()
     device: str = "cpu"
     threads: int = 1
+    numerics: Numerics | None = None
 
 
 class TrialRunner:
@@ -121,13 +123,15 @@ class TrialRunner:
     ) -> Outcome:
         """Run one trial and write it.
 
-        `found` if it was done already, `busy` if another process has it now.
+        `found` if it was done already, `busy` if another process has it now. GenoslimError where
+        the run's other trials were trained on another kind of device or in another precision.
         """
         with self.store.claim(spec) as mine:
             if not mine:
                 return "busy"
             if self.store.done(spec, with_weights=keep_weights):
                 return "found"
+            require_same(self.setting.numerics, numerics_on(self.device, spec.recipe))
             self.store.begin(spec, with_weights=keep_weights)
             self._run(spec, keep_weights, progress)
         return "done"

@@ -27,6 +27,7 @@ from .progress import ProgressCallback
 from .recipe import Recipe
 from .report import write_report
 from .run_folder import LAYERS_FILE, REPORT_FILE, RunFolder, alone_in
+from .run_record import RUN_FILE
 from .search import SearchOptions
 from .slim import SEARCH_FOLDER, build_slim_models
 from .slim_folder import refuse_other_models
@@ -86,8 +87,8 @@ def run_sweep(
     Raises:
         UsageError: an argument makes no sense, or `output` holds something else than a run.
         GenoslimError: `output` holds a run of another model, data, recipe or seeds; a split lacks a
-            class; a trial failed; or so many seeds of the whole model collapsed that no layer can
-            be judged.
+            class; a trial failed; its trials were trained on another kind of device or in another
+            precision; or so many seeds of the whole model collapsed that no layer can be judged.
         KeyboardInterrupt: passed on, after one line in the log. What is done stays done.
 
     Example:
@@ -111,8 +112,9 @@ def run_sweep(
         layer_seeds=seeds_a_layer(Path(output)) if layer_seeds is None else layer_seeds,
         adaptive=adaptive,
     )
-    run = open_sweep(Path(output), config)
-    sweep(run, executor=executor or Executor(), progress=progress)
+    where = executor or Executor()
+    run = _opened(Path(output), config, where)
+    sweep(run, executor=where, progress=progress)
     return _concluded(run, config.data)
 
 
@@ -144,7 +146,14 @@ def run_trial(config: SweepConfig, output: Path, trial: str, *, executor: Execut
     Several may run at once, on machines that share the folder. Raises as `run_sweep`, and
     UsageError if the sweep has no such trial.
     """
-    run_one(open_sweep(output, config), trial, executor=executor)
+    run_one(_opened(output, config, executor), trial, executor=executor)
+
+
+def _opened(folder: Path, config: SweepConfig, executor: Executor) -> RunFolder:
+    """Return the run folder of a sweep; a new one notes what its trials are trained on and in."""
+    begun = (folder / RUN_FILE).exists()
+    numerics = None if begun else executor.numerics(config.recipe)
+    return open_sweep(folder, config, numerics=numerics)
 
 
 def prune_layers(

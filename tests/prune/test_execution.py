@@ -150,14 +150,3 @@ def test_workers_and_threads(config: SweepConfig, tmp_path: Path) -> None:
     small = Executor(device="cpu").settings(base, 1000)
     assert len(small) == usable_cores()
     assert {setting.threads for setting in small} == {1}
-
-
-@pytest.mark.slow
-def test_ray_finds_what_one_process_finds(
-    finished: RunFolder, config: SweepConfig, tmp_path: Path
-) -> None:
-    pytest.importorskip("ray")
-    run = open_sweep(tmp_path / "run", config)
-    executor = Executor(kind="ray", workers=2, threads=1, device="cpu")
-    sweep(run, executor=executor)
-    assert_same_results(finished, run)

@@ -3,7 +3,6 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -12,9 +11,8 @@ from pathlib import Path
 import pytest
 from processes import children, gone
 
-from genoslim.errors import GenoslimError
 from genoslim.prune.plan import plan, setting_of, spec_of
-from genoslim.prune.pool import Ended, InlinePool, Pool, ProcessPool, RayPool
+from genoslim.prune.pool import Ended, InlinePool, Pool, ProcessPool
 from genoslim.prune.run_folder import RunFolder
 from genoslim.prune.runner import Setting
 from genoslim.prune.trial import TrialSpec
@@ -145,9 +143,3 @@ def test_closing_ends_idle_and_busy_workers(finished: RunFolder, setting: Settin
     pool.submit(_long(plan(finished)[3]), keep_weights=False)
     pool.close()
     assert gone(*started)
-
-
-def test_ray_without_ray_names_the_extra(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(GenoslimError, match=r"needs ray: pip install '\.\[ray\]' in a checkout"):
-        RayPool([setting])
