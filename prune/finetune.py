@@ -8,14 +8,13 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..data.dataset import LabelledData
 from ..errors import GenoslimError
 from ..models.batches import GPU_BATCH_TOKENS
 from ..models.classifier import Classifier
@@ -25,6 +24,9 @@ from .lora import adapted
 from .micro_batch import MicroBatch, memory_told
 from .recipe import Recipe
 from .tokens import TokenTable
+
+if TYPE_CHECKING:
+    from ..data.dataset import LabelledData
 
 _log = logging.getLogger(__name__)
 

@@ -114,6 +114,24 @@ def test_torch_free_rooms_need_only_the_base_dependencies() -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_training_needs_numpy_and_torch_alone() -> None:
+    """A machine with a GPU may have no more: `tools/benchmarks/gpu.py` runs there."""
+    modules = [
+        *("genoslim.prune.finetune", "genoslim.models.checkpoint", "genoslim.models.inference"),
+        *("genoslim.stats.ranks", "genoslim.bench.latency", "genoslim.bundle.sessions"),
+    ]
+    missing = [
+        *("msgspec", "tokenizers", "pysam", "loky", "platformdirs", "click", "rich"),
+        *("safetensors", "transformers", "sklearn", "scipy", "pyarrow", "onnx", "onnxruntime"),
+    ]
+    code = (
+        f"import importlib, sys\nsys.modules.update(dict.fromkeys({missing!r}))\n"
+        f"for name in {modules!r}: importlib.import_module(name)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def _imports(path: Path) -> set[str]:
     """Return our modules that one imports anywhere, but for its type checker alone."""
     package = _name(path).split(".")
