@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from genoslim.bench.backends import Runner, open_runner, with_backend
+from genoslim.bench import backends
+from genoslim.bench.backends import Runner, TorchRunner, computed_in, open_runner, with_backend
+from genoslim.bench.rule import Machine
 from genoslim.bench.subjects import open_subject
 from genoslim.data.dataset import LabelledData
 from genoslim.errors import GenoslimError, UsageError
+from genoslim.models.precision import Precision
 
 
 @pytest.fixture(params=["torch", "onnxruntime"])
@@ -69,6 +73,59 @@ def test_a_checkpoint_stays_with_torch(checkpoint: Path) -> None:
     assert with_backend(subject, "openvino", device="cuda", threads=1) is subject
     with pytest.raises(UsageError, match="device is 'tpu'; expected auto, cpu or cuda"):
         open_runner(subject, device="tpu")
+
+
+def test_a_checkpoint_in_half_precision_has_its_weights_in_it(
+    checkpoint: Path, data: LabelledData, caplog: pytest.LogCaptureFixture
+) -> None:
+    import torch
+
+    subject = open_subject(checkpoint, "full")
+    half = TorchRunner(checkpoint, device="cpu", threads=1, precision="bf16")
+    assert {p.dtype for p in half._model.parameters()} == {torch.bfloat16}
+    expected = open_runner(subject, device="cpu", threads=1).logits(data.sequences)
+    found = half.logits(data.sequences)
+    assert found.dtype == np.float32
+    assert 0 < np.abs(found - expected).max() < 0.05
+    assert computed_in("bf16", subject).precision == "bf16"
+
+
+def test_precisions_that_a_cpu_has_not_are_refused(checkpoint: Path, bundle: Path) -> None:
+    full, slim = open_subject(checkpoint, "full"), open_subject(bundle, "slim")
+    for precision in ("tf32", "fp16"):
+        with pytest.raises(UsageError, match=f"precision {precision} needs a CUDA device"):
+            open_runner(full, device="cpu", threads=1, precision=precision)
+    with pytest.raises(UsageError, match="tf32 is of CUDA: it needs --device cuda"):
+        open_runner(slim, device="cpu", threads=1, precision="tf32")
+    with pytest.raises(UsageError, match="precision tf32 needs a CUDA device, this is CPUExecut"):
+        open_runner(slim, device="auto", threads=1, precision="tf32")
+    with pytest.raises(UsageError, match="precision is 'fp8'; expected one of fp32, tf32, bf16, "):
+        Machine(precision="fp8")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("precision", "expected"), [("fp32", "fp32"), ("tf32", "tf32"), ("bf16", "fp32")]
+)
+def test_a_bundle_has_a_precision_of_its_own(
+    precision: Precision, expected: str, bundle: Path
+) -> None:
+    subject = open_subject(bundle, "slim")
+    assert computed_in(precision, subject).precision == expected
+    int8 = replace(subject, precision="int8")
+    assert computed_in(precision, int8) is int8
+
+
+def test_rows_of_one_length_and_rows_of_a_budget_give_the_same(
+    checkpoint: Path, data: LabelledData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runner = TorchRunner(checkpoint, device="cpu", threads=1)
+    expected = runner.logits(data.sequences)
+    monkeypatch.setattr(backends, "CPU_BATCH_TOKENS", 40)
+    np.testing.assert_allclose(runner.logits(data.sequences), expected, atol=1e-5)
+    runner.on_gpu = True  # lengths are multiples of 16 then
+    np.testing.assert_allclose(runner.logits(data.sequences), expected, atol=1e-5)
+    ids, _ = runner.pad(runner.tokenizer.encode(data.sequences[:3]))
+    assert ids.shape[1] % 16 == 0
 
 
 def test_devices_that_are_not_there(checkpoint: Path) -> None:
