@@ -36,7 +36,7 @@ Say = Callable[[str], None]
 
 PACKAGES = (
     *("torch", "transformers", "safetensors", "sklearn", "scipy"),
-    *("onnx", "onnx_ir", "onnxscript", "onnxruntime", "pyarrow", "matplotlib", "jinja2"),
+    *("onnx", "onnx_ir", "onnxscript", "onnxruntime", "pyarrow", "vl_convert", "jinja2"),
 )
 """What the steps import of the extras `cpu` and `train`: nothing is begun where one is missing."""
 

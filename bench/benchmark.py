@@ -17,13 +17,14 @@ from ..models.precision import Precision
 from ..stats.auroc import recurring
 from .backends import Logits
 from .checks import Checks, check
+from .command import command_of
 from .decision import Candidate, Decision, NonInferiority, decide
 from .environment import describe_environment
 from .evidence import Basis, Evidence, weigh
 from .floors import Floors, FloorScores, bases_of, measure_floors
 from .ledger import record_opening
 from .measure import Measurement, measure
-from .plan import PLAN, read_plan, write_plan
+from .plan import PLAN, now, read_plan, write_plan
 from .planning import on_validation, ordered
 from .predictions import flipped_calls, write_predictions
 from .prepare import Prepared, prepare, running, scored, scored_further, with_backends
@@ -80,9 +81,9 @@ def benchmark(
         models: Bundles (run by ONNX Runtime or OpenVINO) and fine-tuned checkpoints (by torch).
         data: Labelled windows (Parquet), of the length and assembly that the models are for.
             Validation calibrates checkpoints, test gives the quality.
-        output: The folder to write: `report.html`, `bench.json`, `bench.tsv`, a picture, the plan,
-            the logits and the calls that change. It appears whole or not at all, in place of a
-            former benchmark.
+        output: The folder to write: `report.html`, `report.md`, `bench.json`, `bench.tsv`, a
+            picture, the plan, the logits and the calls that change. It appears whole or not at
+            all, in place of a former benchmark.
         baseline: What to compare with, among `models` or not; by default the first of them.
         margin: The AUROC that a model may lose and still count as non-inferior, to be fixed before
             any figure is seen; by default 0.01.
@@ -176,7 +177,14 @@ def benchmark(
         seeds=seeds or seeds_of(given),
     )
     standing = standing_of(prepared, rule, settings, given=given, exploratory=exploratory)
-    return _run(with_backends(prepared, settings), settings, standing, output, tell)
+    command = command_of(
+        prepared,
+        settings,
+        output,
+        plan=None if plan is None else Path(plan),
+        exploratory=exploratory,
+    )
+    return _run(with_backends(prepared, settings), settings, standing, output, command, tell)
 
 
 def _run(
@@ -184,6 +192,7 @@ def _run(
     settings: Settings,
     standing: Standing,
     output: Path,
+    command: str,
     tell: Callable[[str], None],
 ) -> BenchResult:
     """Time the models, seal the rule, open the test split and decide; each model in its process."""
@@ -211,6 +220,8 @@ def _run(
             )
             result = BenchResult(
                 folder=output,
+                made_at=now(),
+                command=command,
                 settings=settings,
                 environment=environment,
                 data=facts,

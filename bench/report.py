@@ -1,32 +1,50 @@
-"""The files of a benchmark: bench.json, bench.tsv, latency_auroc.png and report.html."""
+"""The files of a benchmark: bench.json, bench.tsv, latency_auroc.png, report.html and report.md."""
 
 from __future__ import annotations
 
-import base64
-from importlib.resources import files
+import logging
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
-from .. import __version__
-from ..errors import needs_extra
+from ..data.simulate import ASSEMBLY as SIMULATED
+from ..errors import GenoslimError, needs_extra
 from ..files import write_json, write_text
-from .figure import draw, draw_reliability
+from ..pages.page import render
+from ..pages.plots import Plot, png
+from ..prune.frontier import FRONTIER_FILE, Frontier
+from ..prune.frontier_plots import frontier_plots
+from .answer import answer
 from .latency import runs_needed, runs_of_mlperf
 from .measure import BATCHES
 from .plan import PLAN
+from .plots import bench_plots, latency_auroc
 from .result import BenchResult, to_record
 from .rule import FloorChoice
-from .table import floor_table, quality_table, speed_table, standing_text, subgroup_table, tsv
+from .table import (
+    floor_table,
+    model_table,
+    quality_table,
+    speed_table,
+    standing_text,
+    subgroup_table,
+    tsv,
+)
+from .trace import HEADS, PREDICTIONS_TRACE
 
-RESULT, TABLE, PICTURE, REPORT_FILE = "bench.json", "bench.tsv", "latency_auroc.png", "report.html"
+_LOG = logging.getLogger(__name__)
+
+RESULT, TABLE, PICTURE = "bench.json", "bench.tsv", "latency_auroc.png"
+REPORT_FILE, MARKDOWN = "report.html", "report.md"
 PREDICTIONS, FLIPPED = "predictions.npz", "flipped.tsv"
-OUTPUTS = {RESULT, TABLE, PICTURE, REPORT_FILE, PREDICTIONS, FLIPPED, PLAN}
+OUTPUTS = {RESULT, TABLE, PICTURE, REPORT_FILE, MARKDOWN, PREDICTIONS, FLIPPED, PLAN}
+SCHEMA = "docs/schemas/bench.schema.json"
 
 
 def require_packages(floors: FloorChoice) -> None:
     """Raise GenoslimError unless what draws, renders and fits is there: ask before measuring."""
-    needed = {"matplotlib": "the report", "jinja2": "the report"}
+    needed = {"vl_convert": "the report", "jinja2": "the report"}
     if floors != "none":
         needed["sklearn"] = "fitting floors (--floors none does without)"
     for name, what in needed.items():
@@ -35,27 +53,24 @@ def require_packages(floors: FloorChoice) -> None:
 
 
 def write_report(result: BenchResult, folder: Path) -> None:
-    """Write the four files into `folder`."""
-    picture = draw(result)
-    (folder / PICTURE).write_bytes(picture)
+    """Write the five files into `folder`."""
+    (folder / PICTURE).write_bytes(png(latency_auroc(result)))
     write_text(folder / TABLE, tsv(result))
-    write_text(folder / REPORT_FILE, render(result, picture))
+    plots = [*bench_plots(result), *_frontier(result)]
+    write_text(folder / REPORT_FILE, _rendered("bench/report.html.j2", result, plots))
+    write_text(folder / MARKDOWN, _rendered("bench/report.md.j2", result))
     write_json(folder / RESULT, to_record(result))
 
 
-def render(result: BenchResult, picture: bytes) -> str:
-    """Return the report as one HTML page that needs no other file; all values are escaped."""
-    from jinja2 import Environment, StrictUndefined
-
-    template = files(__package__).joinpath("report.html.j2").read_text(encoding="utf-8")
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.from_string(template).render(
+def _rendered(template: str, result: BenchResult, plots: Sequence[Plot] = ()) -> str:
+    return render(
+        template,
+        plots=plots,
         result=result,
-        picture=_embedded(picture),
-        reliability=_embedded(draw_reliability(result)),
+        answer=answer(result),
+        simulated=result.data.assembly == SIMULATED,
         standing=standing_text(result),
+        summary=model_table(result),
         speed=speed_table(result),
         quality=quality_table(result),
         restricted=_restricted(result),
@@ -63,11 +78,43 @@ def render(result: BenchResult, picture: bytes) -> str:
         groups=_groups(result),
         floors=floor_table(result),
         subgroups=subgroup_table(result),
-        calibration=_calibration(result),
+        environment=_environment(result),
+        trace_heads=HEADS,
+        trace=PREDICTIONS_TRACE,
+        schema=SCHEMA,
         needed=runs_needed(0.99),
         mlperf=runs_of_mlperf(0.99),
-        version=__version__,
     )
+
+
+def _frontier(result: BenchResult) -> list[Plot]:
+    """Return the plots of the frontier that goes with the models: that beside their folders."""
+    folders = dict.fromkeys(model.subject.path.resolve().parent for model in result.models)
+    for path in (folder / FRONTIER_FILE for folder in folders):
+        if path.is_file():
+            try:
+                return list(frontier_plots(Frontier.read(path), str(path)))
+            except GenoslimError as error:
+                _LOG.warning("the page has no frontier: %s", error)
+    return []
+
+
+def _environment(result: BenchResult) -> str:
+    """Return the machine, the versions and the providers in words."""
+    place = result.environment
+    memory = "memory unknown" if place.memory is None else f"{place.memory / 2**30:.1f} GiB"
+    versions = (f"{name} {version}" for name, version in place.versions.items())
+    parts = [
+        place.processor,
+        f"{place.cores} usable cores ({', '.join(place.features) or 'no known vector features'})",
+        memory,
+        place.system,
+        f"Python {place.python}",
+        *versions,
+    ]
+    threads = ", ".join(str(model.measurement.threads) for model in result.models)
+    providers = ", ".join(place.providers) or "none"
+    return f"{', '.join(parts)}; threads: {threads}; ONNX Runtime providers that load: {providers}."
 
 
 class _Groups(NamedTuple):
@@ -92,19 +139,6 @@ def _groups(result: BenchResult) -> _Groups | None:
     return _Groups(["group", *names], rows, first.skipped)
 
 
-def _calibration(result: BenchResult) -> list[list[str]]:
-    """Return one row a model: temperature, threshold and where they are from."""
-    return [
-        [
-            model.subject.name,
-            f"{model.quality.temperature:.4g}",
-            f"{model.quality.metrics.threshold:.4f}",
-            model.quality.fitted_by,
-        ]
-        for model in result.models
-    ]
-
-
 def _restricted(result: BenchResult) -> list[str]:
     """Return what must not be used commercially, with its licences."""
     found = [
@@ -113,7 +147,3 @@ def _restricted(result: BenchResult) -> list[str]:
         if model.subject.non_commercial
     ]
     return found + [f"the data set ({result.data.licence})"] * result.data.non_commercial
-
-
-def _embedded(picture: bytes) -> str:
-    return base64.b64encode(picture).decode("ascii")

@@ -117,6 +117,8 @@ class BenchResult:
 
     Attributes:
         folder: Where it was written.
+        made_at: When, ISO 8601 in UTC.
+        command: The command that makes it again.
         settings: What was asked for.
         environment: The machine and the versions.
         data: The data set, and how independent its test split is.
@@ -130,6 +132,8 @@ class BenchResult:
     """
 
     folder: Path
+    made_at: str
+    command: str
     settings: Settings
     environment: Environment
     data: DataFacts
@@ -156,6 +160,8 @@ def to_record(result: BenchResult) -> dict[str, Any]:
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "genoslim": __version__,
+        "made_at": result.made_at,
+        "command": result.command,
         "settings": plain(result.settings),
         "environment": plain(result.environment),
         "data": plain(result.data),

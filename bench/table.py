@@ -18,16 +18,22 @@ from .subgroups import SubgroupAurocs
 Rows = tuple[list[str], list[list[str]]]
 """Header and rows."""
 
+Figures = dict[str, tuple[str, str]]
+"""By its name, a model's figure as text and its key in `bench.json`, under `models[i]`."""
+
+KEY = "key"
+"""The head of the column of keys."""
+
 Value = str | int | float | bool | None
 
 _MEGA = 1e6
 
 _CALLS = {
-    "accuracy": "accuracy",
-    "f1": "F1",
-    "mcc": "MCC",
-    "true_positive_rate": "true-positive rate",
-    "specificity": "specificity",
+    "accuracy": "accuracy, cut at the threshold",
+    "f1": "F1, cut at the threshold",
+    "mcc": "MCC, cut at the threshold",
+    "true_positive_rate": "true-positive rate, cut at the threshold",
+    "specificity": "specificity, cut at the threshold",
 }
 """What the table calls the estimates of a model's own calls."""
 
@@ -233,66 +239,101 @@ def quality_table(result: BenchResult) -> Rows:
     )
 
 
-def _beside(result: BenchResult, columns: Sequence[dict[str, str]]) -> Rows:
-    """Return header and rows: each figure's name, then its value for each model."""
-    header = ["", *(model.subject.name for model in result.models)]
-    return header, [[name, *(column.get(name, "-") for column in columns)] for name in columns[-1]]
+def _beside(result: BenchResult, columns: Sequence[Figures]) -> Rows:
+    """Return header and rows: each figure's name, its value for each model, and its key."""
+    header = ["", *(model.subject.name for model in result.models), KEY]
+    last = columns[-1]
+    return header, [
+        [name, *(column[name][0] if name in column else "-" for column in columns), last[name][1]]
+        for name in last
+    ]
 
 
-def _speed_figures(model: ModelResult, result: BenchResult) -> dict[str, str]:
+def _speed_figures(model: ModelResult, result: BenchResult) -> Figures:
     measured, subject = model.measurement, model.subject
     whole, tail = measured.latency, measured.latency.p99
     ratio = measured.speed_up(result.baseline.measurement)
     span = f"({ratio.low:.2f} to {ratio.high:.2f})"
     seconds = subject.fine_tune_seconds
     missing = f"needs {whole.p99_missing:,} more runs"
+    provider = measured.provider.removesuffix("ExecutionProvider")
+    latency = "summary.latency"
     return {
-        "runs on": f"{subject.backend} ({measured.provider.removesuffix('ExecutionProvider')})",
-        "layers": str(subject.layers),
-        "p50, ms": _ms(whole.p50),
-        "p90, ms": _ms(whole.p90),
-        "p95, ms": _ms(whole.p95),
-        "p99, ms": missing if tail is None else _ms(tail),
-        "runs": str(whole.n),
-        "p50 of the network alone, ms": _ms(measured.latency_model.p50),
-        "speed-up (range over rounds)": f"{ratio.median:.2f}x {span}",
+        "runs on": (f"{subject.backend} ({provider})", "subject.backend"),
+        "layers": (str(subject.layers), "subject.layers"),
+        "p50, ms": (_ms(whole.p50), f"{latency}.p50"),
+        "p90, ms": (_ms(whole.p90), f"{latency}.p90"),
+        "p95, ms": (_ms(whole.p95), f"{latency}.p95"),
+        "p99, ms": (missing if tail is None else _ms(tail), f"{latency}.p99"),
+        "runs": (str(whole.n), f"{latency}.n"),
+        "p50 of the network alone, ms": (
+            _ms(measured.latency_model.p50),
+            "summary.latency_model.p50",
+        ),
+        "speed-up (range over rounds)": (f"{ratio.median:.2f}x {span}", "summary.speed_up"),
         **{
-            f"windows/s at batch {batch}, network alone": _rate(measured.throughput(batch))
+            f"windows/s at batch {batch}, network alone": (
+                _rate(measured.throughput(batch)),
+                f"summary.throughput.{batch}",
+            )
             for batch in BATCHES
         },
-        "variants/s, windows and tokens included": _rate(measured.end_to_end),
-        "first call, ms": _ms(measured.first_seconds),
-        "peak memory, MB": f"{measured.memory.peak / _MEGA:.0f}",
-        "size on disk, MB": f"{subject.size / _MEGA:.3g}",
-        "parameters, millions": f"{subject.parameters / _MEGA:.3g}",
-        "fine-tuning, s": "not recorded" if seconds is None else f"{seconds:.4g}",
+        "variants/s, windows and tokens included": (
+            _rate(measured.end_to_end),
+            "summary.end_to_end",
+        ),
+        "first call, ms": (_ms(measured.first_seconds), "measurement.first_seconds"),
+        "peak memory, MB": (f"{measured.memory.peak / _MEGA:.0f}", "measurement.memory.peak"),
+        "size on disk, MB": (f"{subject.size / _MEGA:.3g}", "subject.size"),
+        "parameters, millions": (f"{subject.parameters / _MEGA:.3g}", "subject.parameters"),
+        "fine-tuning, s": (
+            "not recorded" if seconds is None else f"{seconds:.4g}",
+            "subject.fine_tune_seconds",
+        ),
     }
 
 
-def _quality_figures(model: ModelResult, data: str) -> dict[str, str]:
+def _quality_figures(model: ModelResult, data: str) -> Figures:
     quality, groups = model.quality, model.quality.by_group
     known = quality.estimates
-    auroc = _auroc(quality)
+    auroc = auroc_of(model)
+    seeds = _seeds(model.subject.seeds_on(data), auroc)
     return {
-        "AUROC": str(auroc),
-        "AUROC over seeds of its training": _seeds(model.subject.seeds_on(data), auroc),
-        **({"mean AUROC of groups": told(groups.macro_mean, auroc)} if groups else {}),
-        "AUPRC (average precision)": str(known["average_precision"]),
-        **{name: str(known[key]) for key, name in _CALLS.items()},
-        "threshold": f"{quality.metrics.threshold:.4f}",
+        "AUROC": (str(auroc), "quality.interval"),
+        "AUROC over seeds of its training": (seeds, "subject.seed_aurocs"),
+        **(
+            {
+                "mean AUROC of groups": (
+                    told(groups.macro_mean, auroc),
+                    "quality.by_group.macro_mean",
+                )
+            }
+            if groups
+            else {}
+        ),
+        "AUPRC (average precision)": _estimate(known, "average_precision"),
+        **{name: _estimate(known, key) for key, name in _CALLS.items()},
+        "threshold": (f"{quality.metrics.threshold:.4f}", "quality.metrics.threshold"),
         **{
             name: figure
             for asked, point in quality.operating_points.items()
-            for name, figure in _operating_figures(float(asked), point.threshold, known)
+            for name, figure in _operating_figures(asked, point.threshold, known)
         },
-        **_calibration_figures("before", quality.uncalibrated),
-        **_calibration_figures("after", quality.calibrated),
+        **_calibration_figures("before", quality.uncalibrated, "quality.uncalibrated"),
+        **_calibration_figures("after", quality.calibrated, "quality.calibrated"),
+        "temperature": (f"{quality.temperature:.4g}", "quality.temperature"),
+        "temperature and threshold are": (quality.fitted_by, "quality.fitted_by"),
     }
 
 
-def _auroc(quality: Quality) -> Estimate:
-    interval = quality.interval
-    return Estimate(value=quality.metrics.auroc, low=interval.low, high=interval.high)
+def _estimate(known: Mapping[str, Estimate], name: str) -> tuple[str, str]:
+    return str(known[name]), f"quality.estimates.{name}"
+
+
+def auroc_of(model: ModelResult) -> Estimate:
+    """Return a model's AUROC over all test rows."""
+    interval = model.quality.interval
+    return Estimate(value=model.quality.metrics.auroc, low=interval.low, high=interval.high)
 
 
 def _seeds(aurocs: Sequence[float], interval: Estimate) -> str:
@@ -307,74 +348,97 @@ def _seeds(aurocs: Sequence[float], interval: Estimate) -> str:
 
 
 def _operating_figures(
-    asked: float, threshold: float, known: Mapping[str, Estimate]
-) -> Iterator[tuple[str, str]]:
-    at = f"at the threshold for {asked:.0%} specificity"
-    yield f"sensitivity {at}", str(known[sensitivity_at(asked)])
-    yield f"specificity {at}", str(known[specificity_for(asked)])
-    yield f"threshold for {asked:.0%} specificity on validation", f"{threshold:.4f}"
+    asked: str, threshold: float, known: Mapping[str, Estimate]
+) -> Iterator[tuple[str, tuple[str, str]]]:
+    share = float(asked)
+    at = f"at the threshold for {share:.0%} specificity"
+    yield f"sensitivity {at}", _estimate(known, sensitivity_at(share))
+    yield f"specificity {at}", _estimate(known, specificity_for(share))
+    key = f"quality.operating_points['{asked}'].threshold"
+    yield f"threshold for {share:.0%} specificity on validation", (f"{threshold:.4f}", key)
 
 
-def _calibration_figures(when: str, errors: CalibrationErrors) -> dict[str, str]:
+def _calibration_figures(when: str, errors: CalibrationErrors, key: str) -> Figures:
+    expected = told(errors.expected_calibration_error, errors.debiased)
     return {
-        f"Brier score {when} calibration": str(errors.brier),
-        f"calibration error {when}, without bias": str(errors.debiased),
-        f"expected calibration error {when}": told(
-            errors.expected_calibration_error, errors.debiased
-        ),
+        f"Brier score {when} calibration": (str(errors.brier), f"{key}.brier"),
+        f"calibration error {when}, without bias": (str(errors.debiased), f"{key}.debiased"),
+        f"expected calibration error {when}": (expected, f"{key}.expected_calibration_error"),
     }
 
 
-def _comparison_figures(model: ModelResult, basis: Basis) -> dict[str, str]:
+def _comparison_figures(model: ModelResult, basis: Basis) -> Figures:
     found = model.comparison
     if found is None:
         return {}
     macro = found.macro_difference
     interval = Estimate(value=found.difference, low=found.low, high=found.high)
+    test = "comparison.noninferiority"
+    groups = "the same of the groups' mean AUROC"
     return {
-        "AUROC less the baseline's": str(interval),
-        "p of no difference": f"{found.p_value:.2g}",
+        "AUROC less the baseline's": (str(interval), "comparison.difference"),
+        "p of no difference": (f"{found.p_value:.2g}", "comparison.p_value"),
         **_decisive_figures(model.evidence, basis),
-        "p, corrected for the models": _p_value(found.noninferiority.adjusted_p),
-        "against the baseline": model.verdict,
-        **({} if macro is None else {"the same of the groups' mean AUROC": told(macro, interval)}),
-        "calls flipped against the baseline": str(found.flipped),
+        "p, corrected for the models": (
+            _p_value(found.noninferiority.adjusted_p),
+            f"{test}.adjusted_p",
+        ),
+        "against the baseline": (model.verdict, f"{test}.passed"),
+        **(
+            {}
+            if macro is None
+            else {groups: (told(macro, interval), "comparison.macro_difference")}
+        ),
+        "calls flipped against the baseline": (str(found.flipped), "comparison.flipped"),
     }
 
 
-def _decisive_figures(evidence: Evidence, basis: Basis) -> dict[str, str]:
+def _decisive_figures(evidence: Evidence, basis: Basis) -> Figures:
     """Return the difference that decides, and of how many units it would be shown to be none."""
-    loss = evidence.loss
+    loss, key = evidence.loss, "evidence.loss"
     if loss is None:
         return {}
+    units = f"{basis.measure} over {count(basis.units, basis.unit)}"
     return {
-        "difference that decides": str(loss.estimate),
-        "it is of": f"{basis.measure} over {count(basis.units, basis.unit)},"
-        f" {count(evidence.seeds, 'seed')}",
-        "one-sided 95 % lower bound": told(loss.lower_bound, loss.estimate),
-        f"{basis.unit}s to show no loss (power 0.8)": f"{loss.needed:,}",
+        "difference that decides": (str(loss.estimate), f"{key}.difference"),
+        "it is of": (f"{units}, {count(evidence.seeds, 'seed')}", "evidence.seeds"),
+        "one-sided 95 % lower bound": (
+            told(loss.lower_bound, loss.estimate),
+            f"{key}.lower_bound",
+        ),
+        f"{basis.unit}s to show no loss (power 0.8)": (f"{loss.needed:,}", f"{key}.needed"),
     }
 
 
-def _floor_figures(model: ModelResult) -> dict[str, str]:
+def _floor_figures(model: ModelResult) -> Figures:
     found = model.floor
-    return {} if found is None else {f"AUROC above {found.floor}": str(found.difference)}
+    if found is None:
+        return {}
+    return {f"AUROC above {found.floor}": (str(found.difference), "floor.difference")}
 
 
-def _use_figures(model: ModelResult) -> dict[str, str]:
+def _use_figures(model: ModelResult) -> Figures:
     found = model.quality.predictive
     if found is None:
         return {}
     return {
-        f"{name} at a prevalence of {found.prevalence:g}": _share(model.quality.estimates.get(key))
+        f"{name} at a prevalence of {found.prevalence:g}": (
+            _share(model.quality.estimates.get(key)),
+            f"quality.estimates.{key}",
+        )
         for key, name in (("ppv", "PPV"), ("npv", "NPV"))
     }
 
 
 def summary_table(result: BenchResult) -> str:
     """Return the figures that fit a terminal, aligned; the first model is the baseline."""
+    return table(*model_table(result))
+
+
+def model_table(result: BenchResult) -> Rows:
+    """Return the first figures for people: a row a model, the baseline's first."""
     heads = ["model", "p50 ms", "p95 ms", "speed-up", "variants/s", "AUROC", "verdict"]
-    return table(heads, [_summary_row(model) for model in result.models])
+    return heads, [_summary_row(model) for model in result.models]
 
 
 def _summary_row(model: ModelResult) -> list[str]:
@@ -385,7 +449,7 @@ def _summary_row(model: ModelResult) -> list[str]:
         _ms(measured.latency.p95),
         f"{model.speed_up:.2f}x",
         _rate(measured.end_to_end),
-        told(model.quality.metrics.auroc, _auroc(model.quality)),
+        told(model.quality.metrics.auroc, auroc_of(model)),
         model.verdict.partition(",")[0].removesuffix(" to be non-inferior"),
     ]
 

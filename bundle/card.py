@@ -34,7 +34,7 @@ def _header(manifest: BundleManifest) -> str:
         "tags: [genomics, variant-effect, genoslim]",
         "---",
         "",
-        f"# {_title(manifest)}",
+        f"# {title(manifest)}",
     ]
     restricted = [
         f"{what} ({name})"
@@ -120,21 +120,26 @@ def data_rows(manifest: BundleManifest) -> list[tuple[str, str]]:
 
 def _metrics(manifest: BundleManifest) -> str:
     head, *rows = metrics_table(manifest)
-    at_chance = [name for name, found in _in_order(manifest.metrics) if not found.beats_chance]
+    found = at_chance(manifest)
     warning = (
-        f"**On {' and '.join(at_chance)} this model is not shown to beat chance: the interval of"
+        f"**On {' and '.join(found)} this model is not shown to beat chance: the interval of"
         " its AUROC reaches 0.5. It was exported because that was asked for; its scores mean"
         " nothing.**\n\n"
     )
     return (
         "## Metrics\n\n"
-        + (warning if at_chance else "")
+        + (warning if found else "")
         + (
             "Computed with the exported graph. Temperature"
             f" {manifest.temperature:.4g} and threshold {manifest.threshold:.4g} were fitted on the"
             " validation split only.\n\n" + _table(head, rows)
         )
     )
+
+
+def at_chance(manifest: BundleManifest) -> list[str]:
+    """Return the splits on which the model is not shown to beat chance."""
+    return [name for name, found in _in_order(manifest.metrics) if not found.beats_chance]
 
 
 def metrics_table(manifest: BundleManifest) -> list[tuple[str, ...]]:
@@ -280,7 +285,8 @@ def _licence(name: str) -> str:
     return f"{name} (non-commercial use only)" if is_non_commercial(name) else name
 
 
-def _title(manifest: BundleManifest) -> str:
+def title(manifest: BundleManifest) -> str:
+    """Return the base model's name, and how many of its layers were kept."""
     kept, depth = len(manifest.kept_layers), manifest.base_layers
     name = manifest.fine_tuning.base_model or manifest.family
     return f"{name}, {'all' if kept == depth else f'{kept} of'} {depth} layers"

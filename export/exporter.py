@@ -39,12 +39,16 @@ from ..models.weight_files import require_trained_head, tensor_shapes
 from .assess import Assessment, Assessor, StageCallback
 from .companions import write_companions
 from .gate import require_learnt
+from .page import CARD_PAGE, render_page
 from .precision import convert
 from .trace import check_opset, trace
 from .training import check_data
 from .verify import parity_windows, require_same_tokens
 
 __all__ = ["ExportSummary", "export_bundle"]
+
+PARTS = {*REQUIRED_FILES, f"{GRAPH}.data", CARD_PAGE}
+"""What a bundle holds beside its manifest."""
 
 _PACKAGES = ("torch", "onnx", "onnxscript", "onnxruntime", "onnxruntime-gpu", "tokenizers", "numpy")
 
@@ -119,7 +123,7 @@ def export_bundle(
     """
     folder = Path(folder)
     limits = _checked(precision, margin, opset)
-    refuse_foreign(folder, "bundle", marker=MANIFEST, parts={*REQUIRED_FILES, f"{GRAPH}.data"})
+    refuse_foreign(folder, "bundle", marker=MANIFEST, parts=PARTS)
     stages = _Stages(progress)
     stages.begin("reading")
     source = _Source.read(resolve(checkpoint), data)
@@ -143,6 +147,7 @@ def export_bundle(
         if not allow_chance:
             require_learnt(manifest.metrics)
         (target / "README.md").write_text(render_card(manifest), encoding="utf-8")
+        (target / CARD_PAGE).write_text(render_page(manifest), encoding="utf-8")
         sealed = write_manifest(target, manifest)
     return ExportSummary(
         dataclasses.replace(sealed, folder=folder), stages.end(), found.speed_ratio

@@ -1,45 +1,34 @@
-"""The report of a sweep or of its slim models: one HTML file that needs nothing else."""
+"""The page of a sweep or of its slim models: one HTML file that needs nothing else."""
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
 from ..codec import plain
+from ..data.simulate import ASSEMBLY as SIMULATED
 from ..files import write_text
+from ..pages.page import render
+from ..pages.plots import Plot
 from .console import BANDS
 from .frontier import Frontier
-from .frontier_figure import draw
+from .frontier_plots import frontier_plots
 from .frontier_table import FRONTIER_HEADS, frontier_rows
-from .heat_map import heat_maps
-from .measure import MEASURES, SPLITS, TITLES
+from .heat_map import HEADS, change_rows, layer_map
+from .layer_plots import layer_plots
+from .measure import MEASURES, SPLITS, TITLES, Split
 from .progress import duration
 from .run_folder import RunFolder
 from .slim_model import SlimModel
 from .subgroups import SubgroupChanges
-from .verdicts import Judgement, Role, Spread
+from .verdicts import Evidence, Judgement, Spread
 
-_WIDTH, _HEIGHT, _LEFT, _TOP, _BOTTOM = 480, 190, 48, 24, 22
-
-
-@dataclass(frozen=True)
-class Chart:
-    """A metric without each layer, in SVG user units: points are (x, y, layer, role, value)."""
-
-    name: str
-    ticks: tuple[tuple[float, str], ...]
-    mean: float
-    band_top: float
-    band_height: float
-    points: tuple[tuple[float, float, int, Role, str], ...]
-    width: int = _WIDTH
-    height: int = _HEIGHT
+_CUTS = {
+    "fixed": "a probability of 0.5",
+    "youden": "each trial's threshold: the maximum of Youden's J on its validation rows",
+}
+"""Where probabilities are cut into calls, by `Measuring.threshold`."""
 
 
 def write_report(
@@ -52,61 +41,116 @@ def write_report(
     models: Sequence[SlimModel] = (),
     frontier: Frontier | None = None,
 ) -> None:
-    """Write the report; `models`, and the `frontier` some were found on, come first."""
-    source = files(__package__).joinpath("report.html.j2").read_text(encoding="utf-8")
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
-    )
-    environment.filters["times"] = _times
+    """Write the page; `models`, and the `frontier` some were found on, come first."""
     macro = ["macro_auroc"] if judgement.baseline_macro_auroc is not None else []
     rows = run.rows()
-    page = environment.from_string(source).render(
+    page = render(
+        "prune/report.html.j2",
+        plots=_plots(judgement, subgroups, frontier),
+        simulated=run.record.data_metadata.assembly == SIMULATED,
         title=f"{'Slim models' if models else 'Layer sweep'}: {run.record.family}",
         about=run.record,
         counts={split: len(rows[split].labels) for split in SPLITS},
         notes=[note.rstrip(".") for note in notes],
         judgement=judgement,
         models=list(models),
-        picture="" if frontier is None else b64encode(draw(frontier)).decode(),
+        model_tables={split: _models(models, split, macro) for split in SPLITS},
         frontier=[] if frontier is None else frontier_rows(frontier),
         frontier_heads=FRONTIER_HEADS,
-        titles=TITLES,
-        measures=[*MEASURES, *macro],
         metrics=MEASURES,
-        charts=[chart(judgement, name) for name in MEASURES],
-        bands=BANDS,
+        cut=_CUTS[judgement.rules.measuring.threshold],
+        verdicts=_verdicts(judgement, macro),
         **_comparison(judgement),
         subgroups=subgroups,
-        heat_maps=heat_maps(subgroups),
+        changes=change_rows(subgroups),
+        change_heads=HEADS,
         facts=_facts(run, judgement),
     )
     write_text(path, page)
 
 
-def chart(judgement: Judgement, name: str) -> Chart:
-    """Lay out one metric: the baseline as a line with a band of one sd, a point for each layer."""
-    base = judgement.baseline[name]
-    sd = base.sd or 0.0
-    values = [verdict.evidence.metrics[name] for verdict in judgement.verdicts]
-    low, high = min(*values, base.mean - sd), max(*values, base.mean + sd)
-    margin = 0.08 * (high - low) or 0.01
-    low, high = low - margin, high + margin
+def _plots(
+    judgement: Judgement, subgroups: SubgroupChanges, frontier: Frontier | None
+) -> list[Plot]:
+    of_subgroups = layer_map(subgroups)
+    return [
+        *(() if frontier is None else frontier_plots(frontier)),
+        *layer_plots(judgement),
+        *([] if of_subgroups is None else [of_subgroups]),
+    ]
 
-    def y(value: float) -> float:
-        return round(_TOP + (high - value) / (high - low) * (_HEIGHT - _TOP - _BOTTOM), 1)
 
-    step = (_WIDTH - _LEFT - 8) / len(values)
-    return Chart(
-        name=TITLES[name],
-        ticks=tuple((y(v), f"{v:.4f}") for v in (low + margin, (low + high) / 2, high - margin)),
-        mean=y(base.mean),
-        band_top=y(base.mean + sd),
-        band_height=round(max(y(base.mean - sd) - y(base.mean + sd), 1.0), 1),
-        points=tuple(
-            (round(_LEFT + step * (i + 0.5), 1), y(value), v.layer, v.role, f"{value:.4f}")
-            for i, (v, value) in enumerate(zip(judgement.verdicts, values, strict=True))
-        ),
-    )
+def _models(
+    models: Sequence[SlimModel], split: Split, macro: Sequence[str]
+) -> tuple[list[str], list[list[str]]]:
+    """Return heads and rows of the models on a split."""
+    names = [*MEASURES, *macro]
+    last = ["paper's bands", "tested"] if split == "validation" else ["fine-tuning", "evaluation"]
+    heads = ["model", "layers", "seeds", "parameters", *(TITLES[name] for name in names), *last]
+    return heads, [
+        [
+            _named(model),
+            str(len(model.kept)),
+            model.seeds_in_words,
+            f"{model.parameters:,}",
+            *(str(spreads.get(name, "")) for name in names),
+            *_last(model, models[0], split),
+        ]
+        for model in models
+        for spreads in (model.validation if split == "validation" else model.test,)
+    ]
+
+
+def _named(model: SlimModel) -> str:
+    name = model.name.replace("_", " ")
+    return f"{name} (= {model.same_as.replace('_', ' ')})" if model.same_as else name
+
+
+def _last(model: SlimModel, baseline: SlimModel, split: Split) -> list[str]:
+    if split == "validation":
+        return [BANDS[model.bands], model.evidence.finding if model.evidence else ""]
+    return [
+        _times(model.fine_tune_seconds, baseline.fine_tune_seconds),
+        _times(model.evaluation_seconds, baseline.evaluation_seconds),
+    ]
+
+
+def _verdicts(judgement: Judgement, macro: Sequence[str]) -> tuple[list[str], list[list[str]]]:
+    """Return heads and rows of the verdicts, the baseline first."""
+    names = [*MEASURES, *macro]
+    tested = ["\u0394 AUROC", "from", "to", "p", "finding", "stable"]
+    heads = ["layer", "role", *(TITLES[name] for name in names), *tested]
+    mean = judgement.baseline_macro_auroc
+    of_baseline = [str(judgement.baseline[name]) for name in MEASURES]
+    of_baseline += [] if mean is None else [f"{mean:.4f}"]
+    found = [
+        [
+            str(verdict.layer),
+            verdict.role,
+            *_metrics(verdict.evidence, macro),
+            *_tested(verdict.evidence),
+        ]
+        for verdict in judgement.verdicts
+    ]
+    return heads, [["none", "baseline", *of_baseline, *[""] * len(tested)], *found]
+
+
+def _metrics(evidence: Evidence, macro: Sequence[str]) -> list[str]:
+    values = [f"{evidence.metrics[name]:.4f}" for name in MEASURES]
+    mean = evidence.macro_auroc
+    return [*values, *("" if mean is None else f"{mean:.4f}" for _ in macro)]
+
+
+def _tested(evidence: Evidence) -> list[str]:
+    """Return what was found by comparison, how many seeds it is of if not of all, and stability."""
+    found, lost = evidence.comparison, evidence.usable_seeds < evidence.planned_seeds
+    seeds = f" ({evidence.usable_seeds} of {evidence.planned_seeds} seeds)" if lost else ""
+    stable = "" if evidence.stability is None else f"{evidence.stability:.0%}"
+    figures = [""] * 4
+    if found is not None:
+        figures = [f"{value:+.4f}" for value in (found.difference, found.low, found.high)]
+        figures.append(f"{found.p_different:.2g}")
+    return [*figures, evidence.finding + seeds, stable]
 
 
 def _times(value: Spread, reference: Spread) -> str:

@@ -13,10 +13,11 @@ from ..files import atomic_path, write_json
 from ..models import load, load_tokenizer
 from ..models.checkpoint import save
 from ..models.record import SeedRecord, TrainingRecord, read_training
+from ..pages.plots import png
 from .choice import Choice, ModelName, choose
 from .execution import Executor
 from .frontier import FRONTIER_FILE, Frontier
-from .frontier_figure import FRONTIER_PICTURE, draw
+from .frontier_plots import FRONTIER_PICTURE, frontier_plots
 from .judgement import judge_trials
 from .measure import MEASURES, Measured, Split
 from .notes import notes_on
@@ -148,7 +149,7 @@ def _write(pruned: Pruned) -> None:
     else:
         write_record(pruned.folder / FRONTIER_FILE, pruned.frontier)
         with atomic_path(pruned.folder / FRONTIER_PICTURE) as temporary:
-            temporary.write_bytes(draw(pruned.frontier))
+            temporary.write_bytes(png(*frontier_plots(pruned.frontier)))
     content = plain(pruned)
     for name in ("folder", "frontier"):
         del content[name]

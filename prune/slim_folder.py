@@ -11,7 +11,7 @@ from ..files import refuse_foreign
 from ..models.record import read_training
 from .choice import ModelName
 from .frontier import FRONTIER_FILE
-from .frontier_figure import FRONTIER_PICTURE
+from .frontier_plots import FRONTIER_PICTURE
 from .prune_record import PRUNE_FILE, PruneRecord, read_pruned
 from .run_folder import RunFolder, differences
 from .run_record import RUN_FILE

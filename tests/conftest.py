@@ -14,7 +14,11 @@ if "PYTEST_XDIST_WORKER_COUNT" in os.environ:
     share = (os.cpu_count() or 1) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, share)))
 
-pytest_plugins = ["bundles", "examples"]  # in tests/fixtures, by `pythonpath` in pyproject.toml
+pytest_plugins = [
+    "browser",
+    "bundles",
+    "examples",
+]  # in tests/fixtures, by `pythonpath` in pyproject.toml
 
 _DEFAULT = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -19,6 +19,7 @@ FLOORS = {
     "interrupts": 0,
     "files": 1,
     "logs": 1,
+    "pages": 1,
     "tables": 1,
     "workers": 1,
     "codec": 2,
@@ -104,7 +105,7 @@ def test_torch_free_rooms_need_only_the_base_dependencies() -> None:
         "genoslim.models",
         *(name for room in TORCH_FREE for name in _modules(room)),
     ]
-    heavy = ["torch", "transformers", "sklearn", "pyarrow", "onnx", "onnxruntime", "matplotlib"]
+    heavy = ["torch", "transformers", "sklearn", "pyarrow", "onnx", "onnxruntime", "vl_convert"]
     code = (
         f"import importlib, sys\nfor name in {modules!r}: importlib.import_module(name)\n"
         f"print([name for name in {heavy!r} if name in sys.modules])"

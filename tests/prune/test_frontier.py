@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from genoslim.pages.plots import png
 from genoslim.prune.frontier import FRONTIER_FORMAT, Candidate, Frontier, Smallest
-from genoslim.prune.frontier_figure import draw
+from genoslim.prune.frontier_plots import frontier_plots
 from genoslim.prune.frontier_table import frontier_table, random_mean
 from genoslim.prune.trainings import Training
 
@@ -109,4 +110,4 @@ def test_random_mean_is_of_healed_draws_alone() -> None:
 
 @pytest.mark.parametrize("frontier", [FRONTIER, replace(FRONTIER, smallest=None, candidates=())])
 def test_picture_is_a_png_of_any_frontier(frontier: Frontier) -> None:
-    assert draw(frontier).startswith(b"\x89PNG")
+    assert png(*frontier_plots(frontier)).startswith(b"\x89PNG")

@@ -104,7 +104,7 @@ def test_a_checkpoint_in_words(
 
 _WITHOUT_TORCH = """
 import sys
-for name in ("torch", "transformers", "safetensors", "scipy", "pyarrow", "jinja2", "matplotlib"):
+for name in ("torch", "transformers", "safetensors", "scipy", "pyarrow", "jinja2", "vl_convert"):
     sys.modules[name] = None
 from genoslim.cli import main
 main(prog_name="genoslim")

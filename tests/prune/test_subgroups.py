@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from browser import plotted
 from judgements import judged
 
 from genoslim.codec import decode
@@ -314,7 +315,8 @@ def test_a_finished_sweep_leaves_them_in_its_folder_and_page(own_run: RunFolder)
     assert found == subgroups_without_layers(own_run, own_run.rows())
     page = (own_run.folder / "report.html").read_text()
     assert "What each layer is for" in page
-    assert page.count('class="wide heat"') == 2  # all rows and gc: loci have too few of a class
+    cells = plotted(page, "layer-map")
+    assert {cell["subgroup"].split()[0] for cell in cells} == {"all", "GC"}  # loci: too few
     assert "Left out, with fewer than 20 variants of a class" in page
 
 
