@@ -47,7 +47,7 @@ def metric_plot(judgement: Judgement, name: str) -> Plot:
     band = {"low": base.mean - sd, "high": base.mean + sd, "value": base.mean}
     return Plot(
         name=f"metric-{name.replace('_', '-')}",
-        title=f"{title} without each layer; line: baseline, band: one sd of it",
+        title=f"{title[:1].upper()}{title[1:]} without each layer; line: baseline, band: one sd",
         source=f"layers.json, verdicts[i].evidence.metrics.{name} and baseline.{name}",
         spec={
             "height": 200,
@@ -118,7 +118,7 @@ def _differences(judgement: Judgement) -> Iterator[dict[str, Json]]:
 def _points(y: Spec) -> Spec:
     scale: Json = {"domain": list(_COLOURS), "range": list(_COLOURS.values())}
     shapes: Json = {"domain": list(_COLOURS), "range": list(_SHAPES)}
-    legend: Json = {"columns": 4}
+    legend: Json = {"columns": 2}
     return {
         "mark": {"type": "point", "filled": True, "size": 80, "opacity": 1},
         "encoding": {
