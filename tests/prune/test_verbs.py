@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from browser import plotted
 from click.testing import CliRunner
 
 from genoslim.cli import main
@@ -47,8 +48,8 @@ def test_a_sweep_leaves_layers_and_a_report(
     assert written["rules"]["split"] == "validation"
     assert result.judgement.baseline_macro_auroc is not None
     page = result.report.read_text()
-    assert page.count("<svg") == 4
-    assert page.count("<circle") == 12
+    assert page.count("<figure") == 6  # four metrics, differences, subgroups
+    assert [row["layer"] for row in plotted(page, "metric-f1")] == [0, 1, 2]
     assert "macro AUROC" in page
     assert not re.search(r"""(src|href)=["']http""", page)
 
