@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from .prune.estimates import estimate_layers as estimate_layers
     from .prune.execution import Executor as Executor
     from .prune.frontier import Frontier as Frontier
+    from .prune.int8 import TunedForInt8 as TunedForInt8
+    from .prune.int8 import tune_int8 as tune_int8
     from .prune.judging import judge_layers as judge_layers
     from .prune.measure import Measuring as Measuring
     from .prune.progress import TrialProgress as TrialProgress
@@ -83,6 +85,7 @@ _PLACES: dict[str, str] = {
     "SweepResult": ".prune.verbs",
     "Tally": ".score.tally",
     "TrialProgress": ".prune.progress",
+    "TunedForInt8": ".prune.int8",
     "Variant": ".data.variant",
     "benchmark": ".bench.benchmark",
     "build_eqtl_data": ".data.eqtl",
@@ -101,6 +104,7 @@ _PLACES: dict[str, str] = {
     "save_model": ".models.model",
     "score_vcf": ".score.vcf",
     "simulate_data": ".data.simulate",
+    "tune_int8": ".prune.int8",
 }
 """Where each public name lives. Imported when it is asked for (PEP 562)."""
 
@@ -130,6 +134,7 @@ __all__ = (
     "SweepResult",
     "Tally",
     "TrialProgress",
+    "TunedForInt8",
     "Variant",
     "__version__",
     "benchmark",
@@ -149,6 +154,7 @@ __all__ = (
     "save_model",
     "score_vcf",
     "simulate_data",
+    "tune_int8",
 )
 
 

@@ -621,6 +621,55 @@ def export(
         click.echo(summary_text(summary))
 
 
+@main.command("tune-int8", short_help="Fine-tune with int8 rounding in the loop.")
+@click.argument("checkpoint", metavar="CHECKPOINT", type=_PATH)
+@_data_option("The labelled windows that CHECKPOINT was trained on.")
+@_output_option("CHECKPOINT", _PATH, "The checkpoint to write, for an int8 export.")
+@click.option("--epochs", type=click.IntRange(min=1), default=2, show_default=True)
+@click.option("--learning-rate", type=float, default=1e-4, show_default=True, help="The highest.")
+@click.option(
+    "--batch-size",
+    type=click.IntRange(min=1),
+    default=32,
+    show_default=True,
+    help="Windows a step.",
+)
+@_seed_option("Of the order of the rows and of dropout.")
+@_any_device
+@click.option("--threads", type=click.IntRange(min=1), help="Of the CPU.  [default: torch's]")
+def tune_int8_command(
+    checkpoint: Path,
+    data: Path,
+    output: Path,
+    epochs: int,
+    learning_rate: float,
+    batch_size: int,
+    seed: int,
+    device: str,
+    threads: int | None,
+) -> None:
+    """Fine-tune a CHECKPOINT further, so that `export --precision int8` costs it less.
+
+    The network computes what its int8 graph will; the gradient passes straight through the
+    rounding. If that is not better on validation than rounding the weights as they are, nothing is
+    written and the exit code is 3.
+    """
+    from .prune.int8 import tune_int8, tuned_text
+
+    found = tune_int8(
+        checkpoint,
+        data,
+        output=output,
+        epochs=epochs,
+        learning_rate=learning_rate,
+        batch_size=batch_size,
+        seed=seed,
+        device=device,
+        threads=threads,
+    )
+    click.echo(tuned_text(found))
+
+
 @main.command(short_help="Score the variants of a VCF.")
 @click.option(
     "-m",
@@ -761,6 +810,8 @@ _baseline_option = click.option(
 @click.option("--seconds", type=float, help="Time for the timings of a model.  [default: 20]")
 @click.option("--quick", is_flag=True, help="Fewer rounds and 3 seconds a model: a first look.")
 @click.option("--prevalence", type=float, metavar="P", help="Share of positives, for PPV and NPV.")
+@click.option("--price-per-hour", type=float, metavar="X", help="Of this machine, for the cost.")
+@click.option("--currency", metavar="NAME", help="Of that price.")
 def bench(
     models: tuple[Path, ...],
     data: Path,
@@ -775,6 +826,8 @@ def bench(
     seconds: float | None,
     quick: bool,
     prevalence: float | None,
+    price_per_hour: float | None,
+    currency: str | None,
     seeds: dict[str | Path, list[str]],
     **rule: Unpack[RuleOptions],
 ) -> None:
@@ -786,6 +839,7 @@ def bench(
     was made after test figures of these models were seen.
     """
     from .bench.benchmark import benchmark
+    from .bench.cost_table import cost_table
     from .bench.table import floor_text, standing_text, summary_table, verdict_text
 
     result = benchmark(
@@ -802,11 +856,13 @@ def bench(
         seconds=seconds,
         quick=quick,
         prevalence=prevalence,
+        price_per_hour=price_per_hour,
+        currency=currency,
         progress=lambda step: click.echo(f"bench: {step}", err=True),
         seeds=seeds,
         **rule,
     )
-    click.echo(summary_table(result))
+    click.echo(f"{summary_table(result)}\n\n{cost_table(result)}")
     for text in (verdict_text(result), floor_text(result)):
         if text:
             click.echo(text)

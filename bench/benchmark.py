@@ -17,7 +17,9 @@ from ..models.precision import Precision
 from ..stats.auroc import recurring
 from .backends import Logits
 from .checks import Checks, check
+from .cold_start import STARTS
 from .command import command_of
+from .costs import Costs, measure_costs
 from .decision import Candidate, Decision, NonInferiority, decide
 from .environment import describe_environment
 from .evidence import Basis, Evidence, weigh
@@ -28,6 +30,7 @@ from .plan import PLAN, now, read_plan, write_plan
 from .planning import on_validation, ordered
 from .predictions import flipped_calls, write_predictions
 from .prepare import Prepared, prepare, running, scored, scored_further, with_backends
+from .process import ModelProcess
 from .quality import Comparison, Scores, Splits, assess, calibrated, compare, margins_of
 from .report import FLIPPED, OUTPUTS, PREDICTIONS, RESULT, require_packages, write_report
 from .result import (
@@ -41,6 +44,7 @@ from .result import (
     Settings,
 )
 from .rule import Correction, FloorChoice, RuleOptions
+from .sameness import Sameness, sameness
 from .seeds import Seeds, design_of
 from .standing import Standing, machine_of, paths_of, rule_of, seeds_of, standing_of
 from .subjects import Subject
@@ -68,6 +72,8 @@ def benchmark(
     seconds: float | None = None,
     quick: bool = False,
     prevalence: float | None = None,
+    price_per_hour: float | None = None,
+    currency: str | None = None,
     plan: str | Path | None = None,
     exploratory: bool = False,
     progress: Callable[[str], None] | None = None,
@@ -110,8 +116,11 @@ def benchmark(
             weights are then of that type. Bundles have a precision of their own, but for `tf32`,
             which is for their float32 products too. `tf32` and `fp16` need CUDA.
         seconds: For the timings of one model; by default 20.
-        quick: A first look: fewer rounds, and by default 3 seconds.
+        quick: A first look: fewer rounds, by default 3 seconds, and no cold start.
         prevalence: The share of positives in use, for PPV and NPV; without it there are none.
+        price_per_hour: What an hour of this machine costs, for the cost of a million variants and
+            of a genome.
+        currency: What it is paid in, such as `EUR`.
         plan: A plan that `plan_benchmark` sealed. It says which `models` there are (they may be
             empty), by which rule is decided, and where they run. Without one the rule is sealed
             here, before the test split is opened.
@@ -164,7 +173,10 @@ def benchmark(
         ),
         seconds=seconds,
         rounds=QUICK_ROUNDS if quick else ROUNDS,
+        starts=0 if quick else STARTS,
         prevalence=prevalence,
+        price_per_hour=price_per_hour,
+        currency=currency,
     )
     require_packages(settings.floors)
     refuse_foreign(output, "benchmark", marker=RESULT, parts=OUTPUTS)
@@ -201,6 +213,7 @@ def _run(
         measured = measure(
             processes, seconds=settings.seconds, rounds=settings.rounds, progress=tell
         )
+        costs = _costs(processes, prepared, measured, settings, tell)
         validation = scored(processes, prepared, "validation", tell)
         if not standing.sealed:
             weighed = on_validation(prepared, validation, settings)
@@ -216,7 +229,7 @@ def _run(
             floors = _floors(prepared, settings, measured, tell)
             tell("comparing")
             models, basis, decision = _decided(
-                prepared, settings, standing, measured, scores, further, floors
+                prepared, settings, standing, measured, costs, scores, further, floors
             )
             result = BenchResult(
                 folder=output,
@@ -235,6 +248,26 @@ def _run(
             )
             _write(folder, result, prepared, scores, further, floors.scores)
     return result
+
+
+def _costs(
+    processes: Sequence[ModelProcess],
+    prepared: Prepared,
+    measured: Sequence[Measurement],
+    settings: Settings,
+    tell: Callable[[str], None],
+) -> list[Costs]:
+    window = prepared.splits["validation"].sequences[0]
+    return measure_costs(
+        processes,
+        measured,
+        [window] * len(processes),
+        settings,
+        seconds=settings.seconds,
+        starts=settings.starts,
+        price_per_hour=settings.price_per_hour,
+        progress=tell,
+    )
 
 
 def _scores(
@@ -265,7 +298,7 @@ def _floors(
             bases_of(prepared.subjects),
             choice=settings.floors,
             column=settings.baseline_column,
-            cuda=not all(map(_on_cpu, measured)),
+            cuda=not all(one.on_cpu for one in measured),
             threads=settings.threads,
             progress=tell,
         )
@@ -277,6 +310,7 @@ def _decided(
     settings: Settings,
     standing: Standing,
     measured: Sequence[Measurement],
+    costs: Sequence[Costs],
     scores: Sequence[Scores],
     further: Sequence[Logits],
     floors: _Floors,
@@ -294,15 +328,17 @@ def _decided(
         design=design_of(prepared.subjects, prepared.further),
     )
     basis = Basis.of(sample)
+    twins = _sameness(prepared.subjects, scores)
     decision = decide(
-        _candidates(prepared.subjects, measured, evidence, checks),
+        _candidates(prepared.subjects, measured, evidence, checks, twins),
         rule=settings,
         basis=basis,
         order=standing.plan.order,
         exploratory=standing.exploratory,
     )
+    weighed = list(zip(evidence, checks, twins, strict=True))
     models = _results(
-        prepared, measured, scores, evidence, checks, decision.tests, settings.prevalence
+        prepared, measured, costs, scores, weighed, decision.tests, settings.prevalence
     )
     return models, basis, decision
 
@@ -310,25 +346,27 @@ def _decided(
 def _results(
     prepared: Prepared,
     measured: Sequence[Measurement],
+    costs: Sequence[Costs],
     scores: Sequence[Scores],
-    evidence: Sequence[Evidence],
-    checks: Sequence[Checks],
+    weighed: Sequence[tuple[Evidence, Checks, Sameness | None]],
     tests: Mapping[str, NonInferiority],
     prevalence: float | None,
 ) -> list[ModelResult]:
     splits, fingerprint = prepared.splits, prepared.data.fingerprint
     results = []
-    for subject, measurement, own, found, checked in zip(
-        prepared.subjects, measured, scores, evidence, checks, strict=True
+    for subject, measurement, cost, own, (found, checked, twin) in zip(
+        prepared.subjects, measured, costs, scores, weighed, strict=True
     ):
         warnings = _warnings(subject, measurement, measured[0], fingerprint)
         results.append(
             ModelResult(
                 subject=subject,
                 measurement=measurement,
+                costs=cost,
                 quality=assess(splits, own, prevalence=prevalence),
                 comparison=_comparison(splits, scores[0], own, tests.get(subject.name)),
                 evidence=found,
+                sameness=twin,
                 floor=checked.floor,
                 subgroups=checked.subgroups,
                 speed_up=measurement.speed_up(measured[0]).median,
@@ -349,7 +387,7 @@ def _warnings(
     subject: Subject, measurement: Measurement, baseline: Measurement, fingerprint: str
 ) -> list[str]:
     found = []
-    if _on_cpu(measurement) != _on_cpu(baseline):
+    if measurement.on_cpu != baseline.on_cpu:
         found.append(
             f"ran on {measurement.provider}, the baseline on {baseline.provider}: the speed-up is"
             " one of devices too (--device cpu puts both on the processor)"
@@ -370,15 +408,12 @@ def _warnings(
     return found
 
 
-def _on_cpu(measurement: Measurement) -> bool:
-    return measurement.provider in ("cpu", "CPU", "CPUExecutionProvider")
-
-
 def _candidates(
     subjects: Sequence[Subject],
     measured: Sequence[Measurement],
     evidence: Sequence[Evidence],
     checks: Sequence[Checks],
+    twins: Sequence[Sameness | None],
 ) -> list[Candidate]:
     return [
         Candidate(
@@ -390,13 +425,20 @@ def _candidates(
             memory=measurement.memory.peak,
             size=subject.size,
             evidence=found,
+            same=bool(twin and twin.same),
             objections=checked.objections,
-            merits=checked.merits,
+            merits=(*([str(twin)] if twin and twin.same else []), *checked.merits),
         )
-        for subject, measurement, found, checked in zip(
-            subjects, measured, evidence, checks, strict=True
+        for subject, measurement, found, checked, twin in zip(
+            subjects, measured, evidence, checks, twins, strict=True
         )
     ]
+
+
+def _sameness(subjects: Sequence[Subject], scores: Sequence[Scores]) -> list[Sameness | None]:
+    """Compare each model with the baseline, which itself is compared with nothing."""
+    first, *others = zip(subjects, scores, strict=True)
+    return [None, *(sameness(first[0], own, first[1], found) for own, found in others)]
 
 
 def _write(

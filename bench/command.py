@@ -13,7 +13,7 @@ from .rule import Machine, Rule
 
 _NAMES = {"max_memory_mb": "max-memory"}
 """Options that are not called as their fields are."""
-_OTHERWISE = ("seconds", "rounds", "alpha")
+_OTHERWISE = ("seconds", "rounds", "starts", "alpha")
 
 
 def command_of(

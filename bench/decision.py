@@ -19,7 +19,8 @@ _CHANCE = 0.5
 class Candidate:
     """What the decision looks at. `speed_up` is against the baseline, `p95` in seconds.
 
-    `memory` is the peak and `size` what lies on disk, in bytes. `objections` are what else speaks
+    `memory` is the peak and `size` what lies on disk, in bytes. `same` says that it is the baseline
+    in another form, so that there is nothing to test. `objections` are what else speaks
     against it: a floor that it is not shown to beat, a subgroup that it falls behind in; `merits`
     what speaks for it.
     """
@@ -32,6 +33,7 @@ class Candidate:
     memory: int
     size: int
     evidence: Evidence
+    same: bool = False
     objections: tuple[str, ...] = ()
     merits: tuple[str, ...] = ()
 
@@ -78,11 +80,12 @@ def decide(
     """Choose among `candidates`, the first of which is the baseline.
 
     Out of the question, whatever its figures on test, is what is over a limit on latency or memory,
-    or a copy of a model named before. The others are tested as one family: with Holm's correction,
-    or in a sequence fixed beforehand, `order` (of digests; by default from the slowest to the
-    fastest). Eligible is what passes, is shown to be better than chance and has no other objection
-    against it; nothing is where the baseline is no better than chance, or where there are too few
-    rows or groups to decide. Of the eligible (the baseline is, unless a limit, chance or an
+    or a copy of a model named before. What is the baseline in another form has nothing to be tested
+    for, and stands where the baseline stands. The others are tested as one family: with Holm's
+    correction, or in a sequence fixed beforehand, `order` (of digests; by default from the slowest
+    to the fastest). Eligible is what passes, is shown to be better than chance and has no other
+    objection against it; nothing is where the baseline is no better than chance, or where there are
+    too few rows or groups to decide. Of the eligible (the baseline is, unless a limit, chance or an
     objection speaks against it) the fastest at batch 1 is chosen; equally fast ones by size, then
     by the order they were named in. The gate passes if a model other than the baseline is eligible,
     or, when there is nothing but the baseline and copies of it, if the baseline is. An
@@ -91,12 +94,13 @@ def decide(
     out = {c.name: list(_limits(c, candidates[:n], rule)) for n, c in enumerate(candidates)}
     baseline, *others = candidates
     slowest_first = [c.digest for c in sorted(others, key=lambda c: c.speed_up)]
-    tested = [c for c in others if not out[c.name]]
+    different = [c for c in others if not c.same]
+    tested = [c for c in different if not out[c.name]]
     tests = _tests(others, tested, rule, order or slowest_first)
     faults = {
         c.name: [
             *_against_chance(c, baseline),
-            *filter(None, [_too_little([c], basis)]),
+            *filter(None, [_too_little([] if c.same else [c], basis)]),
             *_shown(c, tests, rule, len(tested)),
             *c.objections,
             *out[c.name],
@@ -107,7 +111,7 @@ def decide(
     best = min(eligible, key=lambda c: (-c.speed_up, c.size), default=None)
     alone = all(c.digest == baseline.digest for c in candidates)
     passed = any(alone or not c.baseline for c in eligible)
-    too_little = "" if alone else _too_little(others, basis)
+    too_little = "" if alone else _too_little(different, basis)
     return Decision(
         deploy=best.name if best else None,
         passed=passed,
@@ -193,7 +197,7 @@ def _shown(
             f" {sensitivity.sensitivity:.4f}, with a lower bound of {sensitivity.lower_bound:.4f}"
         )
     loss = candidate.evidence.loss
-    if loss is None or tests[candidate.name].passed:
+    if loss is None or candidate.same or tests[candidate.name].passed:
         return
     if loss.high < 0 and loss.p_value > rule.alpha:
         yield loss.verdict(False)
@@ -249,6 +253,9 @@ def _summary(
     noninferior = f"non-inferior at a margin of {rule.margin:g}"
     if best is None:
         return f"deploy none: {too_little or _no_model(candidates, rule, noninferior)}"
+    if best.same:
+        limits = _limits_in_words(rule)
+        return f"deploy {best.name}: the baseline's own weights in the fastest form{limits}"
     if passed:
         return f"deploy {best.name}: the fastest model {noninferior}{_limits_in_words(rule)}"
     return f"keep {best.name}: {too_little or _no_other(candidates[1:], tests, rule, noninferior)}"
@@ -266,7 +273,7 @@ def _no_other(
     others: Sequence[Candidate], tests: dict[str, NonInferiority], rule: Rule, noninferior: str
 ) -> str:
     """Say why no other model takes the baseline's place."""
-    barred = [c for c in others if c.objections and tests[c.name].passed]
+    barred = [c for c in others if c.objections and (c.same or tests[c.name].passed)]
     if barred:
         fastest = max(barred, key=lambda c: c.speed_up)
         return f"{fastest.name} is {noninferior}, but {fastest.objections[0]}"

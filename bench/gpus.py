@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Gpu", "gpu_memory", "gpus"]
+__all__ = ["Gpu", "GpuEnergy", "gpu_energy", "gpu_memory", "gpus"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +55,27 @@ def gpu_memory(process: int | None = None) -> int | None:
             if found.pid == pid and found.usedGpuMemory is not None
         ]
     return sum(held) if held else None
+
+
+@dataclass(frozen=True)
+class GpuEnergy:
+    """A card, and the millijoules it has used since its driver was loaded."""
+
+    name: str
+    millijoules: int
+
+
+def gpu_energy() -> GpuEnergy | None:
+    """Return the energy of the first GPU that CUDA shows; None where NVML does not tell it."""
+    with _nvml() as nvml:
+        card = None if nvml is None else next(_visible(nvml), None)
+        if card is None:
+            return None
+        try:
+            used = nvml.nvmlDeviceGetTotalEnergyConsumption(card)
+        except nvml.NVMLError:  # cards before Volta do not count
+            return None
+        return GpuEnergy(nvml.nvmlDeviceGetName(card), int(used))
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
+from statistics import NormalDist, median
 from typing import Any, TypeVar
 
 import numpy as np
@@ -54,6 +54,27 @@ class PairedRatio:
     low: float
     high: float
     rounds: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Range:
+    """The median of n values, with the least and the greatest of them."""
+
+    median: float
+    low: float
+    high: float
+    n: int
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Range:
+        """Sum up some values."""
+        return cls(median=median(values), low=min(values), high=max(values), n=len(values))
+
+    def times(self, factor: float) -> Range:
+        """Return it in another unit; `factor` is positive."""
+        scaled = (factor * value for value in (self.median, self.low, self.high))
+        middle, low, high = scaled
+        return Range(median=middle, low=low, high=high, n=self.n)
 
 
 def runs_needed(share: float) -> int:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from .latency import LatencySummary, PairedRatio, paired_ratio, summarise
+from .latency import LatencySummary, PairedRatio, Range, paired_ratio, summarise
 from .memory import MemoryUse
 from .meter import Meter
 from .process import ModelProcess
@@ -55,17 +55,23 @@ class Memory:
 
 @dataclass(frozen=True, kw_only=True)
 class Measurement:
-    """Everything timed of one model."""
+    """Everything timed of one model, on `windows` windows of `window_length` bases."""
 
     provider: str
     threads: int
     windows: int
+    window_length: int
     tokens_median: float
     tokens_max: int
     load_seconds: float
     first_seconds: float
     rounds: tuple[Round, ...]
     memory: Memory
+
+    @property
+    def on_cpu(self) -> bool:
+        """Whether the processor computed it."""
+        return self.provider in ("cpu", "CPU", "CPUExecutionProvider")
 
     @property
     def latency(self) -> LatencySummary:
@@ -85,6 +91,11 @@ class Measurement:
     def end_to_end(self) -> float:
         """Variants a second with windows and tokens, from the median time of a pass."""
         return self.windows / median(time for part in self.rounds for time in part.end_to_end)
+
+    @property
+    def end_to_end_by_round(self) -> Range:
+        """The same by round."""
+        return Range.of([self.windows / median(part.end_to_end) for part in self.rounds])
 
     def speed_up(self, baseline: Measurement) -> PairedRatio:
         """Return how much faster than the baseline at batch 1, round by round."""
@@ -168,6 +179,7 @@ def _finish(process: ModelProcess, begun: _Begun, rounds: list[Round]) -> Measur
         provider=loaded.provider,
         threads=loaded.threads,
         windows=loaded.windows,
+        window_length=loaded.window_length,
         tokens_median=loaded.tokens_median,
         tokens_max=loaded.tokens_max,
         load_seconds=loaded.load_seconds,

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _STATUS = Path("/proc/self/status")
+_MEMINFO = Path("/proc/meminfo")
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,15 @@ def memory_use(status: Path = _STATUS) -> MemoryUse:
         unit = 1 if sys.platform == "darwin" else 1024
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
         return MemoryUse(None, peak, "ru_maxrss")
+
+
+def available_memory(meminfo: Path = _MEMINFO) -> int | None:
+    """Return the bytes that can be had without swapping (MemAvailable), None where not told."""
+    try:
+        found = re.search(r"^MemAvailable:\s+(\d+) kB$", meminfo.read_text(), re.M)
+    except OSError:
+        return None
+    return None if found is None else int(found[1]) * 1024
 
 
 def parse_status(text: str) -> MemoryUse:

@@ -35,6 +35,7 @@ class LoadedModel:
     resident_before: int | None
     resident_after: int | None
     windows: int
+    window_length: int
     tokens_median: float
     tokens_max: int
 
@@ -71,7 +72,7 @@ class Meter:
         self._after = memory_use()
         self._workload = Workload(workload)
         self._numbers = itertools.count()
-        self._batches: dict[int, tuple[Ids, Ids]] = {}
+        self._batches: dict[tuple[int, int], tuple[Ids, Ids]] = {}
 
     def close(self) -> None:
         """Close the files of the workload."""
@@ -87,6 +88,7 @@ class Meter:
             resident_before=self._before.resident,
             resident_after=self._after.resident,
             windows=len(self._workload),
+            window_length=self._workload.length,
             tokens_median=float(np.median(lengths)),
             tokens_max=max(lengths),
         )
@@ -115,9 +117,17 @@ class Meter:
             whole.append(run + rest)
         return CallTimes(model=model, whole=whole)
 
-    def throughput(self, batch: int, seconds: float) -> list[float]:
-        """Time the model alone on one batch of windows of about the median token length."""
-        ids, mask = self._batch(batch)
+    def tokens(self, batch: int, length: int) -> int:
+        """Return the tokens of the longest row of a batch of windows of `length` bases."""
+        ids, _ = self._batch(batch, length)
+        return int(ids.shape[1])
+
+    def throughput(self, batch: int, seconds: float, length: int | None = None) -> list[float]:
+        """Time the model alone on one batch of windows of about the median token length.
+
+        `length` is that of the windows in bases, by default their own.
+        """
+        ids, mask = self._batch(batch, length or self._workload.length)
         steps = until(seconds, itertools.repeat(None), clock=time.perf_counter)
         return [time_call(self._runner.run, ids, mask) for _ in steps]
 
@@ -150,14 +160,15 @@ class Meter:
         self._runner.run(ids, mask)
         return time.perf_counter() - ready, ready - start
 
-    def _batch(self, size: int) -> tuple[Ids, Ids]:
+    def _batch(self, size: int, length: int) -> tuple[Ids, Ids]:
         """Return `size` windows around the median token length, padded to the longest of them."""
-        if size not in self._batches:
-            rows = sorted(self._runner.tokenizer.encode(self._workload.windows()), key=len)
+        if (size, length) not in self._batches:
+            windows = self._workload.windows_of(length)
+            rows = sorted(self._runner.tokenizer.encode(windows), key=len)
             first = max(0, (len(rows) - size) // 2)
             chosen = [rows[(first + step) % len(rows)] for step in range(size)]
-            self._batches[size] = self._runner.tokenizer.pad(chosen)
-        return self._batches[size]
+            self._batches[size, length] = self._runner.tokenizer.pad(chosen)
+        return self._batches[size, length]
 
     def _score_all(self) -> None:
         self._runner.logits(self._workload.windows())

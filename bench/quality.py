@@ -78,6 +78,11 @@ class Scores:
         return to_probabilities(self.logits["validation"], self.fitted.temperature)
 
     @property
+    def validation_calls(self) -> NDArray[np.bool_]:
+        """Which validation rows are called positive, bool[n]."""
+        return self.validation >= self.fitted.threshold
+
+    @property
     def calls(self) -> NDArray[np.bool_]:
         """Which test rows are called positive, bool[n]."""
         return self.probabilities >= self.fitted.threshold

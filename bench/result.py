@@ -11,6 +11,8 @@ from .. import __version__
 from ..codec import plain
 from ..errors import UsageError
 from ..models.licences import is_non_commercial
+from .cold_start import STARTS
+from .costs import Costs
 from .decision import Decision
 from .environment import Environment
 from .evidence import Basis, Evidence
@@ -19,6 +21,7 @@ from .measure import Measurement
 from .plan import BenchPlan, sealed
 from .quality import Comparison, Quality
 from .rule import Machine, Rule, within
+from .sameness import Sameness
 from .subgroups import SubgroupAurocs
 from .subjects import Subject
 
@@ -31,11 +34,17 @@ QUICK_SECONDS, QUICK_ROUNDS = 3.0, 3
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(Rule, Machine):
-    """What was asked for. `seconds` is the time spent on a model's timings, over all `rounds`."""
+    """What was asked for. `seconds` is the time spent on a model's timings, over all `rounds`.
+
+    `starts` are the fresh processes of a cold start, `price_per_hour` is in `currency`.
+    """
 
     seconds: float = SECONDS
     rounds: int = ROUNDS
+    starts: int = STARTS
     prevalence: float | None = None
+    price_per_hour: float | None = None
+    currency: str | None = None
 
     def __post_init__(self) -> None:
         Rule.__post_init__(self)
@@ -43,6 +52,12 @@ class Settings(Rule, Machine):
         within("seconds", self.seconds, 0, math.inf)
         if self.prevalence is not None:
             within("prevalence", self.prevalence, 0, 1)
+        if self.price_per_hour is not None:
+            within("price-per-hour", self.price_per_hour, 0, math.inf)
+        elif self.currency is not None:
+            raise UsageError(
+                f"currency is {self.currency}, and there is no price: give one with price-per-hour"
+            )
         if self.rounds < 1:
             raise UsageError(f"rounds is {self.rounds}; expected 1 or more")
 
@@ -80,9 +95,12 @@ class ModelResult:
     Attributes:
         subject: The model as it lies on disk.
         measurement: Raw times in seconds and memory in bytes.
+        costs: Throughput over batch sizes and window lengths, cold start, energy, projections.
         quality: Figures on the test split.
         comparison: Against the baseline on the same rows; None for the baseline itself.
         evidence: What the decision looked at.
+        sameness: Against the baseline, where it is of the same weights; None where that is not so,
+            or not known.
         floor: Against the best floor on the same rows; None where there is none.
         subgroups: AUROC in each subgroup of the test rows, against the baseline's.
         speed_up: Of batch-1 latency against the baseline, median over rounds.
@@ -91,9 +109,11 @@ class ModelResult:
 
     subject: Subject
     measurement: Measurement
+    costs: Costs
     quality: Quality
     comparison: Comparison | None
     evidence: Evidence
+    sameness: Sameness | None
     floor: AgainstFloor | None
     subgroups: SubgroupAurocs
     speed_up: float
@@ -105,6 +125,8 @@ class ModelResult:
         loss = self.evidence.loss
         if self.comparison is None or loss is None:
             return "baseline"
+        if self.sameness and self.sameness.same:
+            return "same model"
         test = self.comparison.noninferiority
         if test.adjusted_p is None and loss.low <= 0 <= loss.high:
             return "not tested"
@@ -192,9 +214,11 @@ def _model_record(model: ModelResult, baseline: ModelResult) -> dict[str, Any]:
             "speed_up_end_to_end": plain(measured.speed_up_end_to_end(baseline.measurement)),
         },
         "measurement": plain(measured),
+        "costs": plain(model.costs),
         "quality": plain(model.quality),
         "comparison": plain(model.comparison) if model.comparison else None,
         "evidence": plain(model.evidence),
+        "sameness": plain(model.sameness) if model.sameness else None,
         "floor": plain(model.floor) if model.floor else None,
         "subgroups": plain(model.subgroups),
         "warnings": list(model.warnings),

@@ -7,6 +7,7 @@ from typing import Any, get_type_hints
 
 import msgspec
 
+from .costs import Costs
 from .decision import Decision
 from .environment import Environment
 from .evidence import Basis, Evidence
@@ -16,6 +17,7 @@ from .measure import Measurement
 from .plan import BenchPlan
 from .quality import Comparison, Quality
 from .result import DataFacts, Settings
+from .sameness import Sameness
 from .subgroups import SubgroupAurocs
 from .subjects import Subject
 
@@ -44,9 +46,11 @@ def _record() -> type:
         subject=_with("SubjectRecord", Subject, without="bundle", non_commercial=bool),
         summary=summary,
         measurement=Measurement,
+        costs=Costs,
         quality=Quality,
         comparison=Comparison | None,
         evidence=Evidence,
+        sameness=Sameness | None,
         floor=AgainstFloor | None,
         subgroups=SubgroupAurocs,
         warnings=list[str],

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..bundle.bundle import Bundle, is_bundle
+from ..bundle.manifest import PrecisionLoss
 from ..codec import plain
 from ..data.dataset import LabelledData
 from ..data.fit import require_fit
@@ -19,7 +20,7 @@ from ..errors import GenoslimError, UsageError
 from ..models.families import CONFIG_FILE, licence, read_config
 from ..models.fingerprint import fingerprint_model
 from ..models.licences import is_non_commercial
-from ..models.record import known_training
+from ..models.record import TrainingCost, known_training
 from ..models.weight_files import require_trained_head, tensor_shapes
 
 Engine = Literal["torch", "onnxruntime", "openvino"]
@@ -37,8 +38,10 @@ class Subject:
     and `threshold` are those of a bundle, None for a checkpoint (they are then fitted on
     validation); `base_model` is what it was fine-tuned from, a folder, a hub id or `shipped:NAME`;
     `seed_aurocs` are the test AUROCs on record of all seeds of the model, of which this is `seed`;
-    what a record does not say is None or empty. `bundle` is the bundle as it was opened, so with
-    its files' hashes checked, None for a checkpoint.
+    what a record does not say is None or empty. `training` is what its fine-tuning took beside the
+    seconds, `weights` the digest of the checkpoint that it is or was made from, and `loss` what the
+    precision of a bundle was found to cost at export. `bundle` is the bundle as it was opened, so
+    with its files' hashes checked, None for a checkpoint.
     """
 
     name: str
@@ -61,6 +64,9 @@ class Subject:
     seed_aurocs: tuple[float, ...] = ()
     temperature: float | None = None
     threshold: float | None = None
+    training: TrainingCost | None = None
+    weights: str | None = None
+    loss: PrecisionLoss | None = None
     bundle: Bundle | None = field(default=None, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
@@ -81,6 +87,11 @@ class Subject:
     def seeds_on(self, fingerprint: str) -> tuple[float, ...]:
         """Return the test AUROCs of the model's seeds on a data set; empty if not on record."""
         return self.seed_aurocs if self.trained_on == fingerprint else ()
+
+    @property
+    def form(self) -> str:
+        """Its format and precision: "checkpoint, fp32", "bundle, int8"."""
+        return f"{'checkpoint' if self.backend == 'torch' else 'bundle'}, {self.precision}"
 
     @property
     def non_commercial(self) -> bool:
@@ -147,6 +158,9 @@ def _from_bundle(bundle: Bundle, name: str) -> Subject:
         seed_aurocs=manifest.fine_tuning.seed_aurocs,
         temperature=manifest.temperature,
         threshold=manifest.threshold,
+        training=manifest.fine_tuning.cost,
+        weights=manifest.fine_tuning.checkpoint,
+        loss=manifest.loss,
         bundle=bundle,
     )
 
@@ -155,11 +169,12 @@ def _from_checkpoint(path: Path, name: str) -> Subject:
     shapes = tensor_shapes(path)
     require_trained_head(path, shapes)
     record = known_training(path)
+    digest = fingerprint_model(path)
     return Subject(
         name=name,
         path=path,
         backend="torch",
-        digest=fingerprint_model(path),
+        digest=digest,
         size=_size(path),
         parameters=sum(math.prod(shape) for shape in shapes.values()),
         layers=_layers(path),
@@ -174,6 +189,8 @@ def _from_checkpoint(path: Path, name: str) -> Subject:
         base_fingerprint=record.base_model_fingerprint,
         seed=record.seed,
         seed_aurocs=record.seed_aurocs,
+        training=record.cost,
+        weights=digest,
     )
 
 

@@ -6,9 +6,12 @@ import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from textwrap import fill
 
+from ..bundle.manifest import PrecisionLoss
 from ..stats.estimate import Estimate, decimals, told
 from ..tables import table
+from .cost_table import cost_figures, cost_values
 from .evidence import Basis, Evidence
+from .figures import Figures, Value, rate
 from .measure import BATCHES
 from .plan import BenchPlan
 from .quality import CalibrationErrors, Comparison, Quality, sensitivity_at, specificity_for
@@ -18,13 +21,8 @@ from .subgroups import SubgroupAurocs
 Rows = tuple[list[str], list[list[str]]]
 """Header and rows."""
 
-Figures = dict[str, tuple[str, str]]
-"""By its name, a model's figure as text and its key in `bench.json`, under `models[i]`."""
-
 KEY = "key"
 """The head of the column of keys."""
-
-Value = str | int | float | bool | None
 
 _MEGA = 1e6
 
@@ -50,9 +48,12 @@ def values(model: ModelResult, result: BenchResult) -> dict[str, Value]:
     return {
         **_identity(model, result),
         **_speed(model, result),
+        **cost_values(model, result),
+        **_precision(model.subject.loss),
         **_quality(model),
         **_over_seeds(model.subject.seeds_on(result.data.fingerprint)),
         **_against_baseline(model),
+        "same_model": None if model.sameness is None else model.sameness.same,
         **_against_floor(model),
         "verdict": result.decision.reasons[model.subject.name],
     }
@@ -66,11 +67,11 @@ def _identity(model: ModelResult, result: BenchResult) -> dict[str, Value]:
         "baseline": model.comparison is None,
         "backend": subject.backend,
         "provider": model.measurement.provider,
+        "form": subject.form,
         "precision": subject.precision,
         "layers": subject.layers,
         "parameters": subject.parameters,
         "size_bytes": subject.size,
-        "fine_tune_seconds": subject.fine_tune_seconds,
     }
 
 
@@ -99,6 +100,19 @@ def _speed(model: ModelResult, result: BenchResult) -> dict[str, Value]:
         "peak_memory_bytes": measured.memory.peak,
         "cuda_peak_bytes": measured.memory.cuda_peak,
     }
+
+
+def _precision(loss: PrecisionLoss | None) -> dict[str, Value]:
+    """Return what the gate of `export` found of a lossy precision; blank for float32."""
+    names: dict[str, Callable[[PrecisionLoss], Value]] = {
+        "precision_windows": lambda found: found.windows,
+        "precision_max_logit_difference": lambda found: found.max_logit_difference,
+        "precision_flipped": lambda found: found.flipped,
+        "precision_auroc_change": lambda found: found.auroc_change,
+        "precision_auroc_change_low": lambda found: found.auroc_interval.low,
+        "precision_auroc_change_high": lambda found: found.auroc_interval.high,
+    }
+    return {name: None if loss is None else get(loss) for name, get in names.items()}
 
 
 def _quality(model: ModelResult) -> dict[str, Value]:
@@ -234,6 +248,7 @@ def quality_table(result: BenchResult) -> Rows:
             | _comparison_figures(model, result.basis)
             | _floor_figures(model)
             | _use_figures(model)
+            | _precision_figures(model.subject.loss)
             for model in result.models
         ],
     )
@@ -242,10 +257,10 @@ def quality_table(result: BenchResult) -> Rows:
 def _beside(result: BenchResult, columns: Sequence[Figures]) -> Rows:
     """Return header and rows: each figure's name, its value for each model, and its key."""
     header = ["", *(model.subject.name for model in result.models), KEY]
-    last = columns[-1]
+    named = {name: key for column in reversed(columns) for name, (_, key) in column.items()}
     return header, [
-        [name, *(column[name][0] if name in column else "-" for column in columns), last[name][1]]
-        for name in last
+        [name, *(column[name][0] if name in column else "-" for column in columns), key]
+        for name, key in named.items()
     ]
 
 
@@ -254,11 +269,11 @@ def _speed_figures(model: ModelResult, result: BenchResult) -> Figures:
     whole, tail = measured.latency, measured.latency.p99
     ratio = measured.speed_up(result.baseline.measurement)
     span = f"({ratio.low:.2f} to {ratio.high:.2f})"
-    seconds = subject.fine_tune_seconds
     missing = f"needs {whole.p99_missing:,} more runs"
     provider = measured.provider.removesuffix("ExecutionProvider")
     latency = "summary.latency"
     return {
+        "format and precision": (subject.form, "subject.precision"),
         "runs on": (f"{subject.backend} ({provider})", "subject.backend"),
         "layers": (str(subject.layers), "subject.layers"),
         "p50, ms": (_ms(whole.p50), f"{latency}.p50"),
@@ -273,23 +288,20 @@ def _speed_figures(model: ModelResult, result: BenchResult) -> Figures:
         "speed-up (range over rounds)": (f"{ratio.median:.2f}x {span}", "summary.speed_up"),
         **{
             f"windows/s at batch {batch}, network alone": (
-                _rate(measured.throughput(batch)),
+                rate(measured.throughput(batch)),
                 f"summary.throughput.{batch}",
             )
             for batch in BATCHES
         },
         "variants/s, windows and tokens included": (
-            _rate(measured.end_to_end),
+            rate(measured.end_to_end),
             "summary.end_to_end",
         ),
         "first call, ms": (_ms(measured.first_seconds), "measurement.first_seconds"),
         "peak memory, MB": (f"{measured.memory.peak / _MEGA:.0f}", "measurement.memory.peak"),
         "size on disk, MB": (f"{subject.size / _MEGA:.3g}", "subject.size"),
         "parameters, millions": (f"{subject.parameters / _MEGA:.3g}", "subject.parameters"),
-        "fine-tuning, s": (
-            "not recorded" if seconds is None else f"{seconds:.4g}",
-            "subject.fine_tune_seconds",
-        ),
+        **cost_figures(model, result),
     }
 
 
@@ -417,6 +429,26 @@ def _floor_figures(model: ModelResult) -> Figures:
     return {f"AUROC above {found.floor}": (str(found.difference), "floor.difference")}
 
 
+def _precision_figures(loss: PrecisionLoss | None) -> Figures:
+    """Return what the gate of `export` found of a lossy precision; nothing for float32."""
+    if loss is None:
+        return {}
+    interval = loss.auroc_interval
+    change = Estimate(value=loss.auroc_change, low=interval.low, high=interval.high)
+    against = f"against fp32, on {loss.windows:,} windows at export"
+    return {
+        f"AUROC change {against}, {interval.level:.0%} interval": (
+            str(change),
+            "subject.loss.auroc_change",
+        ),
+        f"calls flipped {against}": (str(loss.flipped), "subject.loss.flipped"),
+        f"largest logit difference {against}": (
+            f"{loss.max_logit_difference:.2g}",
+            "subject.loss.max_logit_difference",
+        ),
+    }
+
+
 def _use_figures(model: ModelResult) -> Figures:
     found = model.quality.predictive
     if found is None:
@@ -448,7 +480,7 @@ def _summary_row(model: ModelResult) -> list[str]:
         _ms(measured.latency.p50),
         _ms(measured.latency.p95),
         f"{model.speed_up:.2f}x",
-        _rate(measured.end_to_end),
+        rate(measured.end_to_end),
         told(model.quality.metrics.auroc, auroc_of(model)),
         model.verdict.partition(",")[0].removesuffix(" to be non-inferior"),
     ]
@@ -537,10 +569,6 @@ def _cell(value: Value) -> str:
 def _ms(seconds: float) -> str:
     value = seconds * 1000
     return f"{value:.3g}" if value < 1000 else f"{value:.0f}"
-
-
-def _rate(value: float) -> str:
-    return f"{value:.3g}" if value < 100 else f"{value:,.0f}"
 
 
 def _share(estimate: Estimate | None) -> str:

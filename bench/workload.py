@@ -54,6 +54,17 @@ class Workload:
         """Cut every window."""
         return [self.window(number) for number in range(len(self))]
 
+    def windows_of(self, length: int) -> list[str]:
+        """Return as many windows of another length: the middle of each, or several end to end."""
+        windows = self.windows()
+        if length <= self.length:
+            start = self.length // 2 - length // 2
+            return [window[start : start + length] for window in windows]
+        text = "".join(windows)
+        text *= 1 + -(-length // len(text))
+        starts = range(0, len(windows) * self.length, self.length)
+        return [text[start : start + length] for start in starts]
+
 
 def write_workload(
     sequences: Sequence[str], folder: Path, *, most: int = MOST_WINDOWS, seed: int = 0

@@ -19,8 +19,9 @@ from typing import Any, Literal, get_args
 
 from ..codec import plain
 from ..errors import GenoslimError
+from ..models.record import Int8Tuning, TrainingCost
 
-FORMAT_MAJOR, FORMAT_MINOR = 1, 2
+FORMAT_MAJOR, FORMAT_MINOR = 1, 3
 FORMAT_VERSION = f"{FORMAT_MAJOR}.{FORMAT_MINOR}"
 
 MANIFEST = "bundle.json"
@@ -244,7 +245,9 @@ class FineTuning:
     """How the checkpoint came to be, as far as its own record says. Times in seconds.
 
     `seed_aurocs` are the test AUROCs of every seed of the model that was trained and has learnt
-    something, of which this is one (none in bundles before format 1.2).
+    something, of which this is one (none in bundles before format 1.2). `cost` is what the training
+    took beside its seconds, `int8` a tuning for that precision, and `checkpoint` the fingerprint of
+    the checkpoint that the graph was made from (none of them in bundles before format 1.3).
     """
 
     base_model: str | None = None
@@ -254,6 +257,9 @@ class FineTuning:
     dropped_layers: tuple[int, ...] = ()
     recipe: Mapping[str, Any] = field(default_factory=dict)
     seed_aurocs: tuple[float, ...] = ()
+    cost: TrainingCost | None = None
+    int8: Int8Tuning | None = None
+    checkpoint: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -33,6 +33,7 @@ from ..files import atomic_folder, refuse_foreign
 from ..models import load, load_tokenizer, resolve
 from ..models.classifier import Classifier
 from ..models.families import licence
+from ..models.fingerprint import fingerprint_model
 from ..models.record import TrainingRecord, known_training
 from ..models.tokenizer import SequenceTokenizer
 from ..models.weight_files import require_trained_head, tensor_shapes
@@ -243,6 +244,9 @@ def _manifest(
             dropped_layers=dropped,
             recipe=record.recipe,
             seed_aurocs=record.seed_aurocs,
+            cost=record.cost,
+            int8=record.int8,
+            checkpoint=fingerprint_model(source.checkpoint),
         ),
         licences=Licences(base_model=licence(source.checkpoint), data=_data_licence(source)),
         data=DataRecord(

@@ -124,6 +124,8 @@ def require_kept(precision: str, parity: ParityReport, loss: PrecisionLoss) -> N
         f" {parity.max_probability_difference:.3g} (allowed {parity.probability_tolerance:g}),"
         f" flipped calls {parity.flipped} (allowed {parity.flipped_tolerance});"
         f" {loss.bytes:,} bytes against {loss.exact_bytes:,}"
+        + " (`genoslim tune-int8` fine-tunes with this rounding in the loop)"
+        * (precision == "int8")
     )
 
 

@@ -6,9 +6,8 @@ depends neither on what shares a window's batch nor on padding, as it would with
 (`DynamicQuantizeLinear`), and on no calibration windows, as it would with fixed scales. Tables,
 which cost no time, are stored as float16.
 
-Weights have 7 bits, -64 to 64, because x86 processors without VNNI add pairs of products in 16 bits
-that saturate: 2 x 255 x 64 still fits, 2 x 255 x 127 does not, and what passes a gate here would be
-wrong there. So the integer sums are the same on every processor. Only standard operators are used.
+Weights have 7 bits, for sums that are the same on every processor: what passes a gate here would
+else be wrong there. `models/quantisation.py` holds the numbers. Only standard operators are used.
 
 **fp16** halves all weights and the arithmetic, except what leads to a sine or cosine: an angle is a
 position times a frequency, and half precision knows an angle of 1000 only to half a radian.
@@ -26,15 +25,11 @@ from onnx_ir.passes.common import ShapeInferencePass
 from onnx_ir.tape import Tape
 
 from ..errors import GenoslimError, UsageError
+from ..models.quantisation import LEAST_ROW, LEAST_SIDE, ROW_STEPS, WEIGHT_STEPS
 from .trace import EXTERNAL_BYTES
 
 LOSSY = ("fp16", "int8")
 
-_LEAST = 64
-"""Matrices with a side below this stay float32: nothing to win, and heads are sensitive."""
-
-_WEIGHT_STEPS = 64  # 7 bits, see above
-_ROW_STEPS = 127
 _MIDDLE = np.array(128, np.uint8)  # what stands for 0 in the activations
 _HALF_MAX = float(np.finfo(np.float16).max)
 _ROUNDED = (ir.DataType.FLOAT16, ir.DataType.FLOAT)
@@ -106,8 +101,8 @@ class _Quantiser:
         self._rows: dict[ir.Value, tuple[ir.Value, ir.Value, ir.Value]] = {}
         self._columns: dict[ir.Value, tuple[ir.Value, ir.Value]] = {}
         self._halves: dict[ir.Value, ir.Value] = {}
-        self._steps = self._constant("quantised.steps", np.array(_ROW_STEPS, np.float32))
-        self._least = self._constant("quantised.least", np.array(1e-30, np.float32))
+        self._steps = self._constant("quantised.steps", np.array(ROW_STEPS, np.float32))
+        self._least = self._constant("quantised.least", np.array(LEAST_ROW, np.float32))
         self._middle = self._constant("quantised.middle", _MIDDLE)
         self._last = self._constant("quantised.last", np.array([-1]))
 
@@ -155,7 +150,7 @@ class _Quantiser:
         """Return the int8 values [K, N] and the scales [N] of a constant matrix [K, N]."""
         values = _tensor(weight).numpy()
         largest = np.abs(values).max(axis=0)
-        scale = (np.where(largest > 0, largest, 1) / _WEIGHT_STEPS).astype(np.float32)
+        scale = (np.where(largest > 0, largest, 1) / WEIGHT_STEPS).astype(np.float32)
         self._columns[weight] = (
             self._constant(f"{weight.name}.whole", np.rint(values / scale).astype(np.int8)),
             self._constant(f"{weight.name}.scale", scale),
@@ -253,7 +248,7 @@ def _is_matrix(value: ir.Value | None) -> bool:
     if value is None or value.const_value is None or value.dtype != ir.DataType.FLOAT:
         return False
     shape = value.const_value.shape.numpy()
-    return len(shape) == 2 and min(shape) >= _LEAST
+    return len(shape) == 2 and min(shape) >= LEAST_SIDE
 
 
 def _axis(node: ir.Node) -> int:

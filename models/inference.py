@@ -108,14 +108,14 @@ def _rewrite_gated_mlps(network: NativeClassifier) -> None:
         block: Any = module
         entry, output = (block.get_submodule(name) for name in block.mlp_layers)
         if isinstance(entry, GatedLinear):
-            pieces = 1 if place == last else _pieces(*output.weight.shape)
+            pieces = 1 if place == last else mlp_pieces(*output.weight.shape)
             for name, new in zip(
                 block.mlp_layers, (nn.Identity(), _GatedMLP(entry, output, pieces)), strict=True
             ):
                 block.set_submodule(name, new)
 
 
-def _pieces(width: int, inner: int) -> int:
+def mlp_pieces(width: int, inner: int) -> int:
     """Return how many pieces of the inner width to take: each as wide as the hidden states.
 
     Narrow models stay whole: there, more operators would cost more than caches give.

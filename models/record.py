@@ -34,11 +34,52 @@ class TrainingEnvironment:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TrainingCost:
+    """What a fine-tuning took, beside its seconds.
+
+    Epochs are passes over the training rows; one may end, and be looked at, within a pass. The
+    validation loss was lowest after `best_epoch`, and after `converged_epoch` for the first time
+    within `tolerance` (a share of the lowest); None where no loss was a number.
+    `sequences_per_second` counts training rows, over all of the fine-tuning, its looks at the
+    validation loss included. `threads` are torch's.
+    """
+
+    epochs: float
+    best_epoch: float | None
+    converged_epoch: float | None
+    tolerance: float
+    sequences_per_second: float
+    device: str
+    threads: int
+    precision: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Int8Tuning:
+    """Further fine-tuning with int8 rounding in the loop; what `tune_int8` found.
+
+    It went on from the weights of `checkpoint` (its fingerprint). AUROCs are on validation: `exact`
+    of those in float32, `plain` of those in int8, `tuned` in int8 after the tuning.
+    """
+
+    checkpoint: str
+    epochs: int
+    learning_rate: float
+    batch_size: int
+    seed: int
+    seconds: float
+    exact: float
+    plain: float
+    tuned: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class SeedRecord:
     """One fine-tuned seed of a model.
 
     `trial` is the hash of its spec; `collapsed` says why it is held to have learnt nothing, and is
-    empty for a sound one; `macro_auroc` is by split, None where the data has no groups.
+    empty for a sound one; `macro_auroc` is by split, None where the data has no groups. `cost` is
+    None in records of before it was noted.
     """
 
     seed: int
@@ -50,6 +91,7 @@ class SeedRecord:
     fine_tune_seconds: float
     evaluation_seconds: float
     steps: int
+    cost: TrainingCost | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,10 +100,11 @@ class TrainingRecord:
 
     `base_layers` is the depth of the model it was made from, `kept_layers` and `dropped_layers` are
     indices in that. `licence` is that of the weights. `seed`, `trial` (hash of the spec), the
-    seconds, metrics and `macro_auroc` (by split) are those of the seed whose weights these are;
-    `seeds` are all that were trained. `recipe`, and `healing` or `supernet`, hold the settings of
-    the training by name. `model` and `chosen_because` say which of the models of `genoslim prune`
-    this is and why its layers were dropped.
+    seconds, `cost`, metrics and `macro_auroc` (by split) are those of the seed whose weights these
+    are; `seeds` are all that were trained. `recipe`, and `healing` or `supernet`, hold the settings
+    of the training by name, `int8` what was gained by tuning it for that precision. `model` and
+    `chosen_because` say which of the models of `genoslim prune` this is and why its layers were
+    dropped.
     """
 
     format: int = RECORD_FORMAT
@@ -86,8 +129,10 @@ class TrainingRecord:
     )
     healing: Mapping[str, float | str] | None = None
     supernet: Mapping[str, float | str] | None = None
+    int8: Int8Tuning | None = None
     fine_tune_seconds: float | None = None
     evaluation_seconds: float | None = None
+    cost: TrainingCost | None = None
     parameters: int | None = None
     validation: Metrics | None = None
     test: Metrics | None = None

@@ -69,7 +69,8 @@ class FineTuned:
     `step` is the optimiser step whose weights the model now has, `steps` how many were made,
     `seconds` the wall-clock time of training with its evaluations of the validation loss,
     `precision` the one used, `stopped` why it ended, `micro_batch` the rows of a step that are
-    worked on at once, if they are as long as the longest.
+    worked on at once, if they are as long as the longest. `sequences` counts training rows gone
+    through, once an epoch each.
     """
 
     step: int
@@ -79,6 +80,8 @@ class FineTuned:
     stopped: Literal["epochs", "patience", "max_epochs", "diverged"]
     micro_batch: int
     history: tuple[Evaluation, ...]
+    sequences: int
+    steps_an_epoch: int
 
     @property
     def validation_loss(self) -> float:
@@ -230,6 +233,7 @@ class _Training:
         self.micro_batch = MicroBatch(TRAINING_TOKENS, "training")
         self.evaluation_batch = MicroBatch(evaluation_tokens(self.device), "evaluation")
         self.history: list[Evaluation] = []
+        self.sequences = 0
         self.best: tuple[int, list[Tensor]] | None = None
 
     def run(self) -> FineTuned:
@@ -252,6 +256,8 @@ class _Training:
             stopped,
             min(self.recipe.batch_size, self.micro_batch.rows(self.train.tokens.widest)),
             tuple(self.history),
+            self.sequences,
+            self.steps_an_epoch,
         )
 
     def _train(self) -> tuple[int, Literal["epochs", "patience", "max_epochs", "diverged"]]:
@@ -261,6 +267,7 @@ class _Training:
         self.model.train()
         for step, rows in enumerate(self._rows(), start=1):
             losses.append(self._step(step - 1, rows))
+            self.sequences += len(rows)
             if self.progress is not None:
                 self.progress(step, self.total)
             if step % every == 0 or step == self.total:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from ..codec import plain
 from ..data.metadata import DataMetadata
-from ..models.record import SeedRecord, TrainingEnvironment, TrainingRecord
+from ..models.record import SeedRecord, TrainingCost, TrainingEnvironment, TrainingRecord
+from .convergence import TOLERANCE, best_step, converged_step
 from .measure import Measured
 from .trial import TrialResult, TrialSpec
 
@@ -21,6 +22,28 @@ def seed_record(spec: TrialSpec, result: TrialResult, measured: Measured) -> See
         fine_tune_seconds=result.fine_tune_seconds,
         evaluation_seconds=result.evaluation_seconds,
         steps=result.steps,
+        cost=training_cost(result),
+    )
+
+
+def training_cost(result: TrialResult) -> TrainingCost | None:
+    """Return what the training of a trial took; None for a result that does not tell its passes."""
+    if result.sequences is None or result.steps_an_epoch is None:
+        return None
+    losses = {step: loss for step, _, loss in result.history if loss is not None}
+    best, converged = (
+        None if step is None else round(step / result.steps_an_epoch, 3)
+        for step in (best_step(losses), converged_step(losses))
+    )
+    return TrainingCost(
+        epochs=round(result.steps / result.steps_an_epoch, 3),
+        best_epoch=best,
+        converged_epoch=converged,
+        tolerance=TOLERANCE,
+        sequences_per_second=result.sequences / result.fine_tune_seconds,
+        device=result.device,
+        threads=result.threads,
+        precision=result.precision,
     )
 
 
@@ -55,6 +78,7 @@ def training_record(
         supernet=plain(spec.supernet) if spec.supernet else None,
         fine_tune_seconds=seed.fine_tune_seconds,
         evaluation_seconds=seed.evaluation_seconds,
+        cost=seed.cost,
         parameters=parameters,
         validation=seed.validation,
         test=seed.test,

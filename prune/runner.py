@@ -234,6 +234,8 @@ class TrialRunner:
             threads=self.setting.threads,
             precision=tuned.precision,
             micro_batch=tuned.micro_batch,
+            sequences=tuned.sequences,
+            steps_an_epoch=tuned.steps_an_epoch,
         )
 
 

@@ -102,8 +102,9 @@ class TrialResult:
     `evaluation_seconds` one pass over the test rows, already encoded. `history` has
     [step, training loss, validation loss] rows and `step` the one whose weights were kept.
     `collapsed` says in words why the trial is held to have learnt nothing, and is empty for a
-    sound one. `micro_batch` is how many rows of a step fitted into memory at once; None in results
-    of before that was noted.
+    sound one. `micro_batch` is how many rows of a step fitted into memory at once, `sequences` how
+    many training rows were gone through, `steps_an_epoch` the steps of one pass; None in results of
+    before that was noted.
     """
 
     hash: str
@@ -123,6 +124,8 @@ class TrialResult:
     threads: int
     precision: str
     micro_batch: int | None = None
+    sequences: int | None = None
+    steps_an_epoch: int | None = None
     predictions_sha256: str = ""
     weights_sha256: str = ""
 

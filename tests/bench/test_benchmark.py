@@ -18,6 +18,7 @@ import pytest
 from click.testing import CliRunner
 
 from genoslim.bench.benchmark import _warnings, benchmark
+from genoslim.bench.cost_table import cost_table
 from genoslim.bench.result import BenchResult
 from genoslim.bench.table import summary_table, values
 from genoslim.bundle.runtime import to_probabilities
@@ -50,6 +51,8 @@ def result(
         seconds=0.05,
         quick=True,
         prevalence=0.02,
+        price_per_hour=0.5,
+        currency="EUR",
     )
 
 
@@ -80,6 +83,33 @@ def test_the_json_holds_raw_times_environment_and_decision(result: BenchResult) 
     # Random models know nothing, and are not recommended, however fast.
     assert record["decision"]["deploy"] is None
     assert all("better than chance" in why for why in record["decision"]["reasons"].values())
+
+
+def test_the_json_and_the_table_hold_what_models_cost(result: BenchResult) -> None:
+    record = json.loads((result.folder / "bench.json").read_text())
+    with (result.folder / "bench.tsv").open() as stream:
+        rows = list(csv.DictReader(stream, delimiter="\t"))
+    assert record["settings"]["price_per_hour"] == 0.5
+    for model, row in zip(record["models"], rows, strict=True):
+        costs = model["costs"]
+        points = costs["throughput"]["by_batch"]
+        assert [point["batch"] for point in points][:3] == [1, 8, 64]
+        assert float(row["windows_per_s_batch_1"]) == pytest.approx(points[0]["windows_per_second"])
+        assert (costs["cold_start"], row["cold_start_s"]) == (None, "")  # with --quick
+        million, genome = costs["projections"]
+        rate = model["summary"]["end_to_end"]
+        assert (million["variants"], genome["variants"]) == (1_000_000, 4_500_000)
+        assert million["hours"]["low"] <= 1e6 / rate / 3600 <= million["hours"]["high"]
+        assert genome["cost"]["median"] == pytest.approx(0.5 * genome["hours"]["median"])
+        assert float(row["cost_genome"]) == pytest.approx(genome["cost"]["median"])
+        assert row["currency"] == "EUR"
+    assert rows[0]["form"] == "checkpoint, fp32"
+    assert rows[1]["form"] == "bundle, fp32"
+    assert record["models"][1]["sameness"] is None  # of other weights
+    page = (result.folder / "report.html").read_text()
+    for words in ("EUR for a genome (4.5 million variants)", "hours for a million variants"):
+        assert words in page
+    assert max(map(len, cost_table(result).splitlines())) <= 80
 
 
 def test_every_figure_can_be_computed_from_the_kept_predictions(

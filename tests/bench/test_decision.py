@@ -273,3 +273,38 @@ def test_nothing_follows_from_a_baseline_no_better_than_chance() -> None:
     assert "0.4490, is not above 0.5" in found.reasons["full"]
     assert "nothing follows" in found.reasons["a"]
     assert found.summary.startswith("deploy none")
+
+
+FEW = Basis(measure="macro AUROC", unit="group", units=4, positives=200, negatives=200)
+
+
+def test_the_baseline_in_another_form_is_not_tested_where_nothing_can_be_decided() -> None:
+    half = candidate("half", OPEN, speed_up=3.0, same=True, merits=("its own weights",))
+    found = decided(FULL, half, candidate("slim", speed_up=9.0), basis=FEW)
+    assert (found.deploy, found.passed) == ("half", True)
+    assert found.summary == "deploy half: the baseline's own weights in the fastest form"
+    assert found.reasons["half"].endswith("the speed of the baseline; its own weights")
+    assert "nothing can be decided: the test split has 4 groups" in found.reasons["slim"]
+    assert found.tests["half"].adjusted_p is None
+    other = decided(FULL, replace(half, same=False), basis=FEW)
+    assert (other.deploy, other.passed) == ("full", False)
+
+
+def test_the_baseline_in_another_form_costs_the_others_no_correction() -> None:
+    alone = decided(FULL, candidate("a", at(0.04)))
+    beside = decided(FULL, candidate("a", at(0.04)), candidate("half", OPEN, same=True))
+    assert alone.tests["a"].adjusted_p == beside.tests["a"].adjusted_p == 0.04
+    assert decided(FULL, candidate("a", at(0.04)), candidate("b", OPEN)).tests["a"].passed is False
+
+
+def test_the_baseline_in_another_form_is_held_to_all_else() -> None:
+    half = candidate("half", SHOWN, speed_up=3.0, same=True)
+    over = decided(FULL, replace(half, p95=1.0), max_p95_ms=100)
+    assert over.deploy == "full"
+    below = decided(FULL, replace(half, objections=("worse than the best floor",)))
+    assert "but worse than the best floor" in below.summary
+    chance = decided(FULL, replace(half, evidence=replace(half.evidence, low=0.4)))
+    assert chance.deploy == "full"
+    weak = SensitivityTest(least=0.9, sensitivity=0.8, lower_bound=0.7, p_value=0.5)
+    asked = replace(half, evidence=replace(half.evidence, sensitivity=weak))
+    assert "not shown to have a sensitivity of 0.9" in decided(FULL, asked).reasons["half"]

@@ -3,10 +3,12 @@ from __future__ import annotations
 import os
 import sys
 import types
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from genoslim.bench.energy import open_counters
 from genoslim.bench.environment import describe_environment
 from genoslim.bench.gpus import Gpu, gpu_memory, gpus
 
@@ -84,3 +86,20 @@ def test_without_a_driver_nothing_is_known(
 
     monkeypatch.setattr(three_cards, "nvmlInit", refuse)
     assert (gpus(), gpu_memory()) == ((), None)
+
+
+def test_energy_is_that_of_the_first_card_and_the_processor_beside_it(
+    three_cards: types.ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    used = {"GPU-aaaa": 1_000, "GPU-cccc": 5_000}
+    three_cards.__dict__["NVMLError"] = LookupError
+    three_cards.__dict__["nvmlDeviceGetTotalEnergyConsumption"] = used.__getitem__
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,0")
+    counters = open_counters(gpu=True, powercap=tmp_path)
+    assert [one.name for one in counters.found] == ["NVML Card cccc"]
+    with counters.metered() as energy:
+        used["GPU-cccc"] += 2_500
+    assert energy.joules == 2.5
+    assert three_cards.open == 0
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-bbbb")  # a card that does not count
+    assert open_counters(gpu=True, powercap=tmp_path).absent.startswith("the GPU tells no energy")

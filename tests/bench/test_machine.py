@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from genoslim.bench.environment import describe_environment, processor_features
-from genoslim.bench.memory import memory_use, parse_status
+from genoslim.bench.memory import available_memory, memory_use, parse_status
 from genoslim.codec import plain
 
 CPUINFO = "processor\t: 0\nmodel name\t: Some CPU @ 2 GHz\nflags\t\t: fpu avx2 fma sse\n"
@@ -32,6 +32,15 @@ def test_memory_is_read_from_the_kernel() -> None:
     assert (found.resident, found.peak, found.source) == (1024**2, 2 * 1024**2, "VmHWM")
     with pytest.raises(KeyError):
         parse_status("VmRSS:\t 3 kB\n")
+
+
+def test_free_memory_is_read_from_the_kernel(tmp_path: Path) -> None:
+    told = tmp_path / "meminfo"
+    told.write_text("MemTotal:  9 kB\nMemFree:  1 kB\nMemAvailable:   2048 kB\n")
+    assert available_memory(told) == 2 * 1024**2
+    told.write_text("MemTotal:  9 kB\n")
+    assert available_memory(told) is None
+    assert available_memory(tmp_path / "absent") is None
 
 
 def test_memory_grows_with_what_is_held() -> None:

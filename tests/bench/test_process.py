@@ -45,7 +45,7 @@ def test_each_measurement_is_complete(meter: Meter, data: LabelledData) -> None:
 
 
 def test_a_batch_larger_than_the_workload_starts_over(meter: Meter) -> None:
-    ids, mask = meter._batch(1000)
+    ids, mask = meter._batch(1000, 60)
     assert ids.shape[0] == mask.shape[0] == 1000
 
 

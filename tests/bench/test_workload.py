@@ -39,6 +39,23 @@ def test_the_draw_is_limited_and_repeatable(tmp_path: Path) -> None:
     assert len(set(drawn[0])) == 10
 
 
+def test_windows_of_another_length_are_middles_or_lie_end_to_end(tmp_path: Path) -> None:
+    windows = ["ACGTA", "CCGTT", "GGGTC"]
+    write_workload(windows, tmp_path)
+    with Workload(tmp_path) as workload:
+        own = workload.windows()
+        assert workload.windows_of(5) == own
+        assert workload.windows_of(2) == [window[1:3] for window in own]
+        assert workload.windows_of(3) == [window[1:4] for window in own]  # index 2 becomes 1
+        first, second, third = own
+        assert workload.windows_of(12) == [
+            first + second + third[:2],
+            second + third + first[:2],
+            third + first + second[:2],
+        ]
+        assert set(map(len, workload.windows_of(40))) == {40}
+
+
 def test_nothing_to_time_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(GenoslimError, match="no window to time"):
         write_workload([], tmp_path)

@@ -41,7 +41,7 @@ def test_what_is_written_is_read_back(make_manifest):
     content = sealed(manifest)
     assert decode(BundleManifest, content, "bundle.json") == manifest
     assert content["seal"] == seal(content)
-    assert content["format_version"] == "1.2"
+    assert content["format_version"] == "1.3"
 
 
 def test_a_newer_minor_version_opens_and_its_new_fields_are_left(make_manifest):

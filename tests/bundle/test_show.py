@@ -14,7 +14,7 @@ def test_all_that_matters_is_said(bundle_folder):
     bundle = Bundle.open(bundle_folder)
     found = bundle_text(bundle)
     for expected in (
-        f"{bundle_folder}: bundle, format 1.2, intact",
+        f"{bundle_folder}: bundle, format 1.3, intact",
         bundle.digest,
         "60 bp of GRCh38, alternate allele in place",
         "0 neutral, 1 causal",

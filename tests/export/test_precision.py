@@ -27,7 +27,9 @@ from genoslim.export import assess, exporter
 from genoslim.export.exporter import export_bundle
 from genoslim.export.precision import convert
 from genoslim.export.trace import trace
+from genoslim.models import load
 from genoslim.models.checkpoint import new_classifier, save
+from genoslim.models.fake_quantisation import int8_rounding, rounded_weight
 
 TINY = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "tiny_checkpoints.py"))
 WIDE = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2}
@@ -187,6 +189,54 @@ def test_onnxruntime_alone_runs_it_at_any_level_of_optimisation(lossy):
     assert [value.type for value in session.get_outputs()] == ["tensor(float)"]
     (found,) = session.run(["logits"], dict(zip(names, feeds, strict=True)))
     assert np.abs(found - expected).max() < 0.02 * np.ptp(expected, axis=0).max()
+
+
+def columns(weights, scale=1.0):
+    """Every output's weights, of matrices [inputs, outputs]; 0 without a sign."""
+    return {bytes(np.float32(scale) * column + 0) for weight in weights for column in weight.T}
+
+
+def test_fine_tuning_rounds_the_weights_as_the_graph_has_them(wide, lossy, monkeypatch):
+    """The scores' scale, here a power of two, is in the graph's queries."""
+    if lossy.bundle.manifest.precision != "int8":
+        return
+    model = load(wide[0][0])
+    graph = onnx.load(lossy.bundle.graph).graph
+    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    stored = [name.removesuffix(".whole") for name in constants if name.endswith(".whole")]
+    exported = [constants[f"{n}.whole"] * constants[f"{n}.scale"] for n in stored]
+    own = []
+
+    def noted(weight):
+        own.append(rounded_weight(weight).detach().numpy().T)
+        return rounded_weight(weight)
+
+    monkeypatch.setattr("genoslim.models.fake_quantisation.rounded_weight", noted)
+    ids = torch.arange(5, 13)[None]
+    with int8_rounding(model), torch.inference_mode():
+        model(ids, torch.ones_like(ids))
+    assert sum(weight.size for weight in exported) == sum(weight.size for weight in own) > 0
+    scale = model.config.head_size**-0.5
+    assert columns(exported) <= columns(own) | columns(own, scale)
+    assert columns(own) <= columns(exported) | columns(exported, 1 / scale)
+
+
+def test_fine_tuning_computes_what_the_integer_products_compute(wide, monkeypatch, tmp_path):
+    """But for tables in float16, which are left as they are here."""
+    monkeypatch.setattr("genoslim.export.precision._half_of", lambda _, table: table)
+    convert(wide[1].graph, tmp_path / "int8.onnx", "int8")
+    model, exact = load(wide[0][0]).eval(), Runtime(wide[1], backend="onnxruntime", threads=1)
+    runner = GraphRunner(tmp_path / "int8.onnx", exact.tokenizer, device="cpu", threads=1)
+    windows = [TINY["random_dna"](60, seed) for seed in range(40)]
+    rows = exact.tokenizer.pad(exact.tokenizer.encode(windows))
+    inputs = [torch.from_numpy(part) for part in rows]
+    with torch.inference_mode():
+        before = model(*inputs).numpy()
+        with int8_rounding(model):
+            rounding = model(*inputs).numpy()
+        assert np.array_equal(model(*inputs).numpy(), before)  # and nothing is left of it
+    graph = runner.run(*rows)
+    assert np.abs(rounding - graph).mean() < 0.25 * np.abs(graph - before).mean()
 
 
 @pytest.mark.usefixtures("copied_trace")

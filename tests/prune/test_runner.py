@@ -11,8 +11,10 @@ from genoslim.errors import UsageError
 from genoslim.models import load
 from genoslim.models.fingerprint import fingerprint_model
 from genoslim.models.layers import remove_layers
+from genoslim.models.record import known_training
 from genoslim.prune.finetune import Labelled, fine_tune_tokens, predict_tokens
 from genoslim.prune.plan import SweepConfig, open_sweep, plan, setting_of
+from genoslim.prune.provenance import training_cost
 from genoslim.prune.run_folder import RunFolder
 from genoslim.prune.runner import (
     TrialRunner,
@@ -41,6 +43,24 @@ def test_a_trial_is_drop_fine_tune_predict(finished: RunFolder, nt_model: Path) 
     assert trial.result.validation_loss == tuned.validation_loss
     assert trial.result.parameters == sum(p.numel() for p in model.parameters())
     assert len(trial.result.history) == spec.recipe.epochs
+    assert trial.result.sequences == len(train.tokens) * (spec.recipe.epochs or 0)
+    cost = training_cost(trial.result)
+    assert cost is not None
+    assert cost.epochs == spec.recipe.epochs
+    assert cost.best_epoch in range(1, spec.recipe.epochs + 1)
+    assert cost.converged_epoch <= cost.best_epoch
+    assert cost.sequences_per_second * trial.result.fine_tune_seconds == pytest.approx(
+        trial.result.sequences
+    )
+    assert (cost.device, cost.threads, cost.precision) == ("cpu", 1, "fp32")
+    assert training_cost(replace(trial.result, sequences=None)) is None
+
+
+def test_the_record_of_weights_says_what_training_them_took(finished: RunFolder) -> None:
+    baseline = plan(finished)[0]
+    trial, record = finished.trials.read(baseline), finished.trials.checkpoint(baseline)
+    assert trial is not None
+    assert known_training(record).cost == training_cost(trial.result)
 
 
 def test_kept_weights_are_made_again_for_a_trial_that_is_done(

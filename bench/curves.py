@@ -1,0 +1,198 @@
+"""Throughput against batch size and window length: the network alone, in rotated rounds.
+
+Batches of 1, 8 and 64 windows of the model's own length are timed in the main rounds; what is
+timed here are the further points, those that are neither too slow nor too large for this machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from ..errors import GenoslimError
+from ..workers import DeadWorkerError
+from .measure import BATCHES, Measurement, rotation
+from .memory import available_memory
+from .meter import Meter
+from .process import ModelProcess
+
+LARGE_BATCH = 256
+LENGTH_BATCH = BATCHES[0]
+"""Windows a batch on the curve over window lengths."""
+FACTORS = (0.25, 0.5, 2.0, 4.0)
+"""Window lengths, as shares of the model's own, which is on both curves."""
+SHORTEST = 6
+"""Bases of a window, at least: one token of 6-mers."""
+MOST_TOKENS = 65_536
+"""Of a batch, padding included."""
+
+_SHARE = 0.25
+"""Of the seconds of a model's timings, for all further points together."""
+_LONGEST_CALL = 0.05
+"""Of the same, for one batch."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ThroughputPoint:
+    """Windows a second at one batch size and window length (bases).
+
+    `windows_per_second` is from the median time of `calls` calls, `low` and `high` the least and
+    the greatest of those of the rounds; `tokens` are the batch's longest row.
+    """
+
+    batch: int
+    window_length: int
+    tokens: int
+    windows_per_second: float
+    low: float
+    high: float
+    calls: int
+
+    @classmethod
+    def of(
+        cls, rounds: Sequence[Sequence[float]], *, batch: int, window_length: int, tokens: int
+    ) -> ThroughputPoint:
+        """Sum up the seconds of calls, by round."""
+        rates = [batch / median(times) for times in rounds]
+        every = [time for times in rounds for time in times]
+        return cls(
+            batch=batch,
+            window_length=window_length,
+            tokens=tokens,
+            windows_per_second=batch / median(every),
+            low=min(rates),
+            high=max(rates),
+            calls=len(every),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ThroughputCurves:
+    """Throughput over batch sizes (at the model's window length) and over window lengths.
+
+    Both in ascending order; the point at `LENGTH_BATCH` windows of the model's own length is on
+    both. `left_out` says of each point that was not measured why.
+    """
+
+    by_batch: tuple[ThroughputPoint, ...]
+    by_length: tuple[ThroughputPoint, ...]
+    left_out: tuple[str, ...]
+
+
+def measure_curves(
+    processes: Sequence[ModelProcess],
+    measured: Sequence[Measurement],
+    *,
+    seconds: float,
+    progress: Callable[[str], None],
+) -> list[ThroughputCurves]:
+    """Time the further points of each model, in as many rounds as the rest, and join the known.
+
+    `seconds` is the time for a model's timings, of which this takes about a quarter more.
+    """
+    progress("throughput by batch and window length")
+    plans = [_Plan.of(*each, seconds=seconds) for each in zip(processes, measured, strict=True)]
+    rounds = len(measured[0].rounds)
+    taken: list[dict[_Shape, list[list[float]]]]
+    taken = [{shape: [] for shape in plan.shapes} for plan in plans]
+    for number in range(rounds):
+        for place in rotation(len(processes), number):
+            share = seconds * _SHARE / (rounds * max(len(taken[place]), 1))
+            for shape, times in taken[place].items():
+                times.append(shape.time(processes[place], share))
+    return [_joined(*each) for each in zip(measured, plans, taken, strict=True)]
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """A batch to time: so many windows of so many bases, the longest row of so many tokens."""
+
+    batch: int
+    length: int
+    tokens: int
+
+    @classmethod
+    def of(cls, process: ModelProcess, batch: int, length: int) -> _Shape:
+        return cls(batch, length, process.call(Meter.tokens, batch, length))
+
+    def work(self, other: _Shape) -> float:
+        """Return how many times another's work it is at most: attention grows by the square."""
+        ratio = self.batch * self.tokens / (other.batch * other.tokens)
+        return ratio * max(1.0, self.tokens / other.tokens)
+
+    def time(self, process: ModelProcess, seconds: float) -> list[float]:
+        return process.call(Meter.throughput, batch=self.batch, seconds=seconds, length=self.length)
+
+    def point(self, rounds: Sequence[Sequence[float]]) -> ThroughputPoint:
+        return ThroughputPoint.of(
+            rounds, batch=self.batch, window_length=self.length, tokens=self.tokens
+        )
+
+    def __str__(self) -> str:
+        return f"batch {self.batch} of {self.length} bp"
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What was timed of a model before, by batch size, and what is to be timed yet."""
+
+    known: tuple[_Shape, ...]
+    shapes: tuple[_Shape, ...]
+    left_out: tuple[str, ...]
+
+    @classmethod
+    def of(cls, process: ModelProcess, measured: Measurement, *, seconds: float) -> _Plan:
+        """Choose the points that this machine can do in the time; each is run once here."""
+        own = measured.window_length
+        known = tuple(_Shape.of(process, batch, own) for batch in (1, *BATCHES))
+        shapes, left_out = [], []
+        lengths = [length for factor in FACTORS if (length := round(own * factor)) >= SHORTEST]
+        for batch, length in [(LARGE_BATCH, own), *((LENGTH_BATCH, each) for each in lengths)]:
+            try:
+                shape = _Shape.of(process, batch, length)
+                if why := _too_much(shape, known[-1], measured, seconds):
+                    left_out.append(f"{shape}: {why}")
+                    continue
+                shape.time(process, 0.0)
+            except DeadWorkerError:
+                raise
+            except GenoslimError as error:  # too many tokens for the network, or for a GPU
+                left_out.append(f"batch {batch} of {length} bp: {error}")
+            else:
+                shapes.append(shape)
+        return cls(known, tuple(shapes), tuple(left_out))
+
+
+def _too_much(shape: _Shape, known: _Shape, measured: Measurement, seconds: float) -> str:
+    """Say why a batch is not run here, from what the largest `known` one took; "" if it is."""
+    if (tokens := shape.batch * shape.tokens) > MOST_TOKENS:
+        return f"{tokens:,} tokens, more than {MOST_TOKENS:,}"
+    times = shape.work(known)
+    one, limit = times * known.batch / measured.throughput(known.batch), seconds * _LONGEST_CALL
+    if one > limit:
+        return f"would take about {one:.2g} s, more than {limit:.2g} s (--seconds raises that)"
+    memory, free = measured.memory, available_memory()
+    if memory.loaded is not None and free is not None:
+        needed = times * (memory.peak - memory.loaded)
+        if needed > free / 2:
+            return f"would need up to {needed / 1e6:.0f} MB of the {free / 1e6:.0f} that are free"
+    return ""
+
+
+def _joined(
+    measured: Measurement, plan: _Plan, taken: Mapping[_Shape, Sequence[Sequence[float]]]
+) -> ThroughputCurves:
+    single, *larger = plan.known
+    known = [single.point([part.model for part in measured.rounds])]
+    known += [
+        shape.point([part.batches[shape.batch] for part in measured.rounds]) for shape in larger
+    ]
+    further = [shape.point(rounds) for shape, rounds in taken.items()]
+    own = measured.window_length
+    by_length = [point for point in (*known, *further) if point.batch == LENGTH_BATCH]
+    return ThroughputCurves(
+        by_batch=tuple(point for point in (*known, *further) if point.window_length == own),
+        by_length=tuple(sorted(by_length, key=lambda point: point.window_length)),
+        left_out=plan.left_out,
+    )

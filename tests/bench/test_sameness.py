@@ -1,0 +1,60 @@
+"""When a model counts as the baseline in another form."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from genoslim.bench.quality import Scores
+from genoslim.bench.sameness import TOLERANCE, sameness
+from genoslim.bench.subjects import open_subject
+from genoslim.export.evaluate import Calibration
+
+LOGITS = np.random.default_rng(0).normal(size=(30, 2)).astype(np.float32)
+
+
+def scores(logits: np.ndarray, threshold: float = 0.5) -> Scores:
+    return Scores(
+        logits={"validation": logits[:10], "test": logits[10:]},
+        fitted=Calibration(1.0, threshold),
+        fitted_by="hand",
+    )
+
+
+def test_the_same_weights_and_scores_are_the_same_model(bundle: Path) -> None:
+    first = replace(open_subject(bundle, "full"), weights="abc")
+    moved = LOGITS.copy()
+    margins = np.abs(LOGITS[:, 1] - LOGITS[:, 0])
+    moved[margins.argmax()] += np.float32([0.0, 0.009])
+    found = sameness(first, replace(first, name="half"), scores(LOGITS), scores(moved))
+    assert found is not None
+    assert found.same
+    assert (found.rows, found.flipped) == (30, 0)
+    assert 0.0089 < found.max_logit_difference < TOLERANCE == 0.01
+    assert "on 30 validation and test rows logits differ by 0.009 at most" in str(found)
+
+
+def test_a_flipped_call_or_a_logit_too_far_is_another_model(bundle: Path) -> None:
+    first = replace(open_subject(bundle, "full"), weights="abc")
+    for split in (0, 20):  # one row of validation, one of test
+        far = LOGITS.copy()
+        far[split] += np.float32([0.0, 0.02])
+        found = sameness(first, first, scores(LOGITS), scores(far))
+        assert found is not None
+        assert not found.same
+    found = sameness(first, first, scores(LOGITS), scores(LOGITS, threshold=0.9))
+    assert found is not None
+    assert found.max_logit_difference == 0
+    assert found.flipped > 0
+    assert not found.same
+
+
+def test_weights_that_are_others_or_not_known_are_never_the_same(bundle: Path) -> None:
+    unknown = open_subject(bundle, "full")
+    assert unknown.weights is None  # a bundle of before its checkpoint was noted
+    known = replace(unknown, weights="abc")
+    other = replace(unknown, weights="def")
+    for one, two in ((unknown, unknown), (known, unknown), (unknown, known), (known, other)):
+        assert sameness(one, two, scores(LOGITS), scores(LOGITS)) is None
