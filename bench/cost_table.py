@@ -8,7 +8,7 @@ from ..models.record import TrainingCost
 from ..tables import table
 from .cold_start import ColdStart
 from .costs import Costs
-from .curves import LARGE_BATCH, ThroughputPoint
+from .curves import LARGE_BATCHES, ThroughputPoint
 from .figures import Figures, Value, rate
 from .latency import Range
 from .projection import GENOME, MILLION, Projection
@@ -59,7 +59,7 @@ def _training_values(model: ModelResult, baseline: ModelResult) -> dict[str, Val
 
 def _batch_values(costs: Costs) -> dict[str, Value]:
     found = {point.batch: point.windows_per_second for point in costs.throughput.by_batch}
-    return {f"windows_per_s_batch_{batch}": found.get(batch) for batch in (1, LARGE_BATCH)}
+    return {f"windows_per_s_batch_{batch}": found.get(batch) for batch in (1, *LARGE_BATCHES)}
 
 
 def _range_values(name: str, found: Range | None) -> dict[str, Value]:
@@ -137,7 +137,7 @@ def _epochs(epochs: float | None) -> str:
 def _throughput_figures(costs: Costs) -> _Named:
     curves = costs.throughput
     for point in curves.by_batch:
-        if point.batch == LARGE_BATCH:
+        if point.batch in LARGE_BATCHES:
             name = f"windows/s at batch {point.batch}, network alone"
             yield name, (_point(point), "costs.throughput.by_batch")
     for point in curves.by_length:

@@ -17,14 +17,14 @@ from .memory import available_memory
 from .meter import Meter
 from .process import ModelProcess
 
-LARGE_BATCH = 256
+LARGE_BATCHES = (256, 1024)
 LENGTH_BATCH = BATCHES[0]
 """Windows a batch on the curve over window lengths."""
 FACTORS = (0.25, 0.5, 2.0, 4.0)
 """Window lengths, as shares of the model's own, which is on both curves."""
 SHORTEST = 6
 """Bases of a window, at least: one token of 6-mers."""
-MOST_TOKENS = 65_536
+MOST_TOKENS = 131_072
 """Of a batch, padding included."""
 
 _SHARE = 0.25
@@ -148,7 +148,9 @@ class _Plan:
         known = tuple(_Shape.of(process, batch, own) for batch in (1, *BATCHES))
         shapes, left_out = [], []
         lengths = [length for factor in FACTORS if (length := round(own * factor)) >= SHORTEST]
-        for batch, length in [(LARGE_BATCH, own), *((LENGTH_BATCH, each) for each in lengths)]:
+        large = ((batch, own) for batch in LARGE_BATCHES)
+        other = ((LENGTH_BATCH, each) for each in lengths)
+        for batch, length in [*large, *other]:
             try:
                 shape = _Shape.of(process, batch, length)
                 if why := _too_much(shape, known[-1], measured, seconds):

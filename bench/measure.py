@@ -42,7 +42,9 @@ class Memory:
     """Bytes that a model's process held: before and after loading, and at most.
 
     `peak_batch_1` is the peak up to the end of the warm-up, `peak` that after the largest batch.
-    `cuda_peak` is what torch had allocated on the device at most, None where that is not known.
+    `cuda_peak` is what torch had allocated on the device at most, `gpu` what the process held there
+    at the end as NVML tells it, CUDA's own included (ONNX Runtime gives nothing back before); None
+    on a CPU and where they are not known.
     """
 
     source: str
@@ -51,6 +53,7 @@ class Memory:
     peak_batch_1: int
     peak: int
     cuda_peak: int | None
+    gpu: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,6 +124,9 @@ def measure(
 ) -> list[Measurement]:
     """Load every model and time it for about `seconds` (each step is made once at least)."""
     begun = [_begin(process, seconds, progress) for process in processes]
+    if all(one.on_gpu for one in begun):
+        for process in processes:
+            process.call(Meter.extend)
     taken: list[list[Round]] = [[] for _ in processes]
     for number in range(rounds):
         progress(f"round {number + 1} of {rounds}")
@@ -143,13 +149,14 @@ class _Begun:
 
     first_seconds: float
     memory: MemoryUse
+    on_gpu: bool
 
 
 def _begin(process: ModelProcess, seconds: float, progress: Callable[[str], None]) -> _Begun:
     progress(f"loading {process.subject.name}")
     first = process.call(Meter.first)
     process.call(Meter.warm_up, seconds=seconds * _WARM_UP)
-    return _Begun(first, process.call(Meter.memory))
+    return _Begun(first, process.call(Meter.memory), process.call(Meter.on_gpu))
 
 
 def _round(process: ModelProcess, seconds: float, rounds: int) -> Round:
@@ -192,5 +199,6 @@ def _finish(process: ModelProcess, begun: _Begun, rounds: list[Round]) -> Measur
             peak_batch_1=begun.memory.peak,
             peak=late.peak,
             cuda_peak=process.call(Meter.cuda_peak),
+            gpu=process.call(Meter.gpu_memory),
         ),
     )

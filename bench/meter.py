@@ -13,13 +13,14 @@ import numpy as np
 
 from ..models.precision import Precision
 from .backends import Ids, Logits, Runner, open_runner
+from .gpus import gpu_memory
 from .latency import time_call, until
 from .memory import MemoryUse, memory_use
 from .subjects import Subject
 from .workload import Workload
 
-LEAST_CALLS = 3
-"""Warm-up calls, at least; the shortest and the longest windows are among them."""
+_WAKE_SECONDS = 0.3
+"""In which the clocks of a GPU that idled have risen."""
 
 MOST_CALLS = 2000
 """Batch-1 calls in one round, at most: so many times are kept raw."""
@@ -73,6 +74,7 @@ class Meter:
         self._workload = Workload(workload)
         self._numbers = itertools.count()
         self._batches: dict[tuple[int, int], tuple[Ids, Ids]] = {}
+        self._warm: set[tuple[int, ...]] = set()
 
     def close(self) -> None:
         """Close the files of the workload."""
@@ -93,21 +95,33 @@ class Meter:
             tokens_max=max(lengths),
         )
 
+    def on_gpu(self) -> bool:
+        """Whether a GPU computes."""
+        return self._runner.on_gpu
+
+    def extend(self) -> None:
+        """Take in the further variants of the workload, and run all once, untimed."""
+        self._workload.extend()
+        self._score_all()
+
     def first(self) -> float:
         """Return the time of the very first call after loading, from variant to logits."""
         model, rest = self._one(0)
         return model + rest
 
     def warm_up(self, seconds: float) -> int:
-        """Run until `seconds` have passed, all window lengths mixed; returns the calls made."""
-        windows = self._workload.windows()
-        rows = sorted(self._runner.tokenizer.encode(windows), key=len)
-        tour = itertools.cycle([rows[0], rows[-1], *rows[1:-1]])
-        steps = until(seconds, tour, least=LEAST_CALLS, clock=time.perf_counter)
-        return sum(1 for row in steps if self._runner.run(*self._runner.tokenizer.pad([row])).size)
+        """Run single windows, of each shape one and for `seconds`; returns how many."""
+        rows = self._runner.tokenizer.encode(self._workload.windows())
+        batches = [self._runner.pad([row]) for row in rows]
+        shapes = {ids.shape: (ids, mask) for ids, mask in batches}
+        tour = itertools.chain(shapes.values(), itertools.cycle(batches))
+        steps = until(seconds, tour, least=len(shapes), clock=time.perf_counter)
+        return sum(1 for ids, mask in steps if self._runner.run(ids, mask).size)
 
     def latency(self, seconds: float, least: int) -> CallTimes:
         """Time one variant at a time: the model alone, and all from variant to logits."""
+        if self._runner.on_gpu:
+            self._wake()
         model: list[float] = []
         whole: list[float] = []
         numbers = itertools.islice(self._numbers, MOST_CALLS)
@@ -125,9 +139,13 @@ class Meter:
     def throughput(self, batch: int, seconds: float, length: int | None = None) -> list[float]:
         """Time the model alone on one batch of windows of about the median token length.
 
-        `length` is that of the windows in bases, by default their own.
+        `length` is that of the windows in bases, by default their own. The first call on batches of
+        this shape is not timed.
         """
         ids, mask = self._batch(batch, length or self._workload.length)
+        if ids.shape not in self._warm:
+            self._runner.run(ids, mask)
+            self._warm.add(ids.shape)
         steps = until(seconds, itertools.repeat(None), clock=time.perf_counter)
         return [time_call(self._runner.run, ids, mask) for _ in steps]
 
@@ -147,6 +165,10 @@ class Meter:
             return None
         return int(torch.cuda.max_memory_allocated())
 
+    def gpu_memory(self) -> int | None:
+        """Return what this process holds on GPUs; None on a CPU, and where that is not told."""
+        return gpu_memory() if self._runner.on_gpu else None
+
     def logits(self, sequences: Sequence[str]) -> Logits:
         """Return the logits of any sequences, float32 [n, labels]."""
         return self._runner.logits(sequences)
@@ -155,7 +177,7 @@ class Meter:
         """Score one variant; returns the seconds of the model, and those of all the rest."""
         tokenizer = self._runner.tokenizer
         start = time.perf_counter()
-        ids, mask = tokenizer.pad(tokenizer.encode([self._workload.window(number)]))
+        ids, mask = self._runner.pad(tokenizer.encode([self._workload.window(number)]))
         ready = time.perf_counter()
         self._runner.run(ids, mask)
         return time.perf_counter() - ready, ready - start
@@ -167,8 +189,14 @@ class Meter:
             rows = sorted(self._runner.tokenizer.encode(windows), key=len)
             first = max(0, (len(rows) - size) // 2)
             chosen = [rows[(first + step) % len(rows)] for step in range(size)]
-            self._batches[size, length] = self._runner.tokenizer.pad(chosen)
+            self._batches[size, length] = self._runner.pad(chosen)
         return self._batches[size, length]
+
+    def _wake(self) -> None:
+        """Keep a GPU busy for a while: a call of one window would not raise its clocks."""
+        ids, mask = self._batch(1, self._workload.length)
+        for _ in until(_WAKE_SECONDS, itertools.repeat(None), clock=time.perf_counter):
+            self._runner.run(ids, mask)
 
     def _score_all(self) -> None:
         self._runner.logits(self._workload.windows())

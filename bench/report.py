@@ -108,6 +108,7 @@ def _environment(result: BenchResult) -> str:
         place.processor,
         f"{place.cores} usable cores ({', '.join(place.features) or 'no known vector features'})",
         memory,
+        *(f"{g.name} ({g.memory / 2**30:.0f} GiB, driver {g.driver})" for g in place.gpus),
         place.system,
         f"Python {place.python}",
         *versions,

@@ -99,6 +99,7 @@ def _speed(model: ModelResult, result: BenchResult) -> dict[str, Value]:
         "peak_memory_batch_1_bytes": measured.memory.peak_batch_1,
         "peak_memory_bytes": measured.memory.peak,
         "cuda_peak_bytes": measured.memory.cuda_peak,
+        "gpu_memory_bytes": measured.memory.gpu,
     }
 
 

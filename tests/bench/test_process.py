@@ -32,7 +32,8 @@ def meter(bundle: Path, workload: Path) -> Iterator[Meter]:
 
 def test_each_measurement_is_complete(meter: Meter, data: LabelledData) -> None:
     assert meter.first() > 0
-    assert meter.warm_up(0.0) == 3
+    lengths = set(map(len, meter._runner.tokenizer.encode(data.sequences)))
+    assert meter.warm_up(0.0) == len(lengths)
     loaded = meter.describe()
     assert loaded.windows == len(set(data.sequences))
     assert loaded.tokens_max >= loaded.tokens_median > 0
@@ -41,7 +42,31 @@ def test_each_measurement_is_complete(meter: Meter, data: LabelledData) -> None:
     assert all(a < b for a, b in zip(single.model, single.whole, strict=True))
     assert len(meter.throughput(8, 0.0)) == len(meter.end_to_end(0.0)) == 1
     assert meter.memory().peak >= (loaded.resident_after or 0) > 0
-    assert meter.cuda_peak() is None
+    assert meter.cuda_peak() is meter.gpu_memory() is None
+
+
+def test_on_a_gpu_shapes_are_warm_and_windows_many(
+    meter: Meter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As far as a CPU tells: lengths are multiples of 16, and a shape runs before it is timed."""
+    shapes: list[tuple[int, ...]] = []
+    run = meter._runner.run
+    monkeypatch.setattr(meter._runner, "on_gpu", True)
+    monkeypatch.setattr(meter._runner, "_multiple", 16)
+    monkeypatch.setattr(meter._runner, "run", lambda *a: shapes.append(a[0].shape) or run(*a))
+    monkeypatch.setattr("genoslim.bench.meter._WAKE_SECONDS", 0.01)
+    before = meter.describe().windows
+    meter.extend()
+    assert meter.describe().windows > 10 * before
+    meter.warm_up(0.0)
+    warm, own = set(shapes), len(shapes)
+    meter.latency(0.0, 50)
+    assert set(shapes[own:]) <= warm
+    assert len(shapes) > own + 50
+    for _ in range(2):
+        meter.throughput(8, 0.0)
+    assert [shape[0] for shape in shapes[-3:]] == [8, 8, 8]
+    assert all(tokens % 16 == 0 for _, tokens in shapes)
 
 
 def test_a_batch_larger_than_the_workload_starts_over(meter: Meter) -> None:

@@ -3,11 +3,12 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genoslim.bench.workload import Workload, write_workload
+from genoslim.bench.workload import GPU_WINDOWS, MOST_WINDOWS, Workload, write_workload
 from genoslim.errors import GenoslimError
 
 WINDOWS = st.integers(1, 9).flatmap(
@@ -54,6 +55,22 @@ def test_windows_of_another_length_are_middles_or_lie_end_to_end(tmp_path: Path)
             third + first + second[:2],
         ]
         assert set(map(len, workload.windows_of(40))) == {40}
+
+
+def test_on_a_gpu_there_are_further_windows_all_different(tmp_path: Path) -> None:
+    generator = np.random.default_rng(2)
+    windows = ["".join(generator.choice(list("ACGTN"), 50)) for _ in range(300)]
+    write_workload(windows, tmp_path)
+    with Workload(tmp_path) as workload:
+        own = workload.windows()
+        assert len(own) == MOST_WINDOWS
+        workload.extend()
+        every = workload.windows()
+    assert every[: len(own)] == own
+    assert len(every) == len(set(every)) == GPU_WINDOWS
+    assert {len(window) for window in every} == {50}
+    middles = {window[25] for window in every[len(own) :]}
+    assert middles == set("ACGT")
 
 
 def test_nothing_to_time_is_an_error(tmp_path: Path) -> None:
