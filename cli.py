@@ -1038,6 +1038,23 @@ def data_simulate(out: Path, variants: int, window: int, seed: int) -> None:
     click.echo(f"{out / 'dataset.parquet'}: {windows.summary()}")
 
 
+@data.command("cut")
+@click.option("-i", "--input", "source", metavar="DATA", required=True, type=_OLD_FILE)
+@_output_option("OUT.parquet", _FILE, "The same rows with shorter windows.", "out")
+@click.option(
+    "--window", metavar="L", required=True, type=click.IntRange(min=1), help="Bases a window."
+)
+def data_cut(source: Path, out: Path, window: int) -> None:
+    """Cut the windows of a data set shorter, around the variants; rows and splits stay.
+
+    A model that is trained on them may be compared with models of the longer windows: see `bench`.
+    """
+    from .data.dataset import read_data
+
+    _check_output(out, [source])
+    _write_windows(read_data(source).cut(window), out)
+
+
 @data.command("eqtl")
 @_source_options("CSV")
 @click.option(

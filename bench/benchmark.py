@@ -257,11 +257,11 @@ def _costs(
     settings: Settings,
     tell: Callable[[str], None],
 ) -> list[Costs]:
-    window = prepared.splits["validation"].sequences[0]
+    windows = [prepared.windows(subject, "validation")[0] for subject in prepared.subjects]
     return measure_costs(
         processes,
         measured,
-        [window] * len(processes),
+        windows,
         settings,
         seconds=settings.seconds,
         starts=settings.starts,
@@ -352,11 +352,12 @@ def _results(
     tests: Mapping[str, NonInferiority],
     prevalence: float | None,
 ) -> list[ModelResult]:
-    splits, fingerprint = prepared.splits, prepared.data.fingerprint
+    splits = prepared.splits
     results = []
     for subject, measurement, cost, own, (found, checked, twin) in zip(
         prepared.subjects, measured, costs, scores, weighed, strict=True
     ):
+        fingerprint = prepared.data_for(subject).fingerprint
         warnings = _warnings(subject, measurement, measured[0], fingerprint)
         results.append(
             ModelResult(
@@ -467,6 +468,7 @@ def _facts(prepared: Prepared) -> DataFacts:
     return DataFacts(
         path=str(prepared.path),
         fingerprint=data.fingerprint,
+        cuts={str(length): cut.fingerprint for length, cut in prepared.cuts.items()},
         source=data.metadata.source,
         assembly=data.metadata.assembly,
         licence=data.metadata.licence,

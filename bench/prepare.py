@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,13 +24,27 @@ from .workload import write_workload
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """Models that fit their data; the first is the baseline. `further` are other seeds of them."""
+    """Models that fit their data; the first is the baseline. `further` are other seeds of them.
+
+    `cuts` are the same rows with shorter windows, by their length in bases, for the models that are
+    made for those.
+    """
 
     subjects: tuple[Subject, ...]
     further: tuple[FurtherSeed, ...]
     path: Path
     data: LabelledData
     splits: Splits
+    cuts: Mapping[int, LabelledData]
+
+    def data_for(self, subject: Subject) -> LabelledData:
+        """Return the rows with windows of the length that a model is made for."""
+        length = subject.window_length or self.data.metadata.window_length
+        return self.cuts.get(length, self.data)
+
+    def windows(self, subject: Subject, split: Split) -> list[str]:
+        """Return the windows that a model sees of a split, in the order of its rows."""
+        return self.data_for(subject).split(split).sequences
 
     def sample(self, split: Split) -> Sample:
         """Return a split as a sample of rows, variants or groups."""
@@ -58,14 +72,42 @@ def prepare(
     subjects = open_subjects(_baseline_first(list(map(Path, models)), baseline))
     further = open_further(subjects, seeds)
     labelled = read_data(data)
+    cuts: dict[int, LabelledData] = {}
     for subject in (*subjects, *(one.subject for one in further)):
-        subject.check_fits(labelled)
+        fitting = _fitting(subject, labelled)
+        cuts.setdefault(fitting.metadata.window_length, fitting)
     if column is not None:
         labelled.numbers(column)
     splits = {name: _split(labelled, name, data) for name in SPLITS}
     return Prepared(
-        subjects=tuple(subjects), further=further, path=data, data=labelled, splits=splits
+        subjects=tuple(subjects),
+        further=further,
+        path=data,
+        data=labelled,
+        splits=splits,
+        cuts={length: cut for length, cut in cuts.items() if cut is not labelled},
     )
+
+
+def _fitting(subject: Subject, data: LabelledData) -> LabelledData:
+    """Return a data set, or its rows with the shorter windows that a model was trained on.
+
+    Raises GenoslimError for a model that is made for other windows: what they were cut from, and so
+    which rows it knows, cannot be told.
+    """
+    own, length = data.metadata.window_length, subject.window_length
+    if length is None or length >= own:
+        subject.check_fits(data)
+        return data
+    cut = data.cut(length)
+    subject.check_fits(cut)
+    if subject.trained_on != cut.fingerprint:
+        raise GenoslimError(
+            f"{subject.path}: made for windows of {length} bp, and not trained on the rows of this"
+            f" data set cut to that ({(subject.trained_on or 'unknown')[:12]}, not"
+            f" {cut.fingerprint[:12]}): `genoslim data cut` makes the data to train it on"
+        )
+    return cut
 
 
 def with_backends(prepared: Prepared, machine: Machine) -> Prepared:
@@ -86,13 +128,12 @@ def running(
 ) -> Iterator[list[ModelProcess]]:
     """Yield a process for each model, with windows of validation to be timed on."""
     with tempfile.TemporaryDirectory(prefix="genoslim-bench-") as name, ExitStack() as stack:
-        folder = Path(name)
-        write_workload(prepared.splits["validation"].sequences, folder)
+        folders = _workloads(subjects, prepared, Path(name))
         yield [
             stack.enter_context(
                 ModelProcess(
                     subject,
-                    workload=folder,
+                    workload=folders[prepared.data_for(subject).metadata.window_length],
                     device=machine.device,
                     threads=machine.threads,
                     precision=machine.precision,
@@ -100,6 +141,18 @@ def running(
             )
             for subject in subjects
         ]
+
+
+def _workloads(subjects: Sequence[Subject], prepared: Prepared, folder: Path) -> dict[int, Path]:
+    """Write windows of validation to be timed on, of every length that models see; by length."""
+    found = {}
+    for subject in subjects:
+        length = prepared.data_for(subject).metadata.window_length
+        if length not in found:
+            found[length] = folder / str(length)
+            found[length].mkdir()
+            write_workload(prepared.windows(subject, "validation"), found[length])
+    return found
 
 
 def scored_further(
@@ -125,7 +178,8 @@ def scored(
     found = []
     for process in processes:
         progress(f"scoring {split} with {process.subject.name}")
-        logits = process.call(Meter.logits, prepared.splits[split].sequences)
+        windows = prepared.windows(process.subject, split)
+        logits = process.call(Meter.logits, windows)
         require_sound(process.subject, split, logits)
         found.append(logits)
     return found

@@ -68,6 +68,8 @@ class DataFacts:
 
     `leakage` is the sentence of the check that found variants or overlapping windows in two
     splits, None if it found none. `recurring` says whether a test variant has more than one row.
+    `cuts` are the fingerprints of the same rows with the shorter windows that some models are made
+    for, by the length of these in bases.
     """
 
     path: str
@@ -81,6 +83,11 @@ class DataFacts:
     leakage: str | None
     recurring: bool
     groups: int
+    cuts: dict[str, str]
+
+    def fingerprint_for(self, window_length: int) -> str:
+        """Return the fingerprint of the rows with windows of a length."""
+        return self.cuts.get(str(window_length), self.fingerprint)
 
     @property
     def non_commercial(self) -> bool:

@@ -59,7 +59,7 @@ def standing_of(
         known=tuple(
             subject.name
             for subject in prepared.subjects
-            if figures_known(subject, prepared.data.fingerprint)
+            if figures_known(subject, prepared.data_for(subject).fingerprint)
         ),
     )
 

@@ -51,7 +51,7 @@ def values(model: ModelResult, result: BenchResult) -> dict[str, Value]:
         **cost_values(model, result),
         **_precision(model.subject.loss),
         **_quality(model),
-        **_over_seeds(model.subject.seeds_on(result.data.fingerprint)),
+        **_over_seeds(model.subject.seeds_on(_fingerprint(model, result))),
         **_against_baseline(model),
         "same_model": None if model.sameness is None else model.sameness.same,
         **_against_floor(model),
@@ -69,6 +69,7 @@ def _identity(model: ModelResult, result: BenchResult) -> dict[str, Value]:
         "provider": model.measurement.provider,
         "form": subject.form,
         "precision": subject.precision,
+        "window_length": model.measurement.window_length,
         "layers": subject.layers,
         "parameters": subject.parameters,
         "size_bytes": subject.size,
@@ -245,7 +246,7 @@ def quality_table(result: BenchResult) -> Rows:
     return _beside(
         result,
         [
-            _quality_figures(model, result.data.fingerprint)
+            _quality_figures(model, _fingerprint(model, result))
             | _comparison_figures(model, result.basis)
             | _floor_figures(model)
             | _use_figures(model)
@@ -253,6 +254,11 @@ def quality_table(result: BenchResult) -> Rows:
             for model in result.models
         ],
     )
+
+
+def _fingerprint(model: ModelResult, result: BenchResult) -> str:
+    """Return the fingerprint of the data set with the windows that a model sees."""
+    return result.data.fingerprint_for(model.measurement.window_length)
 
 
 def _beside(result: BenchResult, columns: Sequence[Figures]) -> Rows:
@@ -276,6 +282,7 @@ def _speed_figures(model: ModelResult, result: BenchResult) -> Figures:
     return {
         "format and precision": (subject.form, "subject.precision"),
         "runs on": (f"{subject.backend} ({provider})", "subject.backend"),
+        "window, bp": (str(measured.window_length), "measurement.window_length"),
         "layers": (str(subject.layers), "subject.layers"),
         "p50, ms": (_ms(whole.p50), f"{latency}.p50"),
         "p90, ms": (_ms(whole.p90), f"{latency}.p90"),

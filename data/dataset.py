@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -172,6 +172,25 @@ class LabelledData:
             distances_to_tss=None if self.distances_to_tss is None else self.distances_to_tss[rows],
             subgroups={name: column[rows] for name, column in self.subgroups.items()},
             annotations={name: column[rows] for name, column in self.annotations.items()},
+        )
+
+    def cut(self, window: int) -> LabelledData:
+        """Return the same rows with windows of `window` bases, cut around the variants.
+
+        They are what would have been cut from the genome: the alternate allele is at index
+        `window // 2`. The metadata name the set they are from. UsageError for a longer window.
+        """
+        own = self.metadata.window_length
+        if not 1 <= window <= own:
+            raise UsageError(f"window of {window} bases: expected 1 to {own}, what the set has")
+        if window == own:
+            return self
+        start = own // 2 - window // 2
+        options = {**self.metadata.options, "cut_from": self.fingerprint}
+        return replace(
+            self,
+            sequences=[sequence[start : start + window] for sequence in self.sequences],
+            metadata=replace(self.metadata, window_length=window, options=options),
         )
 
     def split(self, name: SplitName) -> LabelledData:

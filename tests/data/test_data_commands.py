@@ -34,6 +34,21 @@ def test_variants_from_the_simulated_vcf(folder: Path, tmp_path: Path) -> None:
     assert made.fingerprint in result.stdout
 
 
+def test_cut_windows_are_what_the_genome_gives(folder: Path, tmp_path: Path) -> None:
+    out, cut = tmp_path / "v.parquet", tmp_path / "cut.parquet"
+    source = ("-i", folder / "variants.vcf", "-f", folder / "genome.fa", "-o", out)
+    chromosomes = ("--validation-chromosomes", "chr5", "--test-chromosomes", "chr6")
+    assert run("variants", *source, "--window", 24, *chromosomes).exit_code == 0
+    result = run("cut", "-i", folder / "dataset.parquet", "-o", cut, "--window", 24)
+    assert result.exit_code == 0, result.stderr
+    assert "100 windows of 24 bases" in result.stdout
+    assert read_data(cut).sequences == read_data(out).sequences
+    assert read_data(cut).keys.tolist() == read_data(out).keys.tolist()
+    longer = run("cut", "-i", cut, "-o", tmp_path / "no.parquet", "--window", 25)
+    assert longer.exit_code == 2
+    assert "window of 25 bases: expected 1 to 24" in longer.stderr
+
+
 def test_variants_as_the_readme_has_it(folder: Path, tmp_path: Path) -> None:
     """A plain labelled VCF, windows of 512, no split named anywhere."""
     out = tmp_path / "v.parquet"

@@ -145,6 +145,25 @@ def test_subset_and_split() -> None:
         part.split("test")
 
 
+def test_shorter_windows_are_cut_around_the_variant() -> None:
+    data = make(sequences=[f"ACGTNA{base}TACGT" for base in "ACGTACGTACGT"])
+    for window in (12, 7, 2, 1):
+        cut = data.cut(window)
+        assert {len(sequence) for sequence in cut.sequences} == {window}
+        found = [sequence[window // 2] for sequence in cut.sequences]
+        assert found == [sequence[LENGTH // 2] for sequence in data.sequences]
+        assert (cut.keys == data.keys).all()
+        assert (cut.labels == data.labels).all()
+    assert data.cut(LENGTH) is data
+    assert data.cut(7).sequences[0] == "TNAATAC"
+    assert data.cut(7).metadata.window_length == 7
+    assert data.cut(7).metadata.options["cut_from"] == data.fingerprint
+    assert data.cut(7).fingerprint == data.cut(7).fingerprint != data.fingerprint
+    for wrong in (0, 13):
+        with pytest.raises(UsageError, match=f"window of {wrong} bases: expected 1 to 12"):
+            data.cut(wrong)
+
+
 def test_summary_counts() -> None:
     lines = make().summary().splitlines()
     assert lines[0] == "12 windows of 12 bases, assembly hg38"

@@ -32,7 +32,7 @@ from genoslim.models.classifier import Classifier
 from genoslim.models.fake_quantisation import int8_rounding
 from genoslim.models.layers import remove_layers
 from genoslim.models.tokenizer import SequenceTokenizer
-from genoslim.prune.finetune import Labelled, fine_tune_tokens
+from genoslim.prune.finetune import Labelled, fine_tune_tokens, predict_tokens
 from genoslim.prune.int8 import EPOCHS
 from genoslim.prune.recipe import Recipe
 from genoslim.stats.ranks import auroc
@@ -93,7 +93,8 @@ class _Trial:
         for rate in RATES:
             again = copy.deepcopy(model)
             self._tune(again, Recipe(epochs=EPOCHS, learning_rate=rate), rounding=rounding)
-            logits = self._logits(again, "validation", precision=PLAIN)
+            with int8_rounding(again):
+                logits = predict_tokens(again, self.rows["validation"].tokens)
             tried.append((self._auroc(logits, "validation"), again))
         return max(tried, key=lambda each: each[0])[1]
 
