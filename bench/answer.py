@@ -9,6 +9,9 @@ from ..stats.estimate import told
 from .result import BenchResult, ModelResult
 from .table import count, units_text
 
+_MOST = 3
+"""Faster models of which the answer says what stands against them."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
@@ -128,14 +131,14 @@ def _more_data(result: BenchResult) -> Iterator[str]:
 
 
 def _objections(result: BenchResult, chosen: ModelResult | None) -> Iterator[str]:
-    """Say what stands against models that are faster than the one chosen."""
+    """Say what stands against the fastest of those that are faster than the one chosen."""
     speed = 0.0 if chosen is None else chosen.speed_up
-    for model in result.models:
-        if model.speed_up > speed and model is not chosen:
-            reasons = result.decision.reasons[model.subject.name].removeprefix("not chosen: ")
-            first, *others = reasons.split("; ")
-            more = f" (and {count(len(others), 'other reason')}, below)" if others else ""
-            yield f"{model.subject.name} ({model.speed_up:.2f}x) without this: {first}{more}"
+    faster = [one for one in result.models if one.speed_up > speed and one is not chosen]
+    for model in sorted(faster, key=lambda one: -one.speed_up)[:_MOST]:
+        reasons = result.decision.reasons[model.subject.name].removeprefix("not chosen: ")
+        first, *others = reasons.split("; ")
+        more = f" (and {count(len(others), 'other reason')}, below)" if others else ""
+        yield f"What stands against {model.subject.name} ({model.speed_up:.2f}x): {first}{more}"
 
 
 def _machine(result: BenchResult) -> str:

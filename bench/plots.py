@@ -116,7 +116,12 @@ def differences(result: BenchResult) -> Plot:
 
 def reliability(result: BenchResult) -> Plot:
     """Return the share of positives against the mean probability, by bin and model."""
-    x = quantitative("probability", "mean probability that was said", scale={"domain": [0, 1]})
+    x = quantitative(
+        "probability",
+        "mean probability that was said",
+        scale={"domain": [0, 1]},
+        axis={"tickCount": 5},
+    )
     y = quantitative("share", "share of positives that was seen", scale={"domain": [0, 1]})
     named = _by_model(result, told=False)
     diagonal: Spec = {
@@ -201,7 +206,11 @@ def _interval(estimate: Estimate, name: str) -> dict[str, Json]:
 
 def _latency_scale(result: BenchResult) -> Spec:
     medians = [model.measurement.latency.p50 for model in result.models]
-    return {"type": "log"} if max(medians) > _LOG_FROM * min(medians) else {"zero": True}
+    return (
+        {"type": "log", "nice": False, "padding": 12}
+        if max(medians) > _LOG_FROM * min(medians)
+        else {"zero": True}
+    )
 
 
 def _by_model(result: BenchResult, *, told: bool = True) -> dict[str, Spec]:
@@ -217,7 +226,8 @@ def _by_model(result: BenchResult, *, told: bool = True) -> dict[str, Spec]:
 
 def _label(model: ModelResult, result: BenchResult) -> str:
     chosen = ", chosen" if model.subject.name == result.decision.deploy else ""
-    return f"{model.subject.name}: {model.verdict}{chosen}, {model.speed_up:.2g}x"
+    verdict = model.verdict.partition(",")[0]
+    return f"{model.subject.name}: {verdict}{chosen}, {model.speed_up:.2g}x"
 
 
 def _band(low: float, high: float, title: str, axis: str = "y") -> Spec:

@@ -27,7 +27,7 @@ from .table import (
     model_table,
     quality_table,
     speed_table,
-    standing_text,
+    standing_lines,
     subgroup_table,
     tsv,
 )
@@ -69,7 +69,7 @@ def _rendered(template: str, result: BenchResult, plots: Sequence[Plot] = ()) ->
         result=result,
         answer=answer(result),
         simulated=result.data.assembly == SIMULATED,
-        standing=standing_text(result),
+        standing="; ".join(standing_lines(result)),
         summary=model_table(result),
         speed=speed_table(result),
         quality=quality_table(result),

@@ -506,6 +506,11 @@ def verdict_text(result: BenchResult) -> str:
 
 def standing_text(result: BenchResult) -> str:
     """Return by which rule was decided, when it was made, and what was known then."""
+    return "\n".join(fill(line, 80, subsequent_indent="  ") for line in standing_lines(result))
+
+
+def standing_lines(result: BenchResult) -> list[str]:
+    """Return the same, a sentence each."""
     plan, rule = result.plan, result.plan.rule
     correction = "Holm" if rule.correction == "holm" else "in sequence, the slowest first"
     lines = [
@@ -520,7 +525,7 @@ def standing_text(result: BenchResult) -> str:
             f"test figures of {', '.join(result.known_before)}, each by itself, were known before:"
             " their records hold them"
         )
-    return "\n".join(fill(line, 80, subsequent_indent="  ") for line in lines)
+    return lines
 
 
 def plan_text(plan: BenchPlan) -> str:

@@ -62,7 +62,7 @@ def _spec(frontier: Frontier, x: Spec) -> Spec:
         "layer": [
             _margin(frontier),
             {
-                "transform": [best],
+                "transform": [{"filter": "test(/^best/, datum.series)"}],
                 "mark": {"type": "line", "strokeWidth": 1.2, "aria": False},
                 "encoding": {"x": x, "y": y, "color": colour},
             },

@@ -20,9 +20,14 @@ def heat_map(
     *, name: str, title: str, source: str, changes: Sequence[tuple[str, Change]], columns: str = ""
 ) -> Plot:
     """Return a heat map of changes, each with the name of its column; `columns` is their title."""
-    x = nominal(
-        "column", columns or None, axis={"labelAngle": 0, "orient": "top", "labelLimit": 90}
-    )
+    wide = len({column for column, _ in changes})
+    axis: Spec = {
+        "labelAngle": 0,
+        "labelLimit": {"expr": f"max(24, width / {wide} - 6)"},
+        "labelOverlap": False,
+        "orient": "top",
+    }
+    x = nominal("column", columns or None, axis=axis)
     y = nominal("subgroup", axis={"labelLimit": 150})
     colours: Spec = {
         "domain": [-_FULL, 0, _FULL],

@@ -93,12 +93,17 @@ def _models(
             str(len(model.kept)),
             model.seeds_in_words,
             f"{model.parameters:,}",
-            *(str(spreads.get(name, "")) for name in names),
+            *(_kept_whole(spreads.get(name)) for name in names),
             *_last(model, models[0], split),
         ]
         for model in models
         for spreads in (model.validation if split == "validation" else model.test,)
     ]
+
+
+def _kept_whole(spread: Spread | None) -> str:
+    """Return mean and sd as text that is not folded between them."""
+    return str(spread or "").replace(" ", "\u00a0")
 
 
 def _named(model: SlimModel) -> str:
@@ -121,7 +126,7 @@ def _verdicts(judgement: Judgement, macro: Sequence[str]) -> tuple[list[str], li
     tested = ["\u0394 AUROC", "from", "to", "p", "finding", "stable"]
     heads = ["layer", "role", *(TITLES[name] for name in names), *tested]
     mean = judgement.baseline_macro_auroc
-    of_baseline = [str(judgement.baseline[name]) for name in MEASURES]
+    of_baseline = [_kept_whole(judgement.baseline[name]) for name in MEASURES]
     of_baseline += [] if mean is None else [f"{mean:.4f}"]
     found = [
         [
