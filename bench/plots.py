@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Literal
 
 from ..pages.palette import BAD, GOOD, LINE, QUIET, SERIES, SHAPES
 from ..pages.plots import TOLD, Json, Plot, Spec, nominal, quantitative, rows
 from ..prune.heat_map import heat_map
 from ..stats.estimate import Estimate
+from .curves import LENGTH_BATCH, ThroughputPoint
 from .evidence import Loss
 from .result import BenchResult, ModelResult
 from .table import auroc_of
@@ -15,16 +17,19 @@ from .table import auroc_of
 _LOG_FROM = 4.0
 """Ratio of the slowest to the fastest model from which the latency axis is logarithmic."""
 
+_Curve = tuple[ModelResult, tuple[ThroughputPoint, ...]]
+"""A model and its points, in order."""
+
+_POINT: Spec = {"type": "point", "filled": True, "size": 60, "opacity": 1}
 _LINE: Spec = {"type": "line", "aria": False}
 _AUROC = "test AUROC, bar: 95 % interval"
 
 
 def bench_plots(result: BenchResult) -> list[Plot]:
     """Return the plots that a benchmark has figures for."""
-    found = [latency_auroc(result), reliability(result)]
+    found = [latency_auroc(result), *throughput(result), reliability(result)]
     if len(result.models) > 1:
-        found[1:1] = [differences(result)]
-        found.append(subgroups(result))
+        found += [differences(result), subgroups(result)]
     return found
 
 
@@ -54,10 +59,12 @@ def latency_auroc(result: BenchResult) -> Plot:
     }
     limit = result.settings.max_p95_ms
     limits = [] if limit is None else [_limit(limit, x)]
+    measure = result.basis.measure
+    other = "" if measure == "AUROC" else f" (over all rows; the decision is on the {measure})"
     return Plot(
         name="latency-auroc",
-        title="Latency against AUROC: the band reaches from the baseline's AUROC down by the margin"
-        f" of {margin:g}",
+        title=f"Latency against AUROC{other}: the band reaches from the baseline's AUROC down by"
+        f" the margin of {margin:g}",
         source="bench.json, models[i].summary.latency and models[i].quality; the AUROC from"
         " test_labels and test_logits_i of predictions.npz",
         spec={
@@ -114,6 +121,65 @@ def differences(result: BenchResult) -> Plot:
     )
 
 
+def throughput(result: BenchResult) -> list[Plot]:
+    """Return windows a second of the network alone against batch size, and window length."""
+    batches = [(one, one.costs.throughput.by_batch) for one in result.models]
+    lengths = [(one, one.costs.throughput.by_length) for one in result.models]
+    return [
+        Plot(
+            name="throughput-batch",
+            title="Throughput against batch size, windows of the model's own length (bar: range"
+            " over rounds)",
+            source="bench.json, models[i].costs.throughput.by_batch",
+            spec=_curves(result, batches, "batch", "windows a batch"),
+        ),
+        Plot(
+            name="throughput-length",
+            title=f"Throughput against window length, {LENGTH_BATCH} windows a batch (bar: range"
+            " over rounds)",
+            source="bench.json, models[i].costs.throughput.by_length",
+            spec=_curves(result, lengths, "length", "bases a window"),
+        ),
+    ]
+
+
+def _curves(
+    result: BenchResult, curves: Sequence[_Curve], place: Literal["batch", "length"], title: str
+) -> Spec:
+    """Return lines of windows a second over batches or lengths, a line a model, both axes log."""
+    values = list(_rates(curves))
+    x = quantitative(place, title, scale={"type": "log", "nice": False, "padding": 12})
+    x["axis"] = {"values": [row[place] for row in values], "format": "d"}
+    y = quantitative("rate", "windows a second, network alone", scale={"type": "log"})
+    named = _by_model(result, told=False)
+    return {
+        "data": rows(values),
+        "encoding": {"color": named["color"]},
+        "layer": [
+            {"mark": _LINE, "encoding": {"x": x, "y": y}},
+            {
+                "mark": _bar(),
+                "encoding": {"x": x, "y": {**y, "field": "low"}, "y2": {"field": "high"}},
+            },
+            {"mark": _POINT, "encoding": {"x": x, "y": y, "shape": named["shape"], **TOLD}},
+        ],
+    }
+
+
+def _rates(curves: Sequence[_Curve]) -> Iterator[dict[str, Json]]:
+    for model, points in curves:
+        for one in points:
+            told = (
+                f"{one.batch} windows of {one.window_length} bases: {one.windows_per_second:,.3g}"
+            )
+            yield {
+                **{"model": model.subject.name, "batch": one.batch, "length": one.window_length},
+                **{"rate": one.windows_per_second, "low": one.low, "high": one.high},
+                "told": f"{model.subject.name}\n{told} a second"
+                f" ({one.low:,.3g} to {one.high:,.3g} over rounds)",
+            }
+
+
 def reliability(result: BenchResult) -> Plot:
     """Return the share of positives against the mean probability, by bin and model."""
     x = quantitative(
@@ -141,7 +207,7 @@ def reliability(result: BenchResult) -> Plot:
                 diagonal,
                 {"mark": _LINE, "encoding": {"x": x, "y": y, "color": named["color"]}},
                 {
-                    "mark": {"type": "point", "filled": True, "size": 60, "opacity": 1},
+                    "mark": _POINT,
                     "encoding": {"x": x, "y": y, **named, **TOLD},
                 },
             ],

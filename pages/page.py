@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from importlib.resources import files
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from .plots import Plot, library
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+    from markupsafe import Markup
 
 _PACKAGE = __package__.rpartition(".")[0]
 
@@ -44,8 +46,15 @@ def _environment(html: bool) -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["cell"] = _cell
+    environment.filters.update(cell=_cell, breakable=_breakable)
     return environment
+
+
+def _breakable(key: str) -> Markup:
+    """Return a key that may be folded after its dots and underscores."""
+    from markupsafe import Markup, escape
+
+    return Markup(re.sub(r"([._])", r"\1<wbr>", str(escape(key))))
 
 
 def _cell(text: object) -> str:

@@ -73,7 +73,7 @@ def test_a_reader_sees_it_whole(path: Path, open_page: Callable[..., Opened], wi
     assert opened.complaints == []
     assert opened.wider == []
     assert opened.faint == []
-    assert opened.page.locator(".live svg").count() == opened.page.locator("figure").count() == 4
+    assert opened.page.locator(".live svg").count() == opened.page.locator("figure").count() == 6
     assert "simulated data" in opened.page.title()
     answered = opened.page.locator(".answer")
     box = answered.bounding_box()
@@ -171,6 +171,24 @@ def test_its_figures_are_those_of_the_kept_predictions(page: str, result: BenchR
         if subgroup in cells:
             found = [_auroc(labels[rows] == 1, margin[rows]) for margin in margins]
             assert cells[subgroup] == pytest.approx(found[1] - found[0])
+
+
+def test_throughput_is_that_of_the_record(page: str, record: Any) -> None:
+    for name, key in (("throughput-batch", "by_batch"), ("throughput-length", "by_length")):
+        told = {
+            (model["subject"]["name"], point["batch"], point["window_length"]): (
+                point["windows_per_second"],
+                point["low"],
+                point["high"],
+            )
+            for model in record["models"]
+            for point in model["costs"]["throughput"][key]
+        }
+        rows = plotted(page, name)
+        assert len(rows) == len(told) > 2
+        for row in rows:
+            found = row["rate"], row["low"], row["high"]
+            assert told[row["model"], row["batch"], row["length"]] == found
 
 
 def _auroc(positive: np.ndarray, scores: np.ndarray) -> float:
