@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 import logging
 import sys
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
@@ -17,6 +17,7 @@ import numpy as np
 
 from ..errors import GenoslimError, UsageError, install_hint, needs_extra
 from .onnx_runtime import CPU, CUDA, import_onnxruntime, load_cuda, quiet, reason_of
+from .placement import products_on_cpu, profiled, profiling
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -100,19 +101,18 @@ def _best_session(graph: Path, *, threads: int, tf32: bool) -> OnnxSession:
     load_cuda(onnxruntime)
     if CUDA in onnxruntime.get_available_providers():
         try:
-            session = OnnxSession(graph, device="cuda", threads=threads, tf32=tf32)
-            session.run(*_ONE_TOKEN)  # a card may be too old or too new for its kernels
+            return OnnxSession(graph, device="cuda", threads=threads, tf32=tf32)
         except GenoslimError as error:
             _LOG.warning("device auto: going on with the CPU: %s", error)
-        else:
-            return session
     return OnnxSession(graph, device="cpu", threads=threads)
 
 
 class OnnxSession:
     """A session of ONNX Runtime on `device`, cpu or cuda; GenoslimError where that does not load.
 
-    `tf32` says whether float32 products are computed in TF32, by default they are not.
+    On CUDA one token is run, and GenoslimError is raised if that fails or if a matrix product then
+    runs on the CPU. `tf32` says whether float32 products are computed in TF32, by default they are
+    not.
     """
 
     backend = "onnxruntime"
@@ -125,20 +125,36 @@ class OnnxSession:
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
         self._name = f"{graph}: onnxruntime {onnxruntime.__version__}"
+        with profiling(options) if device == "cuda" else nullcontext():
+            self._session = self._opened(onnxruntime, graph, options, providers)
+            self.provider: str = self._session.get_providers()[0]
+            self.on_gpu: bool = self.provider == CUDA
+            if device == "cuda":
+                self._require_gpu(missing)
+        self.tf32: bool = tf32
+        self.num_labels: int = self._session.get_outputs()[0].shape[1]
+
+    def _opened(self, onnxruntime: Any, graph: Path, options: Any, providers: list[Any]) -> Any:
         try:  # its own fall-back would go on with other providers, in the middle of a run too
             with quiet(onnxruntime):
-                self._session = onnxruntime.InferenceSession(
+                return onnxruntime.InferenceSession(
                     str(graph), options, providers=providers, enable_fallback=0
                 )
         except Exception as error:  # onnxruntime has no public base class of its errors
             raise GenoslimError(f"{self._name} cannot load it: {reason_of(error)}") from error
-        self.provider: str = self._session.get_providers()[0]
-        self.on_gpu: bool = self.provider == CUDA
-        if device == "cuda" and not self.on_gpu:
+
+    def _require_gpu(self, missing: str) -> None:
+        """Raise GenoslimError unless CUDA loaded, computes, and computes all that takes time."""
+        if not self.on_gpu:
             why = missing or f"it runs on {self.provider} alone"
             raise GenoslimError(f"device cuda: CUDA and cuDNN did not load ({why}); {_HOW_TO}")
-        self.tf32: bool = tf32
-        self.num_labels: int = self._session.get_outputs()[0].shape[1]
+        self.run(*_ONE_TOKEN)  # a card may be too old or too new for its kernels
+        if fallen := products_on_cpu(profiled(self._session)):
+            raise GenoslimError(
+                f"{self._name} has no kernel on CUDA for {fallen} of its products, which would go"
+                " to the CPU one by one: an int8 bundle is for --device cpu, for a GPU export it"
+                " with --precision fp16"
+            )
 
     def run(self, input_ids: Ids, attention_mask: Ids) -> Logits:
         """Return logits [B, labels] of one padded batch; GenoslimError if they cannot be had."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 import subprocess
 import sys
 import types
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -89,6 +92,7 @@ def test_openvino_tells_nobody(graph):
 import sys
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 from urllib import request
 from genoslim.bundle.sessions import open_session
 
@@ -114,18 +118,25 @@ def test_bound_inputs_and_outputs_give_the_same(graph, batch):
 class FakeOnnxRuntime(types.ModuleType):
     """An onnxruntime that lists some providers and runs on others; its sessions are kept.
 
-    On CUDA it fails with the words `opening` or `computing`.
+    On CUDA it fails with the words `opening` or `computing`. `products` are where it has those of a
+    graph run.
     """
 
     __version__ = "1.0"
     SessionOptions = types.SimpleNamespace
 
     def __init__(
-        self, listed: list[str], running: list[str], *, opening: str = "", computing: str = ""
+        self,
+        listed: list[str],
+        running: list[str],
+        *,
+        opening: str = "",
+        computing: str = "",
+        products: Sequence[tuple[str, str]] = (("MatMul", CUDA),),
     ) -> None:
         super().__init__("onnxruntime")
         self.listed, self.running = listed, running
-        self.opening, self.computing = opening, computing
+        self.opening, self.computing, self.products = opening, computing, products
         self.events: list[str] = []
         self.sessions: list[FakeSession] = []
 
@@ -142,18 +153,29 @@ class FakeOnnxRuntime(types.ModuleType):
         self.events.append(f"log {level}")
 
     def InferenceSession(  # noqa: N802
-        self, *_: object, providers: list[object], enable_fallback: int
+        self,
+        _: object,
+        options: types.SimpleNamespace,
+        *,
+        providers: list[object],
+        enable_fallback: int,
     ) -> FakeSession:
         self.events.append(f"open {len(providers)}")
         if self.opening and providers != [CPU]:
             raise RuntimeError(self.opening)
-        self.sessions.append(FakeSession(self, providers, enable_fallback))
+        self.sessions.append(FakeSession(self, options, providers, enable_fallback))
         return self.sessions[-1]
 
 
 class FakeSession:
-    def __init__(self, module: FakeOnnxRuntime, asked: list[object], fallback: int) -> None:
-        self.module, self.asked, self.fallback = module, asked, fallback
+    def __init__(
+        self,
+        module: FakeOnnxRuntime,
+        options: types.SimpleNamespace,
+        asked: list[object],
+        fallback: int,
+    ) -> None:
+        self.module, self.options, self.asked, self.fallback = module, options, asked, fallback
         self.bound: list[object] = []
 
     def get_providers(self) -> list[str]:
@@ -174,10 +196,17 @@ class FakeSession:
             raise RuntimeError(self.module.computing)
         self.bound.append("run")
 
+    def end_profiling(self) -> str:
+        """Write a profile as ONNX Runtime does; see `test_placement.py` for a real one."""
+        nodes = [{"op_name": name, "provider": on} for name, on in self.module.products]
+        path = Path(f"{self.options.profile_file_prefix}.json")
+        path.write_text(json.dumps([{"cat": "Node", "args": node} for node in nodes]))
+        return str(path)
+
 
 @pytest.fixture
 def pretend(monkeypatch):
-    def install(listed: list[str], running: list[str], **failing: str) -> FakeOnnxRuntime:
+    def install(listed: list[str], running: list[str], **failing: Any) -> FakeOnnxRuntime:
         module = FakeOnnxRuntime(listed, running, **failing)
         monkeypatch.setitem(sys.modules, "onnxruntime", module)
         return module
@@ -270,9 +299,27 @@ def test_a_device_by_name_that_does_not_load_is_refused(pretend, graph):
         open_onnx(graph, "cuda")
 
 
+INT8 = [("MatMul", CUDA), *3 * [("MatMulInteger", CPU)], ("Gather", CPU)]
+FALLEN = r"no kernel on CUDA for 3 of 4 \(MatMulInteger\) of its products, .* is for --device cpu"
+
+
+def test_products_that_cuda_leaves_to_the_cpu_are_refused_by_name(pretend, graph):
+    pretend(EVERY, [CUDA, CPU], products=INT8)
+    with pytest.raises(GenoslimError, match=FALLEN):
+        open_onnx(graph, "cuda")
+
+
+def test_with_such_products_auto_goes_on_with_the_cpu(pretend, graph, caplog):
+    pretend(EVERY, [CUDA, CPU], products=INT8)
+    assert open_onnx(graph, "auto").provider == CPU
+    (told,) = caplog.messages
+    assert re.match(f"device auto: going on with the CPU: .*{FALLEN}", told)
+
+
 def test_a_batch_that_fails_is_told_with_its_shape(pretend, graph, batch):
-    pretend(EVERY, [CUDA, CPU], computing="Failed to allocate memory\nfor requested buffer")
+    module = pretend(EVERY, [CUDA, CPU])
     session = open_onnx(graph, "cuda")
+    module.computing = "Failed to allocate memory\nfor requested buffer"
     with pytest.raises(GenoslimError, match=r"with 5 rows of 9 tokens: Failed to allocate memory$"):
         session.run(*batch)
 
@@ -281,7 +328,7 @@ def test_a_gpu_gets_its_batches_bound(pretend, graph, batch):
     module = pretend(EVERY, [CUDA, CPU])
     found = OnnxSession(graph, device="cuda", threads=1).run(*batch)
     inputs = [("input_ids", "cpu"), ("attention_mask", "cpu")]
-    assert module.sessions[0].bound == [*inputs, ("logits", "cuda"), "run"]
+    assert module.sessions[0].bound == 2 * [*inputs, ("logits", "cuda"), "run"]  # one token first
     assert found.dtype == np.float32
 
 
