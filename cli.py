@@ -21,7 +21,7 @@ from .interrupts import exit_code, interrupts_raise, last_word
 
 if TYPE_CHECKING:
     from .bench.rule import RuleOptions
-    from .bundle.manifest import Precision
+    from .bundle.manifest import Precision, Target
     from .bundle.sessions import Backend, Device
     from .data.dataset import LabelledData
     from .models.precision import Precision as Computed
@@ -563,6 +563,14 @@ def prune(
     help="fp32 is exact; fp16, for CUDA, and int8, for CPU, are judged against it.",
 )
 @click.option(
+    "--for",
+    "target",
+    type=click.Choice(["cpu", "cuda"]),
+    default="cpu",
+    show_default=True,
+    help="What the graph is shaped for; it runs on the other too.",
+)
+@click.option(
     "--margin",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
     default=0.01,
@@ -588,6 +596,7 @@ def export(
     data: Path,
     bundle: Path,
     precision: Precision,
+    target: Target,
     margin: float,
     opset: int,
     threads: int | None,
@@ -609,6 +618,7 @@ def export(
         bundle,
         data=data,
         precision=precision,
+        target=target,
         margin=margin,
         opset=opset,
         threads=threads,

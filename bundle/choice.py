@@ -77,6 +77,11 @@ def choose_backend(
 
 def _proved(bundle: Bundle, device: str, threads: int) -> ChosenBackend:
     """Return `openvino`, or raise what speaks against it."""
+    if bundle.manifest.target != "cpu":
+        raise UsageError(
+            f"{bundle.folder}: backend openvino has no operators for a bundle made for cuda; export"
+            " one with --for cpu, or drop --backend"
+        )
     if device in ("auto", "cpu") and "openvino" in _versions():
         found, _ = _comparison(bundle, threads)
         if not found.exact:
@@ -88,6 +93,9 @@ def _comparable(bundle: Bundle, device: str) -> bool:
     if device not in ("auto", "cpu") or "openvino" not in (versions := _versions()):
         return False
     if device == "auto" and "onnxruntime-gpu" in versions:
+        return False
+    if bundle.manifest.target != "cpu":
+        _LOG.info("backend onnxruntime: OpenVINO has no operators for bundles made for cuda")
         return False
     if bundle.manifest.precision != "fp32":
         _LOG.info("backend onnxruntime: only fp32 bundles are compared with OpenVINO")

@@ -28,6 +28,8 @@ MANIFEST = "bundle.json"
 GRAPH = "model.onnx"
 REQUIRED_FILES = (GRAPH, "config.json", "tokenizer.json", "tokenizer_config.json", "README.md")
 Precision = Literal["fp32", "fp16", "int8"]
+Target = Literal["cpu", "cuda"]
+"""What a graph is shaped for: it runs on the other too, slower."""
 INPUT = "alternate sequence"
 
 
@@ -117,7 +119,8 @@ class ParityReport:
     """Every parity case, and the tolerances that it had to keep.
 
     `batch_difference` is the most that a logit of one window differs between the cases, that is
-    with what shares its batch (None in bundles before format 1.1).
+    with what shares its batch (None in bundles before format 1.1), `provider` what ONNX Runtime ran
+    the graph on (None before format 1.3: the CPU).
     """
 
     cases: tuple[ParityCase, ...]
@@ -125,6 +128,7 @@ class ParityReport:
     probability_tolerance: float
     flipped_tolerance: int = 0
     batch_difference: float | None = None
+    provider: str | None = None
 
     def __post_init__(self) -> None:
         _require(self.cases, "cases", "none", "one case a batch size")
@@ -271,7 +275,7 @@ class BundleManifest:
     `softmax(logits / temperature)[1]`, and it is called `label_names[1]` when that is at least
     `threshold`; both numbers were fitted on the validation split only, with the float32 graph.
     `metrics` and `parity` are of the graph in the bundle. `loss` says what its precision cost, None
-    where it is float32.
+    where it is float32. `target` is what the graph is shaped for (the CPU before format 1.3).
     """
 
     format_version: str = FORMAT_VERSION
@@ -294,6 +298,7 @@ class BundleManifest:
     data: DataRecord
     versions: Mapping[str, str]
     loss: PrecisionLoss | None = None
+    target: str = "cpu"
     files: Mapping[str, FileRecord] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -314,6 +319,7 @@ class BundleManifest:
             self.precision,
             "one of fp32, fp16, int8",
         )
+        _require(self.target in get_args(Target), "target", self.target, "cpu or cuda")
         for name in self.files:
             _require(is_plain_name(name), "file name", name, "a plain name without folders")
 

@@ -64,6 +64,8 @@ class Runtime(GraphRunner):
                 "%s: an fp16 bundle is made for CUDA; on a CPU it is no faster than fp32",
                 bundle.folder,
             )
+        elif bundle.manifest.target == "cuda":
+            _LOG.warning("%s: its graph is shaped for CUDA, and runs on the CPU", bundle.folder)
 
     def __repr__(self) -> str:
         return f"{super().__repr__()[:-1]}, of {self.bundle!r}>"

@@ -10,8 +10,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..bundle.manifest import LossLimits, ParityReport, Precision, PrecisionLoss, SplitMetrics
+from ..bundle.manifest import (
+    LossLimits,
+    ParityReport,
+    Precision,
+    PrecisionLoss,
+    SplitMetrics,
+    Target,
+)
 from ..bundle.runner import GraphRunner
+from ..bundle.sessions import Device
 from ..data.dataset import LabelledData, SplitName
 from ..models.classifier import Classifier
 from ..models.tokenizer import SequenceTokenizer
@@ -52,7 +60,10 @@ class Assessment:
 
 
 class Assessor:
-    """Assesses graphs of one model on the validation and test splits of its data."""
+    """Assesses graphs of one model on the validation and test splits of its data.
+
+    Graphs for `cuda` run there if it is at hand, else on the CPU as all others.
+    """
 
     def __init__(
         self,
@@ -60,10 +71,12 @@ class Assessor:
         tokenizer: SequenceTokenizer,
         data: LabelledData,
         *,
+        target: Target,
         threads: int | None,
         begin: StageCallback,
     ) -> None:
         self._model, self._tokenizer, self._threads = model, tokenizer, threads
+        self._device: Device = "auto" if target == "cuda" else "cpu"
         self._splits = [data.split(name) for name in _SPLITS]
         self._windows = [sequence for split in self._splits for sequence in split.sequences]
         self._begin = begin
@@ -88,11 +101,12 @@ class Assessor:
     ) -> Assessment:
         """Refuse a graph that is too far from the exact one, at the exact one's calibration.
 
-        What fp16 costs is found with its rehearsal, since a CPU does not round as CUDA does.
+        What fp16 costs is found with its rehearsal where it runs on a CPU, which does not round as
+        CUDA does.
         """
         self._begin("judging")
         runner = judged = self._runner(graph)
-        if precision == "fp16":
+        if precision == "fp16" and not runner.on_gpu:
             rehearsal = exact.graph.with_name("rehearsal.onnx")
             rehearse_half(exact.graph, rehearsal)
             judged = self._runner(rehearsal)
@@ -122,7 +136,7 @@ class Assessor:
         }
 
     def _runner(self, graph: Path) -> GraphRunner:
-        return GraphRunner(graph, self._tokenizer, device="cpu", threads=self._threads)
+        return GraphRunner(graph, self._tokenizer, device=self._device, threads=self._threads)
 
     def _parity(
         self, runner: GraphRunner, fitted: Calibration, tolerances: Tolerances

@@ -24,6 +24,7 @@ from ..bundle.manifest import (
     Licences,
     LossLimits,
     Precision,
+    Target,
     sealed,
 )
 from ..bundle.versions import installed_versions
@@ -83,6 +84,7 @@ def export_bundle(
     *,
     data: LabelledData | str | Path,
     precision: Precision = "fp32",
+    target: Target = "cpu",
     margin: float = LossLimits.margin,
     opset: int = 20,
     threads: int | None = None,
@@ -100,6 +102,8 @@ def export_bundle(
         data: The labelled windows that the checkpoint was trained on, or their Parquet file.
         precision: `fp32` is exact. `fp16`, for CUDA, and `int8`, for CPUs, are made from the
             verified float32 graph and judged against it.
+        target: What the graph is shaped for. `cuda` has attention as one operator of ONNX Runtime,
+            and is verified there if a GPU is at hand, else on the CPU.
         margin: AUROC that a lossy precision may lose, between 0 and 1 (see docs/bundle.md).
         opset: Of ONNX, 18 to 22; 20 runs everywhere.
         threads: Of the CPU, for the graph; by default as many as the process may use.
@@ -113,8 +117,10 @@ def export_bundle(
         GateError: the float32 graph's logits or tokens differ from the checkpoint's, the lossy
             precision costs more than it may, or the AUROC's interval on validation or test reaches
             0.5; nothing is written and an older bundle stays.
-        UsageError: an unknown precision or opset, or `folder` holds something else.
-        GenoslimError: the checkpoint has no trained head, or it and the data do not fit.
+        UsageError: an unknown precision, target or opset, two that do not go together, or `folder`
+            holds something else.
+        GenoslimError: the checkpoint has no trained head, it and the data do not fit, or there is
+            no graph for `cuda` of its network.
 
     Example:
         >>> from genoslim import export_bundle
@@ -123,33 +129,40 @@ def export_bundle(
         True
     """
     folder = Path(folder)
-    limits = _checked(precision, margin, opset)
+    limits = _checked(precision, margin, opset, target)
     refuse_foreign(folder, "bundle", marker=MANIFEST, parts=PARTS)
     stages = _Stages(progress)
     stages.begin("reading")
     source = _Source.read(resolve(checkpoint), data)
-    with atomic_folder(folder) as target:
+    with atomic_folder(folder) as made:
         stages.begin("tracing")
-        exact = target / GRAPH if precision == "fp32" else target / "exact" / GRAPH
+        exact = made / GRAPH if precision == "fp32" else made / "exact" / GRAPH
         exact.parent.mkdir(exist_ok=True)
-        trace(source.model, exact, opset=opset)
-        tokenizer = _write_tokenizer(source, target)
+        trace(source.model, exact, opset=opset, target=target)
+        tokenizer = _write_tokenizer(source, made)
         assessor = Assessor(
-            source.model, tokenizer, source.data, threads=threads, begin=stages.begin
+            source.model,
+            tokenizer,
+            source.data,
+            target=target,
+            threads=threads,
+            begin=stages.begin,
         )
         found = assessor.assess_exact(exact)
         if precision != "fp32":
             stages.begin("converting")
-            convert(exact, target / GRAPH, precision)
-            found = assessor.assess_lossy(target / GRAPH, precision, found, limits)
+            convert(exact, made / GRAPH, precision)
+            found = assessor.assess_lossy(made / GRAPH, precision, found, limits)
             shutil.rmtree(exact.parent)
         stages.begin("sealing")
-        manifest = _manifest(source, found, assessor, precision=precision, opset=opset)
+        manifest = _manifest(
+            source, found, assessor, precision=precision, target=target, opset=opset
+        )
         if not allow_chance:
             require_learnt(manifest.metrics)
-        (target / "README.md").write_text(render_card(manifest), encoding="utf-8")
-        (target / CARD_PAGE).write_text(render_page(manifest), encoding="utf-8")
-        sealed = write_manifest(target, manifest)
+        (made / "README.md").write_text(render_card(manifest), encoding="utf-8")
+        (made / CARD_PAGE).write_text(render_page(manifest), encoding="utf-8")
+        sealed = write_manifest(made, manifest)
     return ExportSummary(
         dataclasses.replace(sealed, folder=folder), stages.end(), found.speed_ratio
     )
@@ -196,8 +209,12 @@ class _Stages:
         return self._seconds
 
 
-def _checked(precision: str, margin: float, opset: int) -> LossLimits:
+def _checked(precision: str, margin: float, opset: int, target: str) -> LossLimits:
     """Return the limits of a lossy precision; UsageError for what cannot be asked for."""
+    if target not in get_args(Target):
+        raise UsageError(f"target is {target!r}; expected {' or '.join(get_args(Target))}")
+    if precision == "int8" and target == "cuda":
+        raise UsageError("int8 is for the CPU: CUDA has no kernel for its products; for cuda: fp16")
     if precision not in get_args(Precision):
         raise UsageError(f"precision is {precision!r}; expected {', '.join(get_args(Precision))}")
     check_opset(opset)
@@ -216,7 +233,13 @@ def _write_tokenizer(source: _Source, folder: Path) -> SequenceTokenizer:
 
 
 def _manifest(
-    source: _Source, found: Assessment, assessor: Assessor, *, precision: Precision, opset: int
+    source: _Source,
+    found: Assessment,
+    assessor: Assessor,
+    *,
+    precision: Precision,
+    target: Target,
+    opset: int,
 ) -> BundleManifest:
     model, record, metadata = source.model, source.record, source.data.metadata
     kept = tuple(model.config.kept_layers)
@@ -232,6 +255,7 @@ def _manifest(
         threshold=found.calibration.threshold,
         temperature=found.calibration.temperature,
         precision=precision,
+        target=target,
         opset=opset,
         metrics=assessor.metrics(found),
         parity=found.parity,

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim
 
+from ..bundle.manifest import Target
 from ..errors import GenoslimError, UsageError
-from ..models.classifier import Classifier
+from ..models.classifier import Classifier, NativeClassifier
 from ..models.inference import for_inference
 
 OPSETS = range(18, 23)
@@ -40,7 +41,12 @@ class _NamedInputs(nn.Module):
 
 
 def trace(
-    model: Classifier, graph: Path, *, opset: int = 20, external_bytes: int = EXTERNAL_BYTES
+    model: Classifier,
+    graph: Path,
+    *,
+    opset: int = 20,
+    target: Target = "cpu",
+    external_bytes: int = EXTERNAL_BYTES,
 ) -> None:
     """Write `model`, in evaluation mode and float32, to the ONNX file `graph`.
 
@@ -48,14 +54,18 @@ def trace(
     [batch, labels]; batch and tokens are dynamic. What is written is the network that
     `models.inference.for_inference` makes of `model`. The file holds no path, no stack trace and no
     time: the same checkpoint gives the same bytes under the same versions. Weights above
-    `external_bytes` go to `<graph>.data` beside it.
+    `external_bytes` go to `<graph>.data` beside it. A graph for `cuda` has ONNX Runtime's
+    MultiHeadAttention; GenoslimError for a model that is not written here, which has no such form.
     """
     check_opset(opset)
+    fused = target == "cuda"
+    if fused:
+        _require_fusible(model)
     example = torch.full(_EXAMPLE, 0, dtype=torch.long)
     dynamic = {0: Dim.DYNAMIC, 1: Dim.DYNAMIC}
     with _quiet():
         program = torch.onnx.export(
-            _NamedInputs(for_inference(model)).eval(),
+            _NamedInputs(for_inference(model, fused=fused)).eval(),
             (example, torch.ones_like(example)),
             dynamo=True,
             opset_version=opset,
@@ -74,6 +84,15 @@ def trace(
         graph,
         external_data=f"{graph.name}.data" if weights > external_bytes else None,
     )
+
+
+def _require_fusible(model: Classifier) -> None:
+    if not isinstance(model, NativeClassifier):
+        raise GenoslimError(f"{model.family} has no graph for cuda of its own: export it for cpu")
+    if not hasattr(torch.onnx, "ops"):
+        raise GenoslimError(
+            f"a graph for cuda needs torch 2.8 or later, this is {torch.__version__}"
+        )
 
 
 def check_opset(opset: int) -> None:

@@ -82,6 +82,7 @@ def measure_parity(
         probability_tolerance=tolerances.probability,
         flipped_tolerance=tolerances.flipped,
         batch_difference=float(np.ptp(np.stack(list(found.values())), axis=0).max()),
+        provider=runner.provider,
     )
 
 

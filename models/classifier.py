@@ -375,9 +375,14 @@ def rotate(vectors: Tensor, rotary: tuple[Tensor, Tensor] | None) -> Tensor:
     if rotary is None:
         return vectors
     cosines, sines = (torch.cat((half, half), dim=-1)[None, None] for half in rotary)
+    return turned(vectors, cosines, sines)
+
+
+def turned(vectors: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
+    """Return vectors [..., d] with pairs (i, i + d/2) turned by angles that broadcast with them."""
     middle = vectors.shape[-1] // 2
-    turned = torch.cat((-vectors[..., middle:], vectors[..., :middle]), dim=-1)
-    return vectors * cosines + turned * sines
+    across = torch.cat((-vectors[..., middle:], vectors[..., :middle]), dim=-1)
+    return vectors * cosines + across * sines
 
 
 def score_type(hidden: Tensor) -> torch.dtype:

@@ -11,6 +11,9 @@ the first block depends on nothing but each token's id. So, exactly up to roundi
   to every score of a query, is dropped (a rotary key's is not);
 - gated MLPs: gate and value are two products, of one piece of the inner width after the other, so
   that nothing is taken apart and what lies between the products stays in the caches.
+
+For a GPU, which has memory bandwidth in place of caches, gated MLPs stay whole, and the attention
+of all blocks but the last is one operator (`fused.py`).
 """
 
 from __future__ import annotations
@@ -31,25 +34,29 @@ from .classifier import (
     Projection,
     rotate,
     split_heads,
+    turned,
 )
+from .fused import fused_attention
 
 _Module = TypeVar("_Module", bound=nn.Module)
 
 _WIDE = 512
 
 
-def for_inference(model: Classifier) -> Classifier:
+def for_inference(model: Classifier, *, fused: bool = False) -> Classifier:
     """Return a classifier whose `forward` gives the logits of `model` in evaluation mode.
 
     Only its `forward` is of use. `model` is unchanged, and shares the weights that need no
-    rewriting. A classifier that is not written here is returned as it is.
+    rewriting. A classifier that is not written here is returned as it is. A `fused` one is shaped
+    for GPUs: attention is one operator, and MLPs are left in one piece.
     """
     if not isinstance(model, NativeClassifier):
         return model
     network = _copy_of_modules(model).eval()
     with torch.no_grad():
-        _rewrite_attention(network)
-        _rewrite_gated_mlps(network)
+        _rewrite_attention(network, _FusedAttention if fused else _Attention)
+        if not fused:
+            _rewrite_gated_mlps(network)
     return network
 
 
@@ -59,7 +66,7 @@ def _copy_of_modules(model: _Module) -> _Module:
     return copy.deepcopy(model, {id(tensor): tensor for tensor in tensors})
 
 
-def _rewrite_attention(network: NativeClassifier) -> None:
+def _rewrite_attention(network: NativeClassifier, attention: type[_Attention]) -> None:
     """Replace the attention of every block, and the embeddings if they can be tabulated."""
     backbone = network.backbone
     entries = backbone.entry_table()
@@ -68,13 +75,13 @@ def _rewrite_attention(network: NativeClassifier) -> None:
         block: Any = module
         query, key, value = _prepared(block)
         if place == 0 and entries is not None:
-            block.attention.self = _tabulated(block, entries, query, key, value)
+            tables = _tabulated(block, entries, query, key, value)
+            block.attention.self = attention(block.heads, *tables)
         elif place == last:
             block.attention.self = _FoldedAttention(block.heads, query, key, value)
         else:
-            block.attention.self = _Attention(
-                block.heads, *(_Linear(*each) for each in (query, key, value))
-            )
+            linear = (_Linear(*each) for each in (query, key, value))
+            block.attention.self = attention(block.heads, *linear)
     if entries is not None:
         backbone.embeddings = _Entry(entries)
 
@@ -92,14 +99,14 @@ def _prepared(block: Any) -> tuple[Projection, Projection, Projection]:
     )
 
 
-def _tabulated(block: Block, entries: Tensor, *projections: Projection) -> _Attention:
-    """Return the first block's attention from the hidden states [V, H] of every token."""
+def _tabulated(block: Block, entries: Tensor, *projections: Projection) -> list[_Table]:
+    """Return the first block's projections of the hidden states [V, H] of every token."""
     read = block.attention_entry(entries).double()
     tables = (
         functional.linear(read, weight.double(), None if bias is None else bias.double())
         for weight, bias in projections
     )
-    return _Attention(block.heads, *(_Table(table.to(entries.dtype)) for table in tables))
+    return [_Table(table.to(entries.dtype)) for table in tables]
 
 
 def _rewrite_gated_mlps(network: NativeClassifier) -> None:
@@ -216,6 +223,27 @@ class _Attention(nn.Module):
         query, key = rotate(query, asking.rotary), rotate(key, context.rotary)
         weights = torch.softmax(query @ key.transpose(2, 3) + asking.bias, dim=-1)
         return (weights @ value).transpose(1, 2).flatten(2)
+
+
+class _FusedAttention(_Attention):
+    """The same by one operator."""
+
+    def forward(self, hidden: Tensor, context: Context, first_only: bool) -> Tensor:
+        asking = context.first() if first_only else context
+        query = self.query(hidden[:, :1] if first_only else hidden, asking)
+        query = self._rotated(query, asking.rotary)
+        key = self._rotated(self.key(hidden, context), context.rotary)
+        value: Tensor = self.value(hidden, context)
+        bias = asking.bias.expand(-1, -1, query.shape[1], -1)
+        return fused_attention(query, key, value, bias, self.heads)
+
+    def _rotated(self, projected: Tensor, rotary: tuple[Tensor, Tensor] | None) -> Tensor:
+        """Return [B, T, H] with positions turned in, heads side by side as they were."""
+        if rotary is None:
+            return projected
+        cosines, sines = (torch.cat((half, half), dim=-1)[:, None] for half in rotary)
+        heads = projected.view(*projected.shape[:2], self.heads, -1)
+        return turned(heads, cosines, sines).flatten(2)
 
 
 class _FoldedAttention(nn.Module):

@@ -31,9 +31,11 @@ def run(graph: Path, arrays, prefix: str = "") -> np.ndarray:
     return runner.run(arrays[f"{prefix}input_ids"], arrays[f"{prefix}attention_mask"])
 
 
-def test_graphs_of_the_golden_models(golden, tmp_path):
+@pytest.mark.parametrize("target", ["cpu", "cuda"])
+def test_graphs_of_the_golden_models(golden, target, tmp_path):
     outputs = np.load(golden / "io.npz")
-    trace(models.load(golden, num_labels=3).eval(), tmp_path / "model.onnx")
+    model = models.load(golden, num_labels=3).eval()
+    trace(model, tmp_path / "model.onnx", target=target)
     for batch in ("main", "widepad", "single", "long"):
         found = run(tmp_path / "model.onnx", outputs, f"{batch}.")
         np.testing.assert_allclose(found, outputs[f"{batch}.logits"], rtol=0, atol=TOLERANCE)

@@ -35,9 +35,9 @@ def quick(monkeypatch, _traces):
     """Trace once for each depth: tests of all but tracing need no new graph of the same model."""
     trace = exporter.trace
 
-    def remembered(model, graph, *, opset):
+    def remembered(model, graph, *, opset, target):
         if model.config.kept_layers not in _traces:
-            trace(model, graph, opset=opset)
+            trace(model, graph, opset=opset, target=target)
             _traces[model.config.kept_layers] = graph.read_bytes()
         graph.write_bytes(_traces[model.config.kept_layers])
 
@@ -65,8 +65,8 @@ def test_the_bundle_opens_and_says_what_it_is(exported, data):
     assert found.base_layers == 3
     assert (found.window_length, found.assembly) == (60, "GRCh38")
     assert found.label_names == ("neutral", "causal")
-    assert found.precision == "fp32"
-    assert found.opset == 20
+    assert (found.precision, found.target, found.opset) == ("fp32", "cpu", 20)
+    assert found.parity.provider == "CPUExecutionProvider"
     assert found.licences.data == "CC0-1.0"
     assert found.data.fingerprint == data.fingerprint
     assert found.data.same_as_training

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from genoslim.models.checkpoint import new_classifier
-from genoslim.models.classifier import NativeClassifier
+from genoslim.models.classifier import GatedLinear, NativeClassifier
 from genoslim.models.inference import for_inference
 from genoslim.models.layers import remove_layers
 
@@ -19,10 +19,13 @@ Batch = tuple[Tensor, Tensor]
 DROPPED = ([], [1], [0, 3], [0, 2, 3])
 
 
+@pytest.mark.parametrize("fused", [False, True])
 @pytest.mark.parametrize("dropped", DROPPED, ids=lambda dropped: f"{4 - len(dropped)} layers")
-def test_logits_are_the_same(model: NativeClassifier, batch: Batch, dropped: list[int]) -> None:
+def test_logits_are_the_same(
+    model: NativeClassifier, batch: Batch, dropped: list[int], fused: bool
+) -> None:
     model = remove_layers(model.double().eval(), dropped)
-    network = for_inference(model)
+    network = for_inference(model, fused=fused)
     with torch.no_grad():
         torch.testing.assert_close(network(*batch), model(*batch), rtol=0, atol=1e-12)
 
@@ -60,13 +63,28 @@ def test_a_table_needs_entries_that_depend_on_the_token_alone(
         torch.testing.assert_close(network(*batch), model(*batch), rtol=0, atol=1e-12)
 
 
+def _wide(config: dict[str, Any]) -> NativeClassifier:
+    wide = {"hidden_size": 512, "num_attention_heads": 8, "intermediate_size": 1536}
+    model = new_classifier(config | wide | {"num_hidden_layers": 2}).double().eval()
+    assert isinstance(model, NativeClassifier)
+    return model
+
+
+@pytest.mark.parametrize("family", ["dnabert2", "nt_v2"])
+def test_gated_mlps_stay_whole_for_a_gpu(
+    config_of: Callable[[str], dict[str, Any]], family: str
+) -> None:
+    network = for_inference(_wide(config_of(family)), fused=True)
+    assert isinstance(network, NativeClassifier)
+    kinds = [type(block.get_submodule(block.mlp_layers[0])) for block in network.blocks]
+    assert kinds == [GatedLinear, GatedLinear]
+
+
 @pytest.mark.parametrize("family", ["dnabert2", "nt_v2"])
 def test_wide_gated_mlps_are_taken_in_pieces(
     config_of: Callable[[str], dict[str, Any]], batch: Batch, family: str
 ) -> None:
-    wide = {"hidden_size": 512, "num_attention_heads": 8, "intermediate_size": 1536}
-    model = new_classifier(config_of(family) | wide | {"num_hidden_layers": 2}).double().eval()
-    assert isinstance(model, NativeClassifier)
+    model = _wide(config_of(family))
     network = for_inference(model)
     inner, last = (block.get_submodule(block.mlp_layers[1]) for block in network.blocks)
     assert [tuple(weight.shape) for weight in inner.gates] == 3 * [(512, 512)]
