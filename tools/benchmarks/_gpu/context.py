@@ -113,7 +113,7 @@ class Context:
         """Return the row with what was measured, or with the error that there was."""
         try:
             return row | measure()
-        except (RuntimeError, ValueError) as error:
+        except Exception as error:  # of a driver, a kernel, a library
             return row | {"error": in_a_line(error)}
 
 

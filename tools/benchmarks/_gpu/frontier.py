@@ -57,8 +57,7 @@ def _peak(
     context: Context, layers: int, tokens: int, precision: Precision, rows: int
 ) -> int | None:
     """Return the peak of two steps of AdamW on some rows; None on a CPU."""
-    model = random_network("dnabert2", layers, small=context.sizes.small).to(context.device)
-    model.train()
+    model = random_network("dnabert2", layers, context.device, small=context.sizes.small).train()
     optimiser = torch.optim.AdamW(model.parameters(), fused=True)
     ids = random_tokens(rows, tokens, model.config.vocab_size).to(context.device)
     labels = torch.arange(rows, device=context.device) % 2

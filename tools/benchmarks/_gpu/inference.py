@@ -1,6 +1,7 @@
 """Inference of DNABERT-2 by depth, precision, network and batch: latency, throughput, energy.
 
-`plain` is the network that is trained, `exported` what `for_inference` makes of it. In bf16 and
+`plain` is the network that is trained, `exported` what `for_inference` makes of it, `fused` what
+it makes for a GPU. In bf16 and
 fp16 the weights are `cast`, or left in float32 under autocast as in training (`auto`). At batch 1
 wall-clock time is from ids on the host to logits on the host, `device` time by CUDA events is that
 of the network; `paused` calls come 20 ms apart, as the clocks of an idle GPU fall. Every shape is
@@ -20,11 +21,11 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from genoslim.bench.energy import open_counters
 from genoslim.models.inference import for_inference
 from genoslim.models.precision import Precision, autocast, float32_products
 
 from .context import Context, random_tokens, summary
-from .energy import joules
 from .networks import random_network
 from .record import Row
 
@@ -32,7 +33,7 @@ _TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 _PAUSE = 0.02
 _WARM = 3
 
-Way = tuple[Literal["plain", "exported"], Precision, Literal["auto", "cast"]]
+Way = tuple[Literal["plain", "exported", "fused"], Precision, Literal["auto", "cast"]]
 
 
 def measure(context: Context) -> Iterator[Row]:
@@ -58,7 +59,7 @@ def _ways(context: Context) -> list[Way]:
         if precision in _TYPES:
             kinds = ("cast", "auto")
         ways += [("exported", precision, kind) for kind in kinds]
-        ways.append(("plain", precision, "auto"))
+        ways += [("fused", precision, kinds[0]), ("plain", precision, "auto")]
     return ways
 
 
@@ -72,10 +73,14 @@ class Runner:
 
     def __post_init__(self) -> None:
         network, self.precision, weights = self.way
-        model = random_network("dnabert2", self.layers, small=self.context.sizes.small)
+        model = random_network(
+            "dnabert2", self.layers, self.context.device, small=self.context.sizes.small
+        )
         self.vocabulary = model.config.vocab_size
-        module: nn.Module = for_inference(model) if network == "exported" else model
-        module = module.eval().to(self.context.device)
+        module: nn.Module = model
+        if network != "plain":
+            module = for_inference(model, fused=network == "fused")
+        module = module.eval()
         self.cast = weights == "cast"
         self.module = module.to(_TYPES[self.precision]) if self.cast else module
 
@@ -88,7 +93,7 @@ class Runner:
             yield "batch 1, paused", self._paused
         for batch in self.context.sizes.batches:
             yield f"batch {batch}", partial(self._batch, batch)
-        if self.way[0] == "exported":
+        if self.way[0] != "plain":
             yield "energy", self._energy
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
@@ -186,17 +191,16 @@ class Runner:
         batch = min(256, max(self.context.sizes.batches))
         ids, mask = self._on_device(batch)
         call = self._warmed(lambda: self.forward(ids, mask))
-        before, started, calls = joules(), time.monotonic(), 0
-        while time.monotonic() - started < self.context.sizes.energy_seconds:
-            call()
-            self.context.synchronise()
-            calls += 1
-        after, seconds = joules(), time.monotonic() - started
-        if before is None or after is None:
-            return {"note": "the driver tells no energy"}
-        windows = calls * batch
+        counters = open_counters(gpu=self.context.cuda)
+        if not counters.found:
+            return {"note": counters.absent}
+        with counters.metered() as energy:
+            times = self.context.repeated(
+                call, seconds=self.context.sizes.energy_seconds, most=1_000_000
+            )
         return {
             "batch": batch,
-            "joules_per_1000_windows": (after - before) / windows * 1000,
-            "watts": (after - before) / seconds,
+            "joules_per_1000_windows": energy.joules / (len(times) * batch) * 1000,
+            "watts": energy.joules / sum(times),
+            "counters": ", ".join(counter.name for counter in counters.found),
         }

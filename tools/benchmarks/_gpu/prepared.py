@@ -10,12 +10,14 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
+from genoslim.models.batches import GPU_MULTIPLE, padded_length
 from genoslim.models.checkpoint import new_classifier
 from genoslim.models.classifier import Classifier
 from genoslim.prune.finetune import Labelled, fine_tune_tokens, predict_tokens
@@ -26,7 +28,6 @@ FORMAT = 1
 FAMILIES = ("dnabert2", "nt_v2", "nt")
 SPLITS = ("train", "validation", "test")
 VARIANTS, WINDOW, SEED = 2000, 96, 0
-GRAPHS = ("fp32", "fp16")
 
 
 @dataclass(frozen=True)
@@ -144,21 +145,24 @@ def _tuned(family: str, entry: Mapping[str, Any], *, epochs: int) -> dict[str, A
 
 def _exported(model: Classifier, test: Labelled, folder: Path) -> tuple[dict[str, Tensor], Tensor]:
     """Return the graphs as bytes, uint8 [size], and the logits of the exporter's fp16 rehearsal."""
+    from genoslim.bundle.manifest import Target
     from genoslim.bundle.sessions import open_session
     from genoslim.export.precision import convert, rehearse_half
     from genoslim.export.trace import trace
 
-    exact, rehearsal = folder / "cpu fp32.onnx", folder / "rehearsal.onnx"
-    trace(model, exact)
-    convert(exact, folder / "cpu fp16.onnx", "fp16")
-    rehearse_half(exact, rehearsal)
+    rehearsal = folder / "rehearsal.onnx"
+    for target in get_args(Target):
+        exact = folder / f"{target} fp32.onnx"
+        trace(model, exact, target=target)
+        convert(exact, folder / f"{target} fp16.onnx", "fp16")
+    rehearse_half(folder / "cpu fp32.onnx", rehearsal)
     session = open_session(rehearsal, backend="onnxruntime", device="cpu", threads=1)
     logits = torch.empty(len(test.tokens), 2)
     for rows in test.tokens.by_length(1024):
         logits[rows] = torch.from_numpy(session.run(*padded(test.tokens, rows)))
     graphs = {
         file.stem: torch.frombuffer(bytearray(file.read_bytes()), dtype=torch.uint8)
-        for file in folder.glob("cpu *.onnx")
+        for file in sorted(folder.glob("* fp*.onnx"))
     }
     return graphs, logits
 
@@ -176,5 +180,6 @@ def _labelled(ids: Tensor, lengths: Tensor, labels: Tensor, device: torch.device
 
 def random_rows(rows: int, tokens: int, ids: Tensor, device: torch.device) -> Labelled:
     """Return rows of random ids [rows, tokens], labelled by turns, on the device."""
-    lengths = torch.full((rows,), tokens)
-    return _labelled(ids.to(torch.int16), lengths, torch.arange(rows) % 2, device)
+    wide = padded_length(tokens, multiple=GPU_MULTIPLE)  # as `TokenTable.encode` leaves it
+    ids = functional.pad(ids.to(torch.int16), (0, wide - tokens))
+    return _labelled(ids, torch.full((rows,), tokens), torch.arange(rows) % 2, device)

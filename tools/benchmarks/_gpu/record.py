@@ -43,6 +43,7 @@ class Results:
         """
         step: dict[str, Any] = {"state": "running", "seconds": 0.0, "rows": []}
         self.content["steps"][name] = step
+        self.write()
         started = time.monotonic()
         try:
             step["state"] = self._collect(step["rows"], rows, budget)

@@ -42,7 +42,7 @@ class Training:
 
     def run(self, context: Context, steps: int) -> Row:
         """Make some steps; return their times, the rate and the peak of memory."""
-        model = random_network(self.network, self.layers, small=context.sizes.small)
+        model = random_network(self.network, self.layers, context.device, small=context.sizes.small)
         rows = self.batch * steps
         vocabulary = model.config.vocab_size
         train, watched = (
