@@ -36,10 +36,11 @@ _TRIALS_A_GPU = 4
 class Executor:
     """Where trials run side by side.
 
-    By default there is a worker for each GPU. On a CPU a small model (weights below 80 MB) is
-    trained fastest by one thread, so it gets a worker for each core; a larger one gets a single
-    worker with all cores. On Ray there are as many as the cluster has place for, and a GPU is
-    shared by four trials of a small model. `threads` are torch's, in each worker.
+    By default there is a worker for each GPU, and four for a small model (weights below 80 MB),
+    which leaves most of a GPU idle, if there are cores for them. On a CPU a small model is trained
+    fastest by one thread, so it gets a worker for each core; a larger one gets a single worker with
+    all cores. On Ray there are as many as the cluster has place for. `threads` are torch's, in each
+    worker.
     """
 
     kind: Literal["local", "ray"] = "local"
@@ -50,10 +51,10 @@ class Executor:
     def settings(self, base: Setting, trials: int) -> list[Setting]:
         """Return one setting for each worker: never more of them than trials."""
         devices = self._devices()
-        remote = self.kind == "ray"
-        small = devices == ["cpu"] and _is_small(base.model)
-        workers = self.workers or (usable_cores() if small else len(devices))
-        alone = small or (remote and devices != ["cpu"])
+        remote, on_cpu = self.kind == "ray", devices == ["cpu"]
+        small = _is_small(base.model)
+        workers = self.workers or _workers(len(devices), on_cpu=on_cpu, small=small)
+        alone = small if on_cpu else remote
         threads = self.threads or (1 if alone else max(1, usable_cores() // workers))
         workers = min(self.workers or trials if remote else workers, trials)
         return [
@@ -87,6 +88,14 @@ class Executor:
         if len(settings) == 1:
             return InlinePool(settings[0], monitor.stepped)
         return ProcessPool(settings, monitor.stepped)
+
+
+def _workers(devices: int, *, on_cpu: bool, small: bool) -> int:
+    """Return how many workers there are by default on this machine."""
+    if not small:
+        return devices
+    cores = usable_cores()
+    return cores if on_cpu else max(devices, min(devices * _TRIALS_A_GPU, cores))
 
 
 def run_trials(

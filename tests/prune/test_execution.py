@@ -16,6 +16,7 @@ from sweeps import assert_same_results
 from genoslim.bundle.machine import usable_cores
 from genoslim.errors import GenoslimError
 from genoslim.interrupts import Terminated, sigterm_interrupts
+from genoslim.prune import execution
 from genoslim.prune import runner as runners
 from genoslim.prune.execution import Executor, run_trials
 from genoslim.prune.plan import (
@@ -150,3 +151,25 @@ def test_workers_and_threads(config: SweepConfig, tmp_path: Path) -> None:
     small = Executor(device="cpu").settings(base, 1000)
     assert len(small) == usable_cores()
     assert {setting.threads for setting in small} == {1}
+
+
+@pytest.mark.parametrize(
+    ("small", "cores", "workers"), [(True, 16, 8), (True, 5, 5), (True, 1, 2), (False, 16, 2)]
+)
+def test_trials_of_a_small_model_share_a_gpu(
+    small: bool,
+    cores: int,
+    workers: int,
+    config: SweepConfig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    base = setting_of(open_sweep(tmp_path / "run", config))
+    cards = ["cuda:0", "cuda:1"]
+    monkeypatch.setattr(execution, "resolve_devices", lambda device: cards)
+    monkeypatch.setattr(execution, "usable_cores", lambda: cores)
+    monkeypatch.setattr(execution, "_is_small", lambda model: small)
+    found = Executor().settings(base, 100)
+    assert [setting.device for setting in found] == [cards[n % 2] for n in range(workers)]
+    assert {setting.threads for setting in found} == {max(1, cores // workers)}
+    assert len(Executor(workers=1).settings(base, 100)) == 1
