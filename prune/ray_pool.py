@@ -86,7 +86,9 @@ class RayPool:
             raise needs_extra("the executor `ray`", "ray", "ray") from None
         self._ours = not self._ray.is_initialized()
         if self._ours:
-            self._ray.init(log_to_driver=False, include_dashboard=False)
+            self._ray.init(
+                log_to_driver=False, include_dashboard=False, logging_level=logging.ERROR
+            )
         self._busy: dict[Any, tuple[Any, TrialSpec]] = {}
         self._idle: list[Any] = []
         cuda = settings[0].device.startswith("cuda")

@@ -18,6 +18,7 @@ from ..models import load_tokenizer
 from .execution import Executor, run_trials
 from .finetune import Labelled
 from .measure import Rows, Split
+from .numerics import only_one
 from .plan import attempts, next_attempt, plan, rows_with_subgroups, setting_of, spec_of
 from .probe import LayerProbe
 from .progress import ProgressCallback
@@ -240,6 +241,7 @@ class Trainings:
     @cached_property
     def _setting(self) -> Setting:
         setting = setting_of(self.run, trials=self.store.folder)
+        only_one((*self.run.trials.results(), *self.store.results()), str(self.folder))
         places = tuple(store.folder.absolute() for store in (self.run.trials, *self.others))
         data = setting.data if self.data is None else self.data.absolute()
         return replace(setting, teachers=places, data=data)

@@ -32,7 +32,7 @@ _CONSTANT = 0.01
 
 @dataclass(frozen=True, kw_only=True)
 class TrialSpec:
-    """All that decides a trial's outcome (on one kind of device, with one number of threads).
+    """All that decides a trial's outcome, but for the run's `Numerics` and the number of threads.
 
     `model` says where the pretrained weights are and `model_fingerprint` what they are; only
     the second counts for the hash, as with the data. With `healing` or `supernet` training goes on

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,12 @@ from genoslim.errors import GenoslimError, UsageError
 from genoslim.prune.execution import Executor
 from genoslim.prune.judging import judge_run
 from genoslim.prune.numerics import Numerics, numerics_of, numerics_on
-from genoslim.prune.plan import SweepConfig, open_sweep, plan, setting_of
+from genoslim.prune.plan import SweepConfig, open_sweep, plan, setting_of, spec_of
 from genoslim.prune.recipe import Recipe
 from genoslim.prune.run_folder import RunFolder
 from genoslim.prune.runner import TrialRunner
 from genoslim.prune.sweep import run_one, sweep
+from genoslim.prune.trainings import Trainings
 from genoslim.prune.verbs import run_trial
 from genoslim.prune.verdicts import Rules
 
@@ -127,3 +129,12 @@ def test_a_worker_checks_for_itself(finished: RunFolder, tmp_path: Path) -> None
     trial = runner.store.read(spec)
     assert trial is not None
     assert numerics_of(trial.result) == CPU
+
+
+def test_a_search_does_not_go_on_from_trials_of_another_kind(own_run: RunFolder) -> None:
+    searches = Trainings(own_run, own_run.folder / "search", INLINE)
+    spec = plan(own_run)[-1]
+    shutil.copytree(own_run.trials.path(spec), searches.store.path(spec))
+    _edit(searches.store.path(spec) / "result.json", device="cuda:0", precision="bf16")
+    with pytest.raises(GenoslimError, match="figures of the two cannot be compared"):
+        searches.settle([spec_of(own_run, (0, 1), 0)])
