@@ -25,6 +25,7 @@ from ..models.classifier import Classifier
 from ..models.layers import only_layers
 from ..models.tokenizer import SequenceTokenizer
 from .finetune import Labelled, evaluation_tokens
+from .micro_batch import memory_told
 from .subsets import children, complement
 from .verdicts import Judgement
 
@@ -91,7 +92,8 @@ def estimate(
     rows = Labelled.encode(tokenizer, data, device=target)
     how = _METHODS[method]
     started = time.perf_counter()
-    scores = how.function(model, rows, seed)
+    with memory_told(f"estimating by {method}", advice="use a device with more memory"):
+        scores = how.function(model, rows, seed)
     seconds = time.perf_counter() - started
     return Estimate(
         method=method,

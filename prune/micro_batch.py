@@ -30,14 +30,14 @@ def out_of_memory(error: RuntimeError) -> bool:
 
 
 @contextmanager
-def memory_told(purpose: str) -> Iterator[None]:
+def memory_told(purpose: str, advice: str = _ADVICE) -> Iterator[None]:
     """Turn torch's complaint about memory in the body into a GenoslimError of one line."""
     try:
         yield
     except RuntimeError as error:
         if not out_of_memory(error):
             raise
-        raise GenoslimError(f"out of memory in {purpose}: {_ADVICE}") from None
+        raise GenoslimError(f"out of memory in {purpose}: {advice}") from None
 
 
 class MicroBatch:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from genoslim.data.dataset import LabelledData, read_data
-from genoslim.errors import UsageError
+from genoslim.errors import GenoslimError, UsageError
 from genoslim.models import load, load_tokenizer
 from genoslim.models.classifier import Classifier
 from genoslim.models.layers import remove_layers
@@ -55,6 +55,18 @@ def test_every_method_scores_every_block_and_leaves_the_model_as_it_was(
     assert list(after) == list(before)
     assert all(torch.equal(before[name], after[name]) for name in before)
     assert all(p.grad is None for p in network.parameters())
+
+
+@pytest.mark.parametrize("method", ["block_influence", "frozen", "taylor"])
+def test_no_memory_is_told_in_a_line(method: str, model: Path, rows: LabelledData) -> None:
+    network = load(model)
+
+    def refuse(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    network.blocks[0].register_forward_pre_hook(refuse)
+    with pytest.raises(GenoslimError, match=f"^out of memory in estimating by {method}: use a dev"):
+        estimate(network, load_tokenizer(model), rows, method)  # type: ignore[arg-type]
 
 
 def test_unknown_method(model: Path, rows: LabelledData) -> None:
