@@ -59,7 +59,9 @@ class Int8Tuning:
     """Further fine-tuning with int8 rounding in the loop; what `tune_int8` found.
 
     It went on from the weights of `checkpoint` (its fingerprint). AUROCs are on validation: `exact`
-    of those in float32, `plain` of those in int8, `tuned` in int8 after the tuning.
+    of those in float32, `plain` of those in int8, `tuned` in int8 after the tuning, and `longer` in
+    int8 after as much fine-tuning without the rounding, which is what the tuning has to be held
+    against.
     """
 
     checkpoint: str
@@ -71,6 +73,7 @@ class Int8Tuning:
     exact: float
     plain: float
     tuned: float
+    longer: float
 
 
 @dataclass(frozen=True, kw_only=True)
