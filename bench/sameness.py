@@ -6,12 +6,14 @@ asked nothing. So there is no hypothesis to test, and no number of rows or group
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from ..bundle.manifest import LossLimits
-from .quality import Scores
+from ..export.evaluate import Calibration
+from .quality import Scores, margins_of
 from .subjects import Subject
 
 TOLERANCE = LossLimits.batch_difference
@@ -23,23 +25,26 @@ batch to batch, so that the two differ no more than either differs from itself."
 class Sameness:
     """A model of the baseline's own weights against it, on all validation and test rows.
 
-    Calls are each model's own, at its temperature and threshold.
+    Calls are each model's own, at its temperature and threshold; `flipped_beyond` are those that
+    flip where the baseline's score is farther from its threshold than both logits may move it.
     """
 
     rows: int
     max_logit_difference: float
     flipped: int
+    flipped_beyond: int
     tolerance: float = TOLERANCE
 
     @property
     def same(self) -> bool:
-        """Whether no logit differs by more than the tolerance, and no call."""
-        return self.flipped == 0 and self.max_logit_difference <= self.tolerance
+        """Whether no logit differs by more than the tolerance, nor any call for another reason."""
+        return self.flipped_beyond == 0 and self.max_logit_difference <= self.tolerance
 
     def __str__(self) -> str:
         return (
             f"the baseline's own weights and its scores: on {self.rows:,} validation and test rows"
-            f" logits differ by {self.max_logit_difference:.2g} at most, and no call flips"
+            f" logits differ by {self.max_logit_difference:.2g} at most; calls that flip:"
+            f" {self.flipped}, none beyond {2 * self.tolerance:g} of the threshold"
         )
 
 
@@ -55,8 +60,18 @@ def sameness(
     before, after = (
         np.concatenate([scores.validation_calls, scores.calls]) for scores in (of_baseline, of_own)
     )
+    flipped = before != after
+    beyond = np.abs(margins_of(first) - _cut(of_baseline.fitted)) > 2 * TOLERANCE
     return Sameness(
         rows=len(first),
         max_logit_difference=float(np.abs(second - first).max()),
-        flipped=int((before != after).sum()),
+        flipped=int(flipped.sum()),
+        flipped_beyond=int((flipped & beyond).sum()),
     )
+
+
+def _cut(fitted: Calibration) -> float:
+    """Return the difference of the logits from which on a call is positive."""
+    if not 0 < fitted.threshold < 1:
+        return math.inf if fitted.threshold else -math.inf
+    return fitted.temperature * math.log(fitted.threshold / (1 - fitted.threshold))

@@ -47,8 +47,20 @@ def test_a_flipped_call_or_a_logit_too_far_is_another_model(bundle: Path) -> Non
     found = sameness(first, first, scores(LOGITS), scores(LOGITS, threshold=0.9))
     assert found is not None
     assert found.max_logit_difference == 0
-    assert found.flipped > 0
+    assert found.flipped_beyond > 0
     assert not found.same
+
+
+def test_a_call_that_lies_at_the_threshold_may_flip(bundle: Path) -> None:
+    first = replace(open_subject(bundle, "full"), weights="abc")
+    near = LOGITS.copy()
+    near[3] = [0.4, 0.405]
+    moved = near.copy()
+    moved[3] += np.float32([0.0, -0.009])
+    found = sameness(first, first, scores(near), scores(moved))
+    assert found is not None
+    assert (found.flipped, found.flipped_beyond, found.same) == (1, 0, True)
+    assert "calls that flip: 1, none beyond 0.02 of the threshold" in str(found)
 
 
 def test_weights_that_are_others_or_not_known_are_never_the_same(bundle: Path) -> None:
