@@ -52,9 +52,9 @@ def _confidence(result: BenchResult) -> Iterator[str]:
     """Say how sure the answer is."""
     if result.exploratory:
         yield "Not at all: the rule was made after test figures of these models had been seen"
-    if result.basis.refusal:
-        yield f"Nothing is shown either way: {result.basis.refusal}"
     chosen = _deployed(result)
+    if result.basis.refusal and not (chosen and chosen.same):
+        yield f"Nothing is shown either way: {result.basis.refusal}"
     if chosen is not None and chosen.comparison is not None:
         yield from _shown(chosen, result)
     else:
@@ -67,12 +67,15 @@ def _shown(model: ModelResult, result: BenchResult) -> Iterator[str]:
     if loss is None or found is None:
         return
     test = found.noninferiority
-    yield (
-        f"Its {result.basis.measure} less the baseline's is {loss.estimate}; that it loses"
-        f" {test.margin:g} or more is refuted (p = {test.adjusted_p:.2g}, corrected for the number"
-        f" of models; a wrong model is deployed in at most {result.settings.alpha:.0%} of such"
-        " decisions)"
-    )
+    if model.same:
+        yield f"It is {model.sameness}; there is no loss to be tested"
+    else:
+        yield (
+            f"Its {result.basis.measure} less the baseline's is {loss.estimate}; that it loses"
+            f" {test.margin:g} or more is refuted (p = {test.adjusted_p:.2g}, corrected for the"
+            " number of models; a wrong model is deployed in at most"
+            f" {result.settings.alpha:.0%} of such decisions)"
+        )
     if model.floor is not None:
         yield f"It is {model.floor}"
 
@@ -98,8 +101,8 @@ def _changes(result: BenchResult) -> Iterator[str]:
     """Say what would have to be otherwise for another answer."""
     yield from _more_data(result)
     chosen = _deployed(result)
-    if chosen is not None and chosen.comparison is not None and chosen.evidence.loss is not None:
-        loss = chosen.evidence.loss
+    loss = None if chosen is None or chosen.same else chosen.evidence.loss
+    if chosen is not None and loss is not None:
         bound = told(max(-loss.lower_bound, 0.0), loss.estimate)
         yield (
             f"A margin below about {bound}: no smaller loss of {chosen.subject.name} is ruled out"
@@ -118,6 +121,7 @@ def _more_data(result: BenchResult) -> Iterator[str]:
         for model in result.models
         if model.evidence.loss is not None
         and model.comparison is not None
+        and not model.same
         and (result.basis.refusal or not model.comparison.noninferiority.passed)
         and model.evidence.loss.high >= 0
     ]

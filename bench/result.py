@@ -127,12 +127,17 @@ class ModelResult:
     warnings: tuple[str, ...]
 
     @property
+    def same(self) -> bool:
+        """Whether it is the baseline in another form."""
+        return self.sameness is not None and self.sameness.same
+
+    @property
     def verdict(self) -> str:
         """What is shown of its AUROC against the baseline's, in words."""
         loss = self.evidence.loss
         if self.comparison is None or loss is None:
             return "baseline"
-        if self.sameness and self.sameness.same:
+        if self.same:
             return "same model"
         test = self.comparison.noninferiority
         if test.adjusted_p is None and loss.low <= 0 <= loss.high:

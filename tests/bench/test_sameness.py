@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from genoslim.bench.answer import answer
+from genoslim.bench.benchmark import benchmark
 from genoslim.bench.quality import Scores
 from genoslim.bench.sameness import TOLERANCE, sameness
 from genoslim.bench.subjects import open_subject
+from genoslim.bundle.bundle import Bundle
+from genoslim.bundle.manifest import FineTuning
+from genoslim.bundle.runtime import Runtime
+from genoslim.data.dataset import LabelledData
 from genoslim.export.evaluate import Calibration
 
 LOGITS = np.random.default_rng(0).normal(size=(30, 2)).astype(np.float32)
@@ -70,3 +77,42 @@ def test_weights_that_are_others_or_not_known_are_never_the_same(bundle: Path) -
     other = replace(unknown, weights="def")
     for one, two in ((unknown, unknown), (known, unknown), (unknown, known), (known, other)):
         assert sameness(one, two, scores(LOGITS), scores(LOGITS)) is None
+
+
+def test_a_bundle_of_the_baseline_s_weights_is_deployed_where_nothing_can_be_decided(
+    make_bundle: Callable[..., Path],
+    make_data: Callable[..., LabelledData],
+    tmp_path: Path,
+) -> None:
+    """Two bundles of one graph, the one said to be fp16, on three groups."""
+    data = make_data()
+    fine_tuning = FineTuning(checkpoint="c" * 64)
+    full = make_bundle("full", fine_tuning=fine_tuning)
+    half = make_bundle("half", fine_tuning=fine_tuning, precision="fp16")
+    margins = np.diff(Runtime(Bundle.open(full), threads=1).logits(data.sequences))[:, 0]
+    learnt = replace(data, labels=(margins > np.median(margins)).astype(np.int8))
+    learnt.write(tmp_path / "data.parquet")
+    result = benchmark(
+        [full, half],
+        tmp_path / "data.parquet",
+        output=tmp_path / "out",
+        device="cpu",
+        backend="onnxruntime",
+        threads=1,
+        seconds=0.01,
+        quick=True,
+        floors="none",
+    )
+    found = result.models[1]
+    assert found.sameness is not None
+    assert (found.same, found.verdict) == (True, "same model")
+    assert found.sameness.rows == 100
+    assert result.basis.refusal  # of others nothing could be decided
+    assert result.decision.tests["half"].adjusted_p is None
+    assert "not chosen: slower" in result.decision.reasons["half"] or (
+        result.decision.deploy == "half"
+    )
+    assert result.decision.passed
+    told = answer(replace(result, decision=replace(result.decision, deploy="half")))
+    assert any("the baseline's own weights and its scores" in line for line in told.confidence)
+    assert not any(line.startswith("A margin below") for line in told.changes)
