@@ -1,8 +1,10 @@
-"""The page that is made of the results: one Markdown table a step."""
+"""The page that is made of the results: for each step what it comes to, and all that it found."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
 _TITLES = {
@@ -18,6 +20,58 @@ _TITLES = {
 }
 
 
+@dataclass(frozen=True)
+class _Pivot:
+    """A table of means: a row for each value of `rows`, a column for each of `columns`."""
+
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    value: str
+    title: str
+
+    def lines(self, found: Sequence[Mapping[str, Any]]) -> list[str]:
+        """Return the lines of the table; none where nothing has the value."""
+        cells: dict[tuple[str, ...], dict[str, list[float]]] = {}
+        for row in found:
+            if row.get(self.value) is not None:
+                key = tuple(str(row[name]) for name in self.rows)
+                column = ", ".join(str(row[name]) for name in self.columns)
+                cells.setdefault(key, {}).setdefault(column, []).append(row[self.value])
+        means = [
+            dict(zip(self.rows, key, strict=True)) | {name: fmean(own[name]) for name in own}
+            for key, own in cells.items()
+        ]
+        return [f"{self.title}:", "", *_table(means), ""] if means else []
+
+
+_PIVOTS = {
+    "training": [
+        _Pivot(
+            ("network", "tokens", "layers"),
+            ("precision",),
+            "sequences_per_second",
+            "Sequences a second",
+        )
+    ],
+    "inference": [
+        _Pivot(
+            ("layers", "what"), ("network", "precision", "weights"), "p50_ms", "Median time in ms"
+        ),
+        _Pivot(
+            ("layers",),
+            ("network", "precision", "weights"),
+            "joules_per_1000_windows",
+            "Joules for 1,000 windows",
+        ),
+    ],
+    "accuracy": [
+        _Pivot(("family",), ("precision",), "test_auroc", "AUROC on test, mean over seeds"),
+        _Pivot(("family",), ("precision",), "seconds", "Seconds of a training, mean over seeds"),
+    ],
+    "attention": [_Pivot(("tokens", "type", "kernel"), ("bias",), "ms", "Time in ms")],
+}
+
+
 def page(content: Mapping[str, Any]) -> str:
     """Return the results as Markdown."""
     facts = (content["steps"].get("machine", {}).get("rows") or [{}])[0]
@@ -30,9 +84,20 @@ def page(content: Mapping[str, Any]) -> str:
         lines += ["", "**Made with `--smoke` sizes: the figures mean nothing.**"]
     for name, step in content["steps"].items():
         lines += ["", f"## {_TITLES.get(name, name)}", "", _account(step), ""]
-        lines += _facts(step["rows"][0]) if name == "machine" and step["rows"] else []
-        lines += _table([_flat(row) for row in step["rows"]]) if name != "machine" else []
+        if name == "machine":
+            lines += _facts(facts)
+            continue
+        for pivot in _PIVOTS.get(name, []):
+            lines += pivot.lines(step["rows"])
+        lines += _details(_table([_flat(row) for row in step["rows"]]), name in _PIVOTS)
     return "\n".join(lines) + "\n"
+
+
+def _details(lines: list[str], folded: bool) -> list[str]:
+    """Return lines that a reader unfolds, where a table of means stands above them."""
+    return (
+        ["<details><summary>all rows</summary>", "", *lines, "", "</details>"] if folded else lines
+    )
 
 
 def _account(step: Mapping[str, Any]) -> str:
