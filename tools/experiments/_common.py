@@ -26,6 +26,7 @@ def arguments(description: str | None, families: Sequence[str]) -> argparse.Name
     parser.add_argument("--families", nargs="+", default=families)
     parser.add_argument("--seeds", type=int, default=5, help="of the baseline, and of the search")
     parser.add_argument("--layer-seeds", type=int, default=3)
+    parser.add_argument("--draws", type=int, default=1, help="random subsets of each size")
     parser.add_argument("--variants", type=int, default=4500)
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--learning-rate", type=float, default=1e-3)

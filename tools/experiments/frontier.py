@@ -1,13 +1,15 @@
 """How few layers are as good as all of them, and whether it matters which.
 
-    python tools/experiments/frontier.py -o DIR [--families dnabert2 nt nt_v2] [--seeds 5] [--smoke]
+    python tools/experiments/frontier.py -o DIR [--families dnabert2 nt nt_v2] [--seeds 5] [--draws 1]
+        [--smoke]
 
 On a simulated set with more than 1,000 validation and test rows the whole search is repeated for
 each seed: fine-tune the full model, train it on as a supernet, find a subset of each size by
 its forward passes on validation, heal it from the better of the two. Beside it, trained alike: the
 first layers, a random draw (another one for each seed), and the full model; and the full model
 trained twice as long, and the chosen subsets from the pretrained weights. Nothing is chosen on
-test.
+test. With `--draws` 2 or more, "any" is the best on validation of all subsets of a size, drawn ones
+included, as in a search that asks the strategy `random` too.
 
 Every training is a trial in DIR, so that the command goes on where it was ended; FAMILY.json and
 the tables are of what is there. One torch thread.
@@ -93,12 +95,10 @@ def _pipeline(
     supernet = trainings.find(trainings.supernet)
     path = beam(depth, trainings.probe(supernet, trainings.full))
     for size in options.sizes:
-        drawn = draws(depth, size, 1, 1000 + seed)[0]
-        for name, kept in (
-            ("supernet", path[size]),
-            ("first", first(depth, size)),
-            ("random", drawn),
-        ):
+        drawn = draws(depth, size, options.draws, 1000 + seed)
+        named = {"supernet": path[size], "first": first(depth, size), "random": drawn[0]}
+        named |= {f"random draw {n}": kept for n, kept in enumerate(drawn[1:], start=2)}
+        for name, kept in named.items():
             arms[f"{name} {size}"] = trainings.spec(kept, "healed", seed)
         if size in (4, 3):
             arms[f"supernet {size}, from pretrained"] = trainings.spec(
@@ -164,13 +164,18 @@ def _tables(run: RunFolder, cells: Sequence[Cell], options: argparse.Namespace) 
             table(
                 [
                     "layers",
-                    "chosen",
+                    "",
+                    "test AUROC",
                     "difference",
                     "95 % interval",
                     "p of a loss of 0.02",
                     "random",
                 ],
-                [_against(run, by_arm, best, size) for size in options.sizes],
+                [
+                    _against(run, by_arm, best, size, arm)
+                    for size in options.sizes
+                    for arm in ("chosen", "any")
+                ],
                 width=110,
             ),
         ]
@@ -184,6 +189,12 @@ def _chosen(cells: Sequence[Cell], sizes: Sequence[int]) -> Iterator[Cell]:
             arms = (f"supernet {size}", f"first {size}")
             found = [c for c in cells if c.seed == seed and c.arm in arms]
             yield replace(max(found, key=lambda c: c.validation), arm=f"chosen {size}")
+            found += [c for c in cells if c.seed == seed and _is_draw(c, size)]
+            yield replace(max(found, key=lambda c: c.validation), arm=f"any {size}")
+
+
+def _is_draw(cell: Cell, size: int) -> bool:
+    return cell.arm.startswith("random") and cell.arm.endswith(f" {size}")
 
 
 def _search_units(cells: Sequence[Cell], seeds: int) -> float:
@@ -193,11 +204,15 @@ def _search_units(cells: Sequence[Cell], seeds: int) -> float:
     return (sum(spent) - sum(twins)) / seeds
 
 
-def _against(run: RunFolder, by_arm: dict[str, list[Cell]], best: str, size: int) -> list[str]:
-    chosen, full, drawn = (by_arm[arm] for arm in (f"chosen {size}", best, f"random {size}"))
+def _against(
+    run: RunFolder, by_arm: dict[str, list[Cell]], best: str, size: int, arm: str
+) -> list[str]:
+    chosen, full = by_arm[f"{arm} {size}"], by_arm[best]
+    drawn = [cell for cells in by_arm.values() for cell in cells if _is_draw(cell, size)]
     value, low, high, p = _difference(run, chosen, full)
     return [
         str(size),
+        arm,
         f"{np.mean([c.test for c in chosen]):.4f}",
         f"{value:+.4f}",
         f"{low:+.4f} to {high:+.4f}",
