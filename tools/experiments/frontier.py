@@ -1,7 +1,7 @@
 """How few layers are as good as all of them, and whether it matters which.
 
-    python tools/experiments/frontier.py -o DIR [--families dnabert2 nt nt_v2] [--seeds 5] [--draws 1]
-        [--smoke]
+    python tools/experiments/frontier.py -o DIR [--families dnabert2 nt nt_v2] [--seeds 5]
+        [--draws 1] [--smoke]
 
 On a simulated set with more than 1,000 validation and test rows the whole search is repeated for
 each seed: fine-tune the full model, train it on as a supernet, find a subset of each size by
