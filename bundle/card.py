@@ -92,8 +92,16 @@ def model_rows(manifest: BundleManifest) -> list[tuple[str, str]]:
         ("parameters", f"{manifest.parameters:,}"),
         ("fine-tuning", f"{seconds}, seed {'unknown' if tuning.seed is None else tuning.seed}"),
         ("precision, opset", f"{manifest.precision}, {manifest.opset}"),
+        *_made_for(manifest),
         ("licence of the base model", _licence(manifest.licences.base_model)),
     ]
+
+
+def _made_for(manifest: BundleManifest) -> list[tuple[str, str]]:
+    """Return a row for a graph that is not shaped for the CPU, as most are."""
+    if manifest.target == "cpu":
+        return []
+    return [("made for", f"{manifest.target}; what is told here ran on {manifest.parity.provider}")]
 
 
 def _data(manifest: BundleManifest) -> str:

@@ -15,6 +15,7 @@ from click.testing import CliRunner
 
 from genoslim.bundle import choice
 from genoslim.bundle.bundle import Bundle
+from genoslim.bundle.card import render_card
 from genoslim.bundle.choice import choose_backend
 from genoslim.bundle.runtime import Runtime
 from genoslim.cli import main
@@ -56,6 +57,7 @@ def test_it_is_verified_and_says_on_what(for_cuda):
     bundle = Bundle.open(for_cuda.folder)
     assert (bundle.manifest.target, bundle.manifest.parity.provider) == ("cuda", CPU)
     assert bundle.manifest.parity.passed
+    assert f"| made for | cuda; what is told here ran on {CPU} |" in render_card(bundle.manifest)
 
 
 def test_a_cpu_gives_the_logits_of_torch_and_says_for_what_it_was_made(
