@@ -13,6 +13,9 @@ FRONTIER_PICTURE = "frontier.png"
 
 _SERIES = {"full model": INK, "best healed": GOOD, "best pretrained": BLUE, "others": QUIET}
 _SHAPES = ("diamond", "circle", "square", "cross")
+_EDGES: Spec = {"zero": False, "nice": False, "padding": 14}
+"""So that no mark is cut off at an edge."""
+
 _AUROC = "validation AUROC (that chose: optimistic)"
 
 
@@ -22,8 +25,8 @@ def frontier_plots(frontier: Frontier, source: str = "frontier.json") -> tuple[P
     The best candidate of each size and training has its 95 % interval; the others, random draws
     among them, are faint. The band reaches from the fine-tuned full model down by the margin.
     """
-    layers = quantitative("layers", "layers kept", axis={"tickMinStep": 1})
-    milliseconds = quantitative("ms", "ms a window, batches of the trial, torch")
+    layers = quantitative("layers", "layers kept", axis={"tickMinStep": 1}, scale=_EDGES)
+    milliseconds = quantitative("ms", "ms a window, batches of the trial, torch", scale=_EDGES)
     where = f"{source}, full and candidates"
     title = f"AUROC on {frontier.validation_rows} validation rows, seed {frontier.seed}, against"
     return (
