@@ -35,7 +35,13 @@ def heat_map(
         "clamp": True,
         "interpolate": "rgb",
     }
-    weight: Spec = {"expr": "datum.shown ? 'bold' : 'normal'"}
+    text: Spec = {
+        "type": "text",
+        "fontSize": 10,
+        "fontWeight": {"expr": "datum.shown ? 'bold' : 'normal'"},
+        "opacity": {"expr": f"width / {wide} < 28 ? 0 : 1"},  # where cells are wide enough
+        "aria": False,
+    }
     return Plot(
         name=name,
         title=title,
@@ -53,7 +59,7 @@ def heat_map(
                     },
                 },
                 {
-                    "mark": {"type": "text", "fontSize": 10, "fontWeight": weight, "aria": False},
+                    "mark": text,
                     "encoding": {"text": {"field": "text"}},
                 },
             ],
