@@ -175,7 +175,7 @@ def _projected(one: Projection, currency: str | None) -> Iterator[tuple[str, str
 def cost_table(result: BenchResult) -> str:
     """Return what fits a terminal of what the models cost, aligned."""
     priced = result.settings.price_per_hour is not None
-    heads = ["model", "trained s", "converged", "cold start s", "J/1,000"]
+    heads = ["model", "trained s", "epochs", "start s", "J/1k"]
     heads += ["h/million", "h/genome", *([f"{result.settings.currency or 'cost'}/genome"] * priced)]
     return table(heads, [_cost_row(model) for model in result.models])
 
