@@ -70,11 +70,14 @@ def _shown(model: ModelResult, result: BenchResult) -> Iterator[str]:
     if model.same:
         yield f"It is {model.sameness}; there is no loss to be tested"
     else:
+        share = f"{result.settings.alpha:.0%}"
+        kept = f"a wrong model is deployed in at most {share} of such decisions"
+        if result.exploratory:
+            kept = "which holds for no rule that was made afterwards"
         yield (
             f"Its {result.basis.measure} less the baseline's is {loss.estimate}; that it loses"
             f" {test.margin:g} or more is refuted (p = {test.adjusted_p:.2g}, corrected for the"
-            " number of models; a wrong model is deployed in at most"
-            f" {result.settings.alpha:.0%} of such decisions)"
+            f" number of models; {kept})"
         )
     if model.floor is not None:
         yield f"It is {model.floor}"
@@ -102,10 +105,11 @@ def _changes(result: BenchResult) -> Iterator[str]:
     yield from _more_data(result)
     chosen = _deployed(result)
     loss = None if chosen is None or chosen.same else chosen.evidence.loss
-    if chosen is not None and loss is not None:
-        bound = told(max(-loss.lower_bound, 0.0), loss.estimate)
+    if chosen is not None and loss is not None and loss.lower_bound < 0:
+        bound = told(-loss.lower_bound, loss.estimate)
         yield (
-            f"A margin below about {bound}: no smaller loss of {chosen.subject.name} is ruled out"
+            f"A margin below about {bound}: no smaller loss of {chosen.subject.name} is ruled out,"
+            " even without a correction for the number of models"
         )
     limit = result.settings.max_p95_ms
     if chosen is not None and limit is not None:

@@ -87,9 +87,10 @@ def decide(
     objection against it; nothing is where the baseline is no better than chance, or where there are
     too few rows or groups to decide. Of the eligible (the baseline is, unless a limit, chance or an
     objection speaks against it) the fastest at batch 1 is chosen; equally fast ones by size, then
-    by the order they were named in. The gate passes if a model other than the baseline is eligible,
-    or, when there is nothing but the baseline and copies of it, if the baseline is. An
-    `exploratory` decision, by a rule made after figures were seen, says so.
+    by the order they were named in. The gate passes if a model other than the baseline is eligible
+    (the baseline in another form: if it is the fastest), or, when there is nothing but the baseline
+    and copies of it, if the baseline is. An `exploratory` decision, by a rule made after figures
+    were seen, says so.
     """
     out = {c.name: list(_limits(c, candidates[:n], rule)) for n, c in enumerate(candidates)}
     baseline, *others = candidates
@@ -110,7 +111,7 @@ def decide(
     eligible = [c for c in candidates if not faults[c.name]]
     best = min(eligible, key=lambda c: (-c.speed_up, c.size), default=None)
     alone = all(c.digest == baseline.digest for c in candidates)
-    passed = any(alone or not c.baseline for c in eligible)
+    passed = any(alone or (not c.baseline and (not c.same or c is best)) for c in eligible)
     too_little = "" if alone else _too_little(different, basis)
     return Decision(
         deploy=best.name if best else None,
@@ -181,7 +182,7 @@ def _too_little(candidates: Sequence[Candidate], basis: Basis) -> str:
     if not needed or not basis.refusal:
         return ""
     return (
-        f"nothing can be decided: {basis.refusal}; by the spread seen here a model that loses"
+        f"nothing can be decided: {basis.refusal}, and by the spread seen here a model that loses"
         f" nothing would be shown so with about {max(needed):,} {basis.unit}s"
     )
 
@@ -256,9 +257,18 @@ def _summary(
     if best.same:
         limits = _limits_in_words(rule)
         return f"deploy {best.name}: the baseline's own weights in the fastest form{limits}"
+    if passed and best.baseline:
+        return f"deploy {best.name}: {_nothing_faster(candidates)}{_limits_in_words(rule)}"
     if passed:
         return f"deploy {best.name}: the fastest model {noninferior}{_limits_in_words(rule)}"
     return f"keep {best.name}: {too_little or _no_other(candidates[1:], tests, rule, noninferior)}"
+
+
+def _nothing_faster(candidates: Sequence[Candidate]) -> str:
+    """Say why the baseline is deployed where the gate passes."""
+    if len(candidates) == 1:
+        return "the only model, shown to be better than chance"
+    return "the baseline, than which no model that may be deployed is faster"
 
 
 def _no_model(candidates: Sequence[Candidate], rule: Rule, noninferior: str) -> str:
@@ -276,7 +286,10 @@ def _no_other(
     barred = [c for c in others if c.objections and (c.same or tests[c.name].passed)]
     if barred:
         fastest = max(barred, key=lambda c: c.speed_up)
-        return f"{fastest.name} is {noninferior}, but {fastest.objections[0]}"
+        stands = "the baseline in another form" if fastest.same else noninferior
+        return f"{fastest.name} is {stands}, but {fastest.objections[0]}"
+    if others and all(c.same for c in others):
+        return f"none of its other forms is faster{_limits_in_words(rule)}"
     return (
         f"no other model is shown to be non-inferior to it at a margin of {rule.margin:g}"
         f"{_limits_in_words(rule)}"

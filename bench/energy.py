@@ -118,6 +118,11 @@ class Energy:
     sources: tuple[str, ...]
 
 
+_NO_GPU = (
+    "NVML (nvidia-ml-py) cannot be asked, or cards differ and CUDA_DEVICE_ORDER is not PCI_BUS_ID"
+)
+
+
 def open_counters(*, gpu: bool, powercap: Path = POWERCAP) -> Counters:
     """Open the processor's counters, and with `gpu` the GPU's, without which there are none then.
 
@@ -128,7 +133,7 @@ def open_counters(*, gpu: bool, powercap: Path = POWERCAP) -> Counters:
         return Counters(packages, absent)
     card = gpu_energy()
     if card is None:
-        return Counters((), "the GPU tells no energy: NVML (nvidia-ml-py) cannot be asked")
+        return Counters((), f"the GPU tells no energy: {_NO_GPU}")
     return Counters((*packages, NvidiaGpu(f"NVML {card.name}")), "")
 
 

@@ -13,10 +13,10 @@ __all__ = ["Gpu", "GpuEnergy", "gpu_energy", "gpu_memory", "gpus"]
 
 @dataclass(frozen=True, kw_only=True)
 class Gpu:
-    """One card: its name, its memory in bytes, and the version of the driver."""
+    """One card: its name, its memory in bytes (None if not told), the version of the driver."""
 
     name: str
-    memory: int
+    memory: int | None
     driver: str
 
 
@@ -32,7 +32,7 @@ def gpus() -> tuple[Gpu, ...]:
         return tuple(
             Gpu(
                 name=nvml.nvmlDeviceGetName(card),
-                memory=int(nvml.nvmlDeviceGetMemoryInfo(card).total),
+                memory=_memory_of(nvml, card),
                 driver=driver,
             )
             for card in _visible(nvml)
@@ -48,12 +48,15 @@ def gpu_memory(process: int | None = None) -> int | None:
     with _nvml() as nvml:
         if nvml is None:
             return None
-        held = [
-            found.usedGpuMemory
-            for card in _visible(nvml)
-            for found in nvml.nvmlDeviceGetComputeRunningProcesses(card)
-            if found.pid == pid and found.usedGpuMemory is not None
-        ]
+        try:
+            held = [
+                found.usedGpuMemory
+                for card in _visible(nvml)
+                for found in nvml.nvmlDeviceGetComputeRunningProcesses(card)
+                if found.pid == pid and found.usedGpuMemory is not None
+            ]
+        except nvml.NVMLError:  # not told of shares of a card
+            return None
     return sum(held) if held else None
 
 
@@ -66,16 +69,27 @@ class GpuEnergy:
 
 
 def gpu_energy() -> GpuEnergy | None:
-    """Return the energy of the first GPU that CUDA shows; None where NVML does not tell it."""
+    """Return the energy of the first GPU that CUDA shows; None where NVML does not tell it.
+
+    Nor is it told where cards differ and it is not known which of them CUDA calls the first: the
+    fastest, unless CUDA_DEVICE_ORDER or a UUID says otherwise, while NVML goes by the bus.
+    """
     with _nvml() as nvml:
         card = None if nvml is None else next(_visible(nvml), None)
-        if card is None:
+        if card is None or not _same_order(nvml):
             return None
         try:
             used = nvml.nvmlDeviceGetTotalEnergyConsumption(card)
         except nvml.NVMLError:  # cards before Volta do not count
             return None
         return GpuEnergy(nvml.nvmlDeviceGetName(card), int(used))
+
+
+def _memory_of(nvml: Any, card: Any) -> int | None:
+    try:
+        return int(nvml.nvmlDeviceGetMemoryInfo(card).total)
+    except nvml.NVMLError:  # memory that the processor shares
+        return None
 
 
 @contextmanager
@@ -94,12 +108,28 @@ def _nvml() -> Iterator[Any]:
         pynvml.nvmlShutdown()
 
 
+def _same_order(nvml: Any) -> bool:
+    """Whether the cards that CUDA numbers are those that NVML numbers so."""
+    if os.environ.get("CUDA_DEVICE_ORDER") == "PCI_BUS_ID":
+        return True
+    if "GPU-" in os.environ.get("CUDA_VISIBLE_DEVICES", ""):
+        return True
+    count = range(nvml.nvmlDeviceGetCount())
+    return len({nvml.nvmlDeviceGetName(nvml.nvmlDeviceGetHandleByIndex(n)) for n in count}) == 1
+
+
 def _visible(nvml: Any) -> Iterator[Any]:
-    """Yield the handles of the cards that CUDA_VISIBLE_DEVICES, if it is set, leaves, in order."""
+    """Yield the handles of the cards that CUDA_VISIBLE_DEVICES, if it is set, leaves, in order.
+
+    Like CUDA it ends at the first name that no card has, such as -1.
+    """
     wanted = os.environ.get("CUDA_VISIBLE_DEVICES")
     names = range(nvml.nvmlDeviceGetCount()) if wanted is None else wanted.split(",")
-    for name in names:
-        if str(name).strip().isdecimal():
-            yield nvml.nvmlDeviceGetHandleByIndex(int(name))
-        elif str(name).strip():
-            yield nvml.nvmlDeviceGetHandleByUUID(str(name).strip())
+    for name in filter(None, (str(name).strip() for name in names)):
+        by_index = name.isdecimal()
+        find = nvml.nvmlDeviceGetHandleByIndex if by_index else nvml.nvmlDeviceGetHandleByUUID
+        try:
+            card = find(int(name) if by_index else name)
+        except nvml.NVMLError:
+            return
+        yield card

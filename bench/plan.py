@@ -160,4 +160,4 @@ def unseal(content: Mapping[str, Any], where: str) -> BenchPlan:
 def _terms(plan: BenchPlan) -> tuple[object, ...]:
     seeds = frozenset(seed.digest for seed in plan.seeds)
     digests = plan.baseline.digest, frozenset(plan.order), seeds
-    return plan.data_fingerprint, plan.basis, plan.rule, digests
+    return plan.data_fingerprint, plan.basis, plan.rule, plan.machine.precision, digests

@@ -109,8 +109,12 @@ def differences(result: BenchResult) -> Plot:
                             "field": "passed",
                             "type": "nominal",
                             "scale": {
-                                "domain": ["non-inferior", "not shown"],
-                                "range": [GOOD, BAD],
+                                "domain": [
+                                    "non-inferior",
+                                    "not shown",
+                                    "not tested: the same model",
+                                ],
+                                "range": [GOOD, BAD, QUIET],
                             },
                         },
                         **TOLD,
@@ -251,10 +255,16 @@ def _losses(result: BenchResult) -> Iterator[dict[str, Json]]:
         found = f"{loss.estimate}\nlower bound {loss.lower_bound:+.4f}\n{model.verdict}"
         yield {
             **{"model": name, "bound": loss.lower_bound},
-            "passed": "non-inferior" if test.passed else "not shown",
+            "passed": _shown(model.same, test.passed),
             "told": f"{name}: {found}",
             **_interval(loss.estimate, "difference"),
         }
+
+
+def _shown(same: bool, passed: bool) -> str:
+    if same:
+        return "not tested: the same model"
+    return "non-inferior" if passed else "not shown"
 
 
 def _bins(result: BenchResult) -> Iterator[dict[str, Json]]:

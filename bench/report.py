@@ -16,6 +16,7 @@ from ..pages.plots import Plot, png
 from ..prune.frontier import FRONTIER_FILE, Frontier
 from ..prune.frontier_plots import frontier_plots
 from .answer import answer
+from .gpus import Gpu
 from .latency import runs_needed, runs_of_mlperf
 from .measure import BATCHES
 from .plan import PLAN
@@ -108,7 +109,7 @@ def _environment(result: BenchResult) -> str:
         place.processor,
         f"{place.cores} usable cores ({', '.join(place.features) or 'no known vector features'})",
         memory,
-        *(f"{g.name} ({g.memory / 2**30:.0f} GiB, driver {g.driver})" for g in place.gpus),
+        *map(_gpu, place.gpus),
         place.system,
         f"Python {place.python}",
         *versions,
@@ -116,6 +117,11 @@ def _environment(result: BenchResult) -> str:
     threads = ", ".join(str(model.measurement.threads) for model in result.models)
     providers = ", ".join(place.providers) or "none"
     return f"{', '.join(parts)}; threads: {threads}; ONNX Runtime providers that load: {providers}."
+
+
+def _gpu(card: Gpu) -> str:
+    memory = "memory unknown" if card.memory is None else f"{card.memory / 2**30:.0f} GiB"
+    return f"{card.name} ({memory}, driver {card.driver})"
 
 
 class _Groups(NamedTuple):

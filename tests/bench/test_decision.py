@@ -189,6 +189,8 @@ def test_the_baseline_alone_or_with_copies_passes() -> None:
     found = decided(FULL, candidate("twin", digest="full"))
     assert (found.deploy, found.passed) == ("full", True)
     assert not decided(FULL, max_p95_ms=1).passed
+    alone = decided(FULL).summary
+    assert alone == "deploy full: the only model, shown to be better than chance"
 
 
 def test_equally_fast_models_go_by_size_then_by_order() -> None:
@@ -290,6 +292,19 @@ def test_the_baseline_in_another_form_is_not_tested_where_nothing_can_be_decided
     assert (other.deploy, other.passed) == ("full", False)
 
 
+def test_the_baseline_in_a_slower_form_passes_no_gate_for_the_others() -> None:
+    half = candidate("half", OPEN, speed_up=0.5, same=True)
+    found = decided(FULL, half, candidate("poor", LOST, speed_up=9.0))
+    assert (found.deploy, found.passed) == ("full", False)
+    assert found.summary.startswith("keep full: no other model is shown to be non-inferior")
+    few = decided(FULL, half, candidate("slim", speed_up=9.0), basis=FEW)
+    assert few.summary.startswith("keep full: nothing can be decided: the test split has 4 groups")
+    assert decided(FULL, half).summary == "keep full: none of its other forms is faster"
+    good = decided(FULL, candidate("good", speed_up=0.9))
+    assert good.passed
+    assert "than which no model that may be deployed is faster" in good.summary
+
+
 def test_the_baseline_in_another_form_costs_the_others_no_correction() -> None:
     alone = decided(FULL, candidate("a", at(0.04)))
     beside = decided(FULL, candidate("a", at(0.04)), candidate("half", OPEN, same=True))
@@ -302,7 +317,7 @@ def test_the_baseline_in_another_form_is_held_to_all_else() -> None:
     over = decided(FULL, replace(half, p95=1.0), max_p95_ms=100)
     assert over.deploy == "full"
     below = decided(FULL, replace(half, objections=("worse than the best floor",)))
-    assert "but worse than the best floor" in below.summary
+    assert "half is the baseline in another form, but worse than the best floor" in below.summary
     chance = decided(FULL, replace(half, evidence=replace(half.evidence, low=0.4)))
     assert chance.deploy == "full"
     weak = SensitivityTest(least=0.9, sensitivity=0.8, lower_bound=0.7, p_value=0.5)

@@ -32,7 +32,8 @@ def three_cards(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
             "nvmlSystemGetDriverVersion": lambda: "580.95",
             "nvmlDeviceGetCount": lambda: len(CARDS),
             "nvmlDeviceGetHandleByIndex": lambda place: CARDS[place],
-            "nvmlDeviceGetHandleByUUID": lambda uuid: CARDS[CARDS.index(uuid)],
+            "nvmlDeviceGetHandleByUUID": {uuid: uuid for uuid in CARDS}.__getitem__,
+            "NVMLError": LookupError,
             "nvmlDeviceGetName": lambda card: f"Card {card[-4:]}",
             "nvmlDeviceGetMemoryInfo": lambda card: SimpleNamespace(total=80 * 10**9),
             "nvmlDeviceGetComputeRunningProcesses": lambda card: [
@@ -54,7 +55,13 @@ def test_the_environment_names_the_cards(three_cards: types.ModuleType) -> None:
 
 @pytest.mark.parametrize(
     ("visible", "names"),
-    [("2,0", ["Card cccc", "Card aaaa"]), ("GPU-bbbb", ["Card bbbb"]), ("", [])],
+    [
+        ("2,0", ["Card cccc", "Card aaaa"]),
+        ("GPU-bbbb", ["Card bbbb"]),
+        ("", []),
+        ("-1", []),
+        ("2,7,0", ["Card cccc"]),
+    ],
 )
 def test_only_cards_that_cuda_shows_count(
     visible: str, names: list[str], three_cards: types.ModuleType, monkeypatch: pytest.MonkeyPatch
@@ -70,6 +77,18 @@ def test_memory_is_that_of_the_process(
     assert gpu_memory(1) == 5000
     assert gpu_memory(2) is None
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2")
+    assert gpu_memory() is None
+
+
+def test_what_a_card_does_not_tell_is_not_known(
+    three_cards: types.ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(card: str) -> None:
+        raise LookupError(card)
+
+    monkeypatch.setattr(three_cards, "nvmlDeviceGetMemoryInfo", refuse)
+    monkeypatch.setattr(three_cards, "nvmlDeviceGetComputeRunningProcesses", refuse)
+    assert gpus()[0] == Gpu(name="Card aaaa", memory=None, driver="580.95")
     assert gpu_memory() is None
 
 
@@ -92,9 +111,11 @@ def test_energy_is_that_of_the_first_card_and_the_processor_beside_it(
     three_cards: types.ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     used = {"GPU-aaaa": 1_000, "GPU-cccc": 5_000}
-    three_cards.__dict__["NVMLError"] = LookupError
     three_cards.__dict__["nvmlDeviceGetTotalEnergyConsumption"] = used.__getitem__
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,0")
+    unlike = open_counters(gpu=True, powercap=tmp_path)  # which of them CUDA takes is not known
+    assert unlike.absent.startswith("the GPU tells no energy")
+    monkeypatch.setenv("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
     counters = open_counters(gpu=True, powercap=tmp_path)
     assert [one.name for one in counters.found] == ["NVML Card cccc"]
     with counters.metered() as energy:

@@ -246,6 +246,13 @@ def test_a_rule_made_after_the_test_split_was_seen_decides_nothing_unless_told(
     assert "<b>Exploratory:</b>" in (tmp_path / "two" / "report.html").read_text()
 
 
+def test_another_precision_is_another_rule() -> None:
+    plan = plan_at(2, "a")
+    half = replace(plan, machine=Machine(precision="bf16"))
+    assert not plan.same_terms(half)
+    assert seen_before(half, [opened(1, plan_at(1, "a"))]) is not None
+
+
 def test_another_column_makes_no_unseen_rows(
     models: list[Path], data_file: Path, data: LabelledData, tmp_path: Path
 ) -> None:

@@ -156,8 +156,9 @@ def _measure(options: argparse.Namespace) -> None:
     )
     whole = Budget(options.seconds)
     _end_after(options.seconds + 5, results)
+    more = max(1.0, options.seconds / sum(known[name].seconds for name in chosen))
     for name in chosen:
-        budget = Budget(min(known[name].seconds, whole.left))
+        budget = Budget(min(more * known[name].seconds, whole.left))
         state = results.take(name, known[name].measure(context), budget)
         step = results.content["steps"][name]
         print(f"{name}: {state}; {len(step['rows'])} rows, {step['seconds']:.1f} s", flush=True)
