@@ -92,14 +92,19 @@ def _start(subject: Subject, window: str, machine: Machine) -> StartTimes:
     command = [sys.executable, "-P", "-c", _PROGRAM, json.dumps(asked)]
     threads = {"OMP_NUM_THREADS": str(machine.threads)} if machine.threads else {}
     started = time.monotonic()
-    done = subprocess.run(
-        command,
-        capture_output=True,
-        encoding="utf-8",
-        env={**os.environ, **threads},
-        timeout=_LIMIT,
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            encoding="utf-8",
+            env={**os.environ, **threads},
+            timeout=_LIMIT,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise GenoslimError(
+            f"{subject.path}: its cold start took more than {_LIMIT:g} s and was ended"
+        ) from None
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no word"])[-1]
         raise GenoslimError(f"{subject.path}: its cold start ended with {done.returncode}: {last}")

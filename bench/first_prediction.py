@@ -43,11 +43,13 @@ def main() -> None:
 
 def _bundle(asked: Asked) -> Iterator[None]:
     """Yield after the imports, after loading with the hashes checked, and after predicting."""
-    import_module(asked["engine"])
     from ..bundle.bundle import Bundle
+    from ..bundle.onnx_runtime import import_onnxruntime
     from ..bundle.runner import GraphRunner
+    from ..bundle.sessions import import_openvino
     from ..models.tokenizer import SequenceTokenizer
 
+    (import_openvino if asked["engine"] == "openvino" else import_onnxruntime)()
     yield
     bundle = Bundle.open(Path(asked["path"]))
     runner = GraphRunner(
