@@ -78,15 +78,17 @@ def _part(start: ColdStart | None, part: str) -> float | None:
 def training_speed_up(own: TrainingCost | None, other: TrainingCost | None) -> float | None:
     """Return how many times as many sequences a second one training did as another.
 
-    None unless both are on record, from the same kind of device, threads and precision.
+    None unless both are on record, from the same processor, GPU, threads and precision. Records of
+    before the processor was noted do not tell.
     """
-    if own is None or other is None or _setting(own) != _setting(other):
+    if own is None or other is None or own.processor is None or _setting(own) != _setting(other):
         return None
     return own.sequences_per_second / other.sequences_per_second
 
 
-def _setting(cost: TrainingCost) -> tuple[str, int, str]:
-    return cost.device.partition(":")[0], cost.threads, cost.precision
+def _setting(cost: TrainingCost) -> tuple[str | int | None, ...]:
+    device = cost.device.partition(":")[0]
+    return device, cost.processor, cost.gpu, cost.threads, cost.precision
 
 
 def cost_figures(model: ModelResult, result: BenchResult) -> Figures:

@@ -41,7 +41,8 @@ class TrainingCost:
     validation loss was lowest after `best_epoch`, and after `converged_epoch` for the first time
     within `tolerance` (a share of the lowest); None where no loss was a number.
     `sequences_per_second` counts training rows, over all of the fine-tuning, its looks at the
-    validation loss included. `threads` are torch's.
+    validation loss included. `threads` are torch's. `processor` is None in records of before it
+    was noted, `gpu` the name of the card that trained, None on a CPU.
     """
 
     epochs: float
@@ -52,6 +53,8 @@ class TrainingCost:
     device: str
     threads: int
     precision: str
+    processor: str | None = None
+    gpu: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +64,7 @@ class Int8Tuning:
     It went on from the weights of `checkpoint` (its fingerprint). AUROCs are on validation: `exact`
     of those in float32, `plain` of those in int8, `tuned` in int8 after the tuning, and `longer` in
     int8 after as much fine-tuning without the rounding, which is what the tuning has to be held
-    against.
+    against; None where that diverged.
     """
 
     checkpoint: str
@@ -73,7 +76,7 @@ class Int8Tuning:
     exact: float
     plain: float
     tuned: float
-    longer: float
+    longer: float | None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -44,6 +44,8 @@ def training_cost(result: TrialResult) -> TrainingCost | None:
         device=result.device,
         threads=result.threads,
         precision=result.precision,
+        processor=result.processor,
+        gpu=result.gpu,
     )
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from .. import __version__
+from ..bundle.machine import processor_name
 from ..data.dataset import LabelledData, read_data
 from ..data.subgroups import subgroup_columns
 from ..errors import GenoslimError, UsageError
@@ -236,7 +237,13 @@ class TrialRunner:
             micro_batch=tuned.micro_batch,
             sequences=tuned.sequences,
             steps_an_epoch=tuned.steps_an_epoch,
+            processor=processor_name(),
+            gpu=_gpu_name(self.setting.device),
         )
+
+
+def _gpu_name(device: str) -> str | None:
+    return torch.cuda.get_device_name(device) if device.startswith("cuda") else None
 
 
 def read_same(path: Path, fingerprint: str) -> LabelledData:

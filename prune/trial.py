@@ -103,8 +103,8 @@ class TrialResult:
     [step, training loss, validation loss] rows and `step` the one whose weights were kept.
     `collapsed` says in words why the trial is held to have learnt nothing, and is empty for a
     sound one. `micro_batch` is how many rows of a step fitted into memory at once, `sequences` how
-    many training rows were gone through, `steps_an_epoch` the steps of one pass; None in results of
-    before that was noted.
+    many training rows were gone through, `steps_an_epoch` the steps of one pass, `processor` and
+    `gpu` what it was trained on; None in results of before that was noted, and `gpu` on a CPU.
     """
 
     hash: str
@@ -126,6 +126,8 @@ class TrialResult:
     micro_batch: int | None = None
     sequences: int | None = None
     steps_an_epoch: int | None = None
+    processor: str | None = None
+    gpu: str | None = None
     predictions_sha256: str = ""
     weights_sha256: str = ""
 
