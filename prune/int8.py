@@ -24,7 +24,7 @@ from ..models.fingerprint import fingerprint_model
 from ..models.record import Int8Tuning, TrainingRecord, known_training
 from ..models.weight_files import require_trained_head, tensor_shapes
 from ..stats.ranks import auroc_of
-from .finetune import Labelled, fine_tune_tokens, predict_tokens
+from .finetune import FineTuned, Labelled, fine_tune_tokens, predict_tokens
 from .recipe import Recipe
 from .runner import describe_environment, resolve_devices
 
@@ -74,13 +74,13 @@ def tune_int8(
 
     Returns:
         The checkpoint, and the validation AUROC in float32, in int8, in int8 after tuning, and in
-        int8 after as much fine-tuning without it.
+        int8 after as much fine-tuning without it (None if that diverged).
 
     Raises:
         GateError: the model is not better in int8 after it, on validation; nothing is written.
         UsageError: `output` holds something else, or a setting makes no sense.
         GenoslimError: the checkpoint has no trained head, was trained on other data, is of another
-            architecture or too narrow for int8.
+            architecture or too narrow for int8, or the tuning diverged.
 
     Example:
         >>> from genoslim import tune_int8
@@ -109,7 +109,9 @@ def tune_int8(
     exact, plain = (_auroc(model, validation, rounding=rounding) for rounding in (False, True))
     with int8_rounding(model):
         tuned = fine_tune_tokens(model, train, validation, recipe, seed=seed, progress=progress)
-    fine_tune_tokens(control, train, validation, recipe, seed=seed)
+    _require_sound(folder, tuned, recipe)
+    beside = fine_tune_tokens(control, train, validation, recipe, seed=seed)
+    sound = beside.stopped != "diverged"
     tuning = Int8Tuning(
         checkpoint=fingerprint_model(folder),
         epochs=epochs,
@@ -120,7 +122,7 @@ def tune_int8(
         exact=exact,
         plain=plain,
         tuned=_auroc(model, validation, rounding=True),
-        longer=_auroc(control, validation, rounding=True),
+        longer=_auroc(control, validation, rounding=True) if sound else None,
     )
     _require_better(folder, tuning)
     save(model.cpu(), tokenizer, output, training=_record(record, tuning))
@@ -142,6 +144,14 @@ def _auroc(model: Classifier, rows: Labelled, *, rounding: bool) -> float:
     with int8_rounding(model) if rounding else nullcontext():
         logits = predict_tokens(model, rows.tokens).astype(np.float64)
     return auroc_of(rows.labels.cpu().numpy() == 1, logits[:, 1] - logits[:, 0])
+
+
+def _require_sound(folder: Path, tuned: FineTuned, recipe: Recipe) -> None:
+    if tuned.stopped == "diverged":
+        raise GenoslimError(
+            f"{folder}: the tuning diverged (the validation loss after {tuned.steps} steps is not a"
+            f" number), so nothing was written: learning rate {recipe.learning_rate:g} is too high"
+        )
 
 
 def _require_better(folder: Path, tuning: Int8Tuning) -> None:
@@ -174,9 +184,10 @@ def _record(record: TrainingRecord, tuning: Int8Tuning) -> TrainingRecord:
 def tuned_text(found: TunedForInt8) -> str:
     """Return what the tuning gained, for a terminal."""
     tuning = found.tuning
+    longer = "no figure (it diverged)" if tuning.longer is None else f"{tuning.longer:.4f}"
     return (
         f"{found.checkpoint}: AUROC on validation {tuning.plain:.4f} in int8 before,"
         f" {tuning.tuned:.4f} after {tuning.epochs} epochs with int8 in the loop"
-        f" and {tuning.longer:.4f} after as many without it ({tuning.exact:.4f} in float32 before),"
+        f" and {longer} after as many without it ({tuning.exact:.4f} in float32 before),"
         f" {tuning.seconds:.1f} s"
     )

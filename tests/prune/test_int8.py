@@ -76,6 +76,14 @@ def test_what_gains_nothing_is_not_written(checkpoint: Path, data: Path, tmp_pat
     assert not list(tmp_path.iterdir())
 
 
+def test_a_tuning_that_diverges_is_said_to_and_not_written(
+    checkpoint: Path, data: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(GenoslimError, match=r"the tuning diverged .* rate 1e\+30 is too high"):
+        tune_int8(checkpoint, data, output=tmp_path / "out", epochs=2, learning_rate=1e30)
+    assert not list(tmp_path.iterdir())
+
+
 def test_other_data_and_narrow_networks_are_refused(
     checkpoint: Path, data: Path, tmp_path: Path
 ) -> None:
