@@ -6,6 +6,7 @@ here rank models and are not their quality.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -44,6 +45,11 @@ class Candidate:
     def layers(self) -> int:
         """The number of layers."""
         return len(self.kept)
+
+
+def reference_of(full: Sequence[Candidate]) -> Candidate:
+    """Return the full model that slim ones are held against: the better on validation."""
+    return max(full, key=lambda one: one.auroc)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from ..pages.palette import BAD, BLUE, GOOD, INK, QUIET
 from ..pages.plots import TOLD, Json, Plot, Spec, quantitative, rows
-from .frontier import Candidate, Frontier
+from .frontier import Candidate, Frontier, reference_of
 from .trainings import TRAININGS, Training
 
 FRONTIER_PICTURE = "frontier.png"
@@ -23,7 +23,7 @@ def frontier_plots(frontier: Frontier, source: str = "frontier.json") -> tuple[P
     """Return the frontier by layers and by milliseconds; `source` is the file of its record.
 
     The best candidate of each size and training has its 95 % interval; the others, random draws
-    among them, are faint. The band reaches from the fine-tuned full model down by the margin.
+    among them, are faint. The band reaches from the better full model down by the margin.
     """
     layers = quantitative("layers", "layers kept", axis={"tickMinStep": 1}, scale=_EDGES)
     milliseconds = quantitative("ms", "ms a window, batches of the trial, torch", scale=_EDGES)
@@ -100,7 +100,7 @@ def _spec(frontier: Frontier, x: Spec) -> Spec:
 
 
 def _margin(frontier: Frontier) -> Spec:
-    full = frontier.full[0].auroc
+    full = reference_of(frontier.full).auroc
     return {
         "data": {"values": [{"from": full - frontier.margin, "to": full}]},
         "mark": {"type": "rect", "color": "#e8eaed", "aria": False},

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..stats.clustered import pooled_aurocs
 from ..stats.student import t_below, t_quantile
-from .frontier import Candidate, Smallest
+from .frontier import Candidate, Smallest, reference_of
 from .measure import FEWEST_UNITS, Rows, Sample, Split
 from .subgroups import SUBGROUP_LIMIT, changes, losses, lost_skills
 from .trainings import Trainings
@@ -42,7 +42,7 @@ def smallest_noninferior(
             f"with a class in fewer than {FEWEST_UNITS} validation {sample.unit}s no model can be"
             " tested against the full one"
         )
-    reference = max(full, key=lambda one: one.auroc)
+    reference = reference_of(full)
     near = [one for one in best if one.auroc >= reference.auroc - rules.margin]
     reason = f"no model found comes within {rules.margin:g} of the full one's AUROC"
     refused: list[str] = []

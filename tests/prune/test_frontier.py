@@ -108,6 +108,13 @@ def test_random_mean_is_of_healed_draws_alone() -> None:
     assert random_mean(FRONTIER, 2) is None
 
 
+def test_the_margin_is_below_the_better_full_model() -> None:
+    first, second = (replace(FRONTIER.full[0], auroc=auroc) for auroc in (0.8, 0.9))
+    by_layers, _ = frontier_plots(replace(FRONTIER, full=(first, second), margin=0.02))
+    layers = by_layers.spec["layer"]
+    assert layers[0]["data"]["values"] == [{"from": pytest.approx(0.88), "to": 0.9}]
+
+
 @pytest.mark.parametrize("frontier", [FRONTIER, replace(FRONTIER, smallest=None, candidates=())])
 def test_picture_is_a_png_of_any_frontier(frontier: Frontier) -> None:
     assert png(*frontier_plots(frontier)).startswith(b"\x89PNG")
