@@ -154,10 +154,11 @@ def _machine(result: BenchResult) -> str:
     measured = [model.measurement for model in result.models]
     providers = sorted({one.provider.removesuffix("ExecutionProvider").upper() for one in measured})
     threads = sorted({one.threads for one in measured})
+    lengths = sorted({one.window_length for one in measured}, reverse=True)
     return (
         f"{place.processor}, {count(place.cores, 'usable core')},"
         f" {' or '.join(count(one, 'thread') for one in threads)} on {', '.join(providers)};"
-        f" timed on {first.windows:,} windows of {result.data.window_length} bp"
+        f" timed on {first.windows:,} windows of {' or '.join(map(str, lengths))} bp"
     )
 
 

@@ -29,7 +29,8 @@ def bench_plots(result: BenchResult) -> list[Plot]:
     """Return the plots that a benchmark has figures for."""
     found = [latency_auroc(result), *throughput(result), reliability(result)]
     if len(result.models) > 1:
-        found += [differences(result), subgroups(result)]
+        of_subgroups = subgroups(result)
+        found += [differences(result), *([of_subgroups] if of_subgroups else [])]
     return found
 
 
@@ -219,19 +220,25 @@ def reliability(result: BenchResult) -> Plot:
     )
 
 
-def subgroups(result: BenchResult) -> Plot:
-    """Return the change of AUROC of each candidate in each subgroup of the test rows."""
+def subgroups(result: BenchResult) -> Plot | None:
+    """Return the change of AUROC of each candidate in each subgroup; None where none was compared.
+
+    Subgroups are of the test rows.
+    """
+    changes = [
+        (model.subject.name, change)
+        for model in result.models
+        for change in model.subgroups.changes or ()
+    ]
+    if not changes:
+        return None
     return heat_map(
         name="subgroup-map",
         title="AUROC less the baseline's in subgroups of the test rows (bold: the 95 % interval of"
         " this cell leaves 0 out)",
         source="bench.json, models[i].subgroups.changes; from test_subgroup_NAME, test_groups,"
         " test_labels and test_logits_i of predictions.npz",
-        changes=[
-            (model.subject.name, change)
-            for model in result.models
-            for change in model.subgroups.changes or ()
-        ],
+        changes=changes,
     )
 
 

@@ -46,6 +46,7 @@ def test_models_of_two_lengths_are_scored_on_the_same_rows(
     assert result.plan.data_fingerprint == data.fingerprint
     assert not any("other data" in line for model in result.models for line in model.warnings)
     assert result.models[1].comparison is not None
+    assert " windows of 60 or 24 bp" in (tmp_path / "out" / "report.md").read_text()
     with np.load(tmp_path / "out" / "predictions.npz") as kept:
         for place, (folder, rows) in enumerate(((full, data), (short, cut))):
             runtime = Runtime(Bundle.open(folder), backend="onnxruntime", threads=1)

@@ -15,6 +15,7 @@ from browser import Opened, plotted
 
 from genoslim.bench.answer import answer
 from genoslim.bench.benchmark import benchmark
+from genoslim.bench.plots import bench_plots
 from genoslim.bench.result import BenchResult
 from genoslim.bench.schema import bench_schema
 from genoslim.bench.table import KEY, quality_table, speed_table
@@ -171,6 +172,15 @@ def test_its_figures_are_those_of_the_kept_predictions(page: str, result: BenchR
         if subgroup in cells:
             found = [_auroc(labels[rows] == 1, margin[rows]) for margin in margins]
             assert cells[subgroup] == pytest.approx(found[1] - found[0])
+
+
+def test_without_subgroups_that_could_be_compared_there_is_no_map(result: BenchResult) -> None:
+    none = tuple(
+        replace(model, subgroups=replace(model.subgroups, changes=None)) for model in result.models
+    )
+    names = [plot.name for plot in bench_plots(replace(result, models=none))]
+    assert "subgroup-map" not in names
+    assert "difference" in names
 
 
 def test_throughput_is_that_of_the_record(page: str, record: Any) -> None:
