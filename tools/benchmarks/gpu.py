@@ -37,7 +37,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 480.0
 OPTIONAL = (
     *("tokenizers", "pysam", "msgspec", "loky", "platformdirs", "click", "rich"),
-    *("transformers", "safetensors", "sklearn", "scipy", "pyarrow", "matplotlib", "jinja2"),
+    *("transformers", "safetensors", "sklearn", "scipy", "pyarrow", "jinja2"),
     *("onnx", "onnxscript", "onnx_ir", "openvino"),
 )
 """Modules that a machine with torch and CUDA may lack."""
