@@ -12,6 +12,7 @@ from statistics import median
 
 from ..errors import GenoslimError
 from ..workers import DeadWorkerError
+from .gpus import free_gpu_memory
 from .measure import BATCHES, Measurement, rotation
 from .memory import available_memory
 from .meter import Meter
@@ -30,7 +31,7 @@ MOST_TOKENS = 131_072
 _SHARE = 0.25
 """Of the seconds of a model's timings, for all further points together."""
 _LONGEST_CALL = 0.05
-"""Of the same, for one batch."""
+"""Of the same, for one batch, which is run twice and once a round."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,19 +90,35 @@ def measure_curves(
 ) -> list[ThroughputCurves]:
     """Time the further points of each model, in as many rounds as the rest, and join the known.
 
-    `seconds` is the time for a model's timings, of which this takes about a quarter more.
+    `seconds` is the time for a model's timings, of which this takes about a quarter more, and
+    about twice as much where every batch is nearly too slow. A process that dies of a point is
+    started anew, without that point.
     """
     progress("throughput by batch and window length")
     plans = [_Plan.of(*each, seconds=seconds) for each in zip(processes, measured, strict=True)]
     rounds = len(measured[0].rounds)
     taken: list[dict[_Shape, list[list[float]]]]
     taken = [{shape: [] for shape in plan.shapes} for plan in plans]
+    lost: list[list[str]] = [[] for _ in plans]
     for number in range(rounds):
         for place in rotation(len(processes), number):
             share = seconds * _SHARE / (rounds * max(len(taken[place]), 1))
-            for shape, times in taken[place].items():
-                times.append(shape.time(processes[place], share))
-    return [_joined(*each) for each in zip(measured, plans, taken, strict=True)]
+            for shape in list(taken[place]):
+                try:
+                    taken[place][shape].append(shape.time(processes[place], share))
+                except DeadWorkerError as error:
+                    del taken[place][shape]
+                    lost[place].append(f"{shape}: {error}")
+                    _start_anew(processes[place], measured[place])
+    return [_joined(*each) for each in zip(measured, plans, taken, lost, strict=True)]
+
+
+def _start_anew(process: ModelProcess, measured: Measurement) -> None:
+    """Start a process that died again, with the windows it had, each shape of them run once."""
+    process.restart()
+    if process.call(Meter.describe).windows < measured.windows:
+        process.call(Meter.extend)
+    process.call(Meter.warm_up, seconds=0.0)
 
 
 @dataclass(frozen=True)
@@ -153,20 +170,21 @@ class _Plan:
         for batch, length in [*large, *other]:
             try:
                 shape = _Shape.of(process, batch, length)
-                if why := _too_much(shape, known[-1], measured, seconds):
+                why = _too_slow(shape, known[-1], measured, seconds)
+                if why := why or _too_large(shape.work(known[-1]), process, measured):
                     left_out.append(f"{shape}: {why}")
                     continue
                 shape.time(process, 0.0)
-            except DeadWorkerError:
-                raise
-            except GenoslimError as error:  # too many tokens for the network, or for a GPU
+            except GenoslimError as error:  # too many tokens for the network, or for the memory
                 left_out.append(f"batch {batch} of {length} bp: {error}")
+                if isinstance(error, DeadWorkerError):
+                    _start_anew(process, measured)
             else:
                 shapes.append(shape)
         return cls(known, tuple(shapes), tuple(left_out))
 
 
-def _too_much(shape: _Shape, known: _Shape, measured: Measurement, seconds: float) -> str:
+def _too_slow(shape: _Shape, known: _Shape, measured: Measurement, seconds: float) -> str:
     """Say why a batch is not run here, from what the largest `known` one took; "" if it is."""
     if (tokens := shape.batch * shape.tokens) > MOST_TOKENS:
         return f"{tokens:,} tokens, more than {MOST_TOKENS:,}"
@@ -174,16 +192,30 @@ def _too_much(shape: _Shape, known: _Shape, measured: Measurement, seconds: floa
     one, limit = times * known.batch / measured.throughput(known.batch), seconds * _LONGEST_CALL
     if one > limit:
         return f"would take about {one:.2g} s, more than {limit:.2g} s (--seconds raises that)"
-    memory, free = measured.memory, available_memory()
-    if memory.loaded is not None and free is not None:
-        needed = times * (memory.peak - memory.loaded)
-        if needed > free / 2:
-            return f"would need up to {needed / 1e6:.0f} MB of the {free / 1e6:.0f} that are free"
+    return ""
+
+
+def _too_large(times: float, process: ModelProcess, measured: Measurement) -> str:
+    """Say which memory a batch of so many `times` the largest known one's work would fill."""
+    memory, weights = measured.memory, process.subject.size
+    on_card = memory.gpu if memory.cuda_peak is None else memory.cuda_peak
+    own = None if memory.loaded is None else memory.peak - memory.loaded
+    card = None if measured.on_cpu or on_card is None else max(0, on_card - weights)
+    for held, free, where in (
+        (own, available_memory(), "are free"),
+        (card, free_gpu_memory(), "are free on the GPU"),
+    ):
+        if held is not None and free is not None and times * held > free / 2:
+            needed = f"{times * held / 1e6:.0f} MB of the {free / 1e6:.0f}"
+            return f"would need up to {needed} that {where}"
     return ""
 
 
 def _joined(
-    measured: Measurement, plan: _Plan, taken: Mapping[_Shape, Sequence[Sequence[float]]]
+    measured: Measurement,
+    plan: _Plan,
+    taken: Mapping[_Shape, Sequence[Sequence[float]]],
+    lost: Sequence[str],
 ) -> ThroughputCurves:
     single, *larger = plan.known
     known = [single.point([part.model for part in measured.rounds])]
@@ -196,5 +228,5 @@ def _joined(
     return ThroughputCurves(
         by_batch=tuple(point for point in (*known, *further) if point.window_length == own),
         by_length=tuple(sorted(by_length, key=lambda point: point.window_length)),
-        left_out=plan.left_out,
+        left_out=(*plan.left_out, *lost),
     )

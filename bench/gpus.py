@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Gpu", "GpuEnergy", "gpu_energy", "gpu_memory", "gpus"]
+__all__ = ["Gpu", "GpuEnergy", "free_gpu_memory", "gpu_energy", "gpu_memory", "gpus"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +58,18 @@ def gpu_memory(process: int | None = None) -> int | None:
         except nvml.NVMLError:  # not told of shares of a card
             return None
     return sum(held) if held else None
+
+
+def free_gpu_memory() -> int | None:
+    """Return the bytes that are free on the first GPU that CUDA shows; None as in `gpu_energy`."""
+    with _nvml() as nvml:
+        card = None if nvml is None else next(_visible(nvml), None)
+        if card is None or not _same_order(nvml):
+            return None
+        try:
+            return int(nvml.nvmlDeviceGetMemoryInfo(card).free)
+        except nvml.NVMLError:  # memory that the processor shares
+            return None
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,10 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..bundle.machine import control_groups
+
+_ROOT = Path("/")
 _STATUS = Path("/proc/self/status")
-_MEMINFO = Path("/proc/meminfo")
 
 
 @dataclass(frozen=True)
@@ -35,13 +37,36 @@ def memory_use(status: Path = _STATUS) -> MemoryUse:
         return MemoryUse(None, peak, "ru_maxrss")
 
 
-def available_memory(meminfo: Path = _MEMINFO) -> int | None:
-    """Return the bytes that can be had without swapping (MemAvailable), None where not told."""
+def available_memory(root: Path = _ROOT) -> int | None:
+    """Return the bytes that can be had without swapping, None where that is not told.
+
+    MemAvailable of the machine, or what the control groups of this process leave, if less.
+    """
+    machine = _field(root / "proc/meminfo", "MemAvailable:")
+    known = [] if machine is None else [machine * 1024]
+    groups = (_free_in(group) for group in control_groups("memory", root))
+    return min([*known, *(free for free in groups if free is not None)], default=None)
+
+
+def _free_in(group: Path) -> int | None:
+    """Return what a control group (version 2 or 1) leaves; None without a limit.
+
+    Pages of files that have not been read for a while count as held, and are given up on demand.
+    """
+    for limit, used, files in _GROUP_FILES:
+        most, held = _field(group / limit), _field(group / used)
+        if most is not None and held is not None:
+            return max(0, most - held + (_field(group / "memory.stat", files) or 0))
+    return None
+
+
+def _field(path: Path, name: str = "") -> int | None:
+    """Return the number after a name at the start of a line of a file, None if there is none."""
     try:
-        found = re.search(r"^MemAvailable:\s+(\d+) kB$", meminfo.read_text(), re.M)
+        found = re.search(rf"^{name}\s*(\d+)\b", path.read_text(), re.M)
     except OSError:
         return None
-    return None if found is None else int(found[1]) * 1024
+    return None if found is None else int(found[1])
 
 
 def parse_status(text: str) -> MemoryUse:
@@ -50,4 +75,8 @@ def parse_status(text: str) -> MemoryUse:
     return MemoryUse(found["VmRSS"], found["VmHWM"], "VmHWM")
 
 
+_GROUP_FILES = (
+    ("memory.max", "memory.current", "inactive_file"),
+    ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+)
 _FIELDS = re.compile(r"^(VmRSS|VmHWM):\s+(\d+) kB$", re.M)

@@ -35,7 +35,8 @@ class ModelProcess:
         precision: Precision = "fp32",
     ) -> None:
         self.subject = subject
-        self._worker = Worker(
+        self._start = partial(
+            Worker,
             partial(
                 Meter,
                 subject,
@@ -46,6 +47,7 @@ class ModelProcess:
             ),
             environment={"OMP_NUM_THREADS": str(threads)} if threads else {},
         )
+        self._worker = self._start()
 
     def __enter__(self) -> ModelProcess:
         return self
@@ -69,6 +71,11 @@ class ModelProcess:
         except GenoslimError as error:
             path = str(self.subject.path)
             raise error if path in str(error) else type(error)(f"{path}: {error}") from None
+
+    def restart(self) -> None:
+        """End the process, if it did not end itself, and start a fresh one."""
+        self._worker.close()
+        self._worker = self._start()
 
     def close(self) -> None:
         """End the process."""

@@ -10,7 +10,14 @@ from pathlib import Path
 
 from ..errors import UsageError
 
-__all__ = ["available_threads", "cpu_quota", "cpuinfo_field", "processor_name", "usable_cores"]
+__all__ = [
+    "available_threads",
+    "control_groups",
+    "cpu_quota",
+    "cpuinfo_field",
+    "processor_name",
+    "usable_cores",
+]
 
 _ROOT = Path("/")
 
@@ -49,18 +56,20 @@ def cpu_quota(root: Path = _ROOT) -> float | None:
     The smallest limit from the process's own group up, under `root`, of version 2 (`cpu.max`) and
     version 1 (`cpu.cfs_quota_us` over `cpu.cfs_period_us`) alike.
     """
-    limits = [limit for group in _groups(root) if (limit := _limit(group)) is not None]
+    limits = [
+        limit for group in control_groups("cpu", root) if (limit := _limit(group)) is not None
+    ]
     return min(limits, default=None)
 
 
-def _groups(root: Path) -> Iterator[Path]:
-    """Yield the folders of the groups that may limit the CPU, with all above them.
+def control_groups(controller: str, root: Path = _ROOT) -> Iterator[Path]:
+    """Yield the folders of this process's groups that may limit `cpu` or `memory`, and all above.
 
     A container may see the path of its group from outside, where only the top exists inside.
     """
     for line in _read(root / "proc/self/cgroup").splitlines():
         _, controllers, path = line.split(":", 2)
-        if controllers and "cpu" not in controllers.split(","):
+        if controllers and controller not in controllers.split(","):
             continue
         top = root / "sys/fs/cgroup" / controllers
         group = top / path.lstrip("/")

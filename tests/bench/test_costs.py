@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,8 +19,10 @@ from genoslim.bench.cost_table import training_speed_up
 from genoslim.bench.costs import measure_costs, measure_energy
 from genoslim.bench.curves import ThroughputCurves, ThroughputPoint, measure_curves
 from genoslim.bench.energy import Counters, RaplPackage
+from genoslim.bench.first_prediction import Asked
 from genoslim.bench.latency import Range
 from genoslim.bench.measure import Measurement, measure
+from genoslim.bench.meter import Meter
 from genoslim.bench.process import ModelProcess
 from genoslim.bench.projection import project
 from genoslim.bench.result import Settings
@@ -125,6 +133,50 @@ def test_points_too_large_for_the_memory_are_left_out_and_said(
     assert "batch 256 of 60 bp: would need up to " in found.left_out[0]
 
 
+def test_points_too_large_for_the_card_are_left_out_and_said(
+    process: ModelProcess, measured: Measurement, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("genoslim.bench.curves.free_gpu_memory", lambda: 10**9)
+    memory = replace(measured.memory, gpu=10**9 + process.subject.size)
+    found = curves(process, replace(measured, memory=memory), seconds=3.0)
+    assert len(found.by_batch) == 5  # a model on the CPU
+    card = replace(measured, memory=memory, provider="CUDAExecutionProvider")
+    found = curves(process, card, seconds=3.0)
+    assert found.left_out[0].startswith("batch 256 of 60 bp: would need up to 4000 MB of the 1000")
+    assert found.left_out[0].endswith(" that are free on the GPU")
+
+
+class Mortal(ModelProcess):
+    """A process that is killed, as for its memory, by some calls on large batches."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        self.spared = {256: 0, 1024: 2}  # while points are chosen, and in the second round
+        super().__init__(*arguments, **named)
+
+    def call(self, method: Any, *arguments: Any, **named: Any) -> Any:
+        if method is Meter.throughput and (batch := named["batch"]) in self.spared:
+            if not self.spared[batch]:
+                os.kill(self._worker.pid, signal.SIGKILL)
+            self.spared[batch] -= 1
+        return super().call(method, *arguments, **named)
+
+
+def test_a_process_that_dies_of_a_point_goes_on_without_it(
+    bundle: Path, data: LabelledData, measured: Measurement, tmp_path: Path
+) -> None:
+    write_workload(data.sequences, tmp_path)
+    subject = open_subject(bundle, "slim")
+    with Mortal(subject, workload=tmp_path, device="cpu", threads=1) as process:
+        found = curves(process, measured, seconds=3.0)
+        assert process.call(Meter.describe).windows == measured.windows
+    assert [point.batch for point in found.by_batch] == [1, 8, 64]
+    assert len(found.by_length) == 5
+    assert len(found.left_out) == 2
+    for batch, told in zip((256, 1024), found.left_out, strict=True):
+        assert told.startswith(f"batch {batch} of 60 bp: {bundle}: ")
+        assert "SIGKILL" in told
+
+
 def test_windows_the_network_cannot_take_are_left_out_and_said(
     bundle: Path, data: LabelledData, tmp_path: Path
 ) -> None:
@@ -149,11 +201,17 @@ def test_training_speed_is_compared_where_the_machine_was_the_same() -> None:
         device="cuda:1",
         threads=2,
         precision="bf16",
+        processor="Some CPU",
+        gpu="Some card",
     )
     same = replace(cost, sequences_per_second=25.0, device="cuda:0")
     assert training_speed_up(cost, same) == 2.0
     assert training_speed_up(cost, replace(same, device="cpu")) is None
     assert training_speed_up(cost, replace(same, threads=1)) is None
+    assert training_speed_up(cost, replace(same, gpu="another")) is None
+    assert training_speed_up(cost, replace(same, processor="another")) is None
+    unknown = replace(cost, processor=None, gpu=None)
+    assert training_speed_up(unknown, unknown) is None
     assert training_speed_up(cost, None) is None
 
 
@@ -199,6 +257,40 @@ def test_a_start_that_fails_is_one_clear_line(bundle: Path, data: LabelledData) 
     machine = Machine(device="tensorrt", backend="auto", threads=1)
     with pytest.raises(GenoslimError, match=r"slim: its cold start ended with 1: .*tensorrt"):
         measure_cold_starts([subject], data.sequences[:1], machine, starts=1, progress=quiet)
+
+
+def test_a_start_that_hangs_is_ended(
+    bundle: Path, data: LabelledData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("genoslim.bench.cold_start._LIMIT", 0.01)
+    machine = Machine(device="cpu", backend="auto", threads=1)
+    with pytest.raises(GenoslimError, match=r"its cold start took more than 0\.01 s and was ended"):
+        measure_cold_starts(
+            [open_subject(bundle, "slim")], data.sequences[:1], machine, starts=1, progress=quiet
+        )
+
+
+def test_a_cold_start_of_openvino_reports_to_nobody(bundle: Path, data: LabelledData) -> None:
+    asked = Asked(
+        path=str(bundle),
+        engine="openvino",
+        device="cpu",
+        threads=1,
+        precision="fp32",
+        window=data.sequences[0],
+    )
+    program = (
+        "import sys; from genoslim.bench.first_prediction import main; main();"
+        " sys.exit(sys.modules['openvino_telemetry'] is not None)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", program, json.dumps(asked)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(json.loads(done.stdout)) == 4
 
 
 def test_energy_is_metered_over_the_windows_that_were_scored(

@@ -10,7 +10,7 @@ import pytest
 
 from genoslim.bench.energy import open_counters
 from genoslim.bench.environment import describe_environment
-from genoslim.bench.gpus import Gpu, gpu_memory, gpus
+from genoslim.bench.gpus import Gpu, free_gpu_memory, gpu_memory, gpus
 
 CARDS = ("GPU-aaaa", "GPU-bbbb", "GPU-cccc")
 
@@ -35,7 +35,9 @@ def three_cards(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
             "nvmlDeviceGetHandleByUUID": {uuid: uuid for uuid in CARDS}.__getitem__,
             "NVMLError": LookupError,
             "nvmlDeviceGetName": lambda card: f"Card {card[-4:]}",
-            "nvmlDeviceGetMemoryInfo": lambda card: SimpleNamespace(total=80 * 10**9),
+            "nvmlDeviceGetMemoryInfo": lambda card: SimpleNamespace(
+                total=80 * 10**9, free=1000 * (CARDS.index(card) + 1)
+            ),
             "nvmlDeviceGetComputeRunningProcesses": lambda card: [
                 SimpleNamespace(pid=pid, usedGpuMemory=used) for pid, used in processes[card]
             ],
@@ -90,6 +92,19 @@ def test_what_a_card_does_not_tell_is_not_known(
     monkeypatch.setattr(three_cards, "nvmlDeviceGetComputeRunningProcesses", refuse)
     assert gpus()[0] == Gpu(name="Card aaaa", memory=None, driver="580.95")
     assert gpu_memory() is None
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-aaaa")
+    assert free_gpu_memory() is None
+
+
+def test_free_memory_is_that_of_the_first_card(
+    three_cards: types.ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,0")
+    assert free_gpu_memory() is None  # the cards differ: CUDA may count them otherwise
+    monkeypatch.setenv("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
+    assert free_gpu_memory() == 3000
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert free_gpu_memory() is None
 
 
 def test_without_nvml_nothing_is_known(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,12 +35,33 @@ def test_memory_is_read_from_the_kernel() -> None:
 
 
 def test_free_memory_is_read_from_the_kernel(tmp_path: Path) -> None:
-    told = tmp_path / "meminfo"
+    told = tmp_path / "proc" / "meminfo"
+    told.parent.mkdir()
     told.write_text("MemTotal:  9 kB\nMemFree:  1 kB\nMemAvailable:   2048 kB\n")
-    assert available_memory(told) == 2 * 1024**2
+    assert available_memory(tmp_path) == 2 * 1024**2
     told.write_text("MemTotal:  9 kB\n")
-    assert available_memory(told) is None
+    assert available_memory(tmp_path) is None
     assert available_memory(tmp_path / "absent") is None
+
+
+def test_free_memory_is_what_the_control_groups_leave(tmp_path: Path) -> None:
+    def write(path: str, text: str) -> None:
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text)
+
+    write("proc/meminfo", "MemAvailable:   2048 kB\n")
+    write("proc/self/cgroup", "3:cpu,cpuacct:/job\n2:memory:/job\n0::/job/step\n")
+    write("sys/fs/cgroup/job/step/memory.max", "max\n")
+    write("sys/fs/cgroup/job/step/memory.current", "700\n")
+    assert available_memory(tmp_path) == 2 * 1024**2
+    write("sys/fs/cgroup/job/memory.max", "5000\n")
+    write("sys/fs/cgroup/job/memory.current", "3000\n")
+    assert available_memory(tmp_path) == 2000
+    write("sys/fs/cgroup/job/memory.stat", "anon 2600\ninactive_file 400\n")
+    assert available_memory(tmp_path) == 2400
+    write("sys/fs/cgroup/memory/job/memory.limit_in_bytes", "1500\n")
+    write("sys/fs/cgroup/memory/job/memory.usage_in_bytes", "1600\n")
+    assert available_memory(tmp_path) == 0
 
 
 def test_memory_grows_with_what_is_held() -> None:
