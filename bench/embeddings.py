@@ -12,7 +12,7 @@ from ..data.dataset import LabelledData
 from ..data.variant import Variant
 from ..errors import GenoslimError
 from ..models import resolve
-from ..models.batches import CPU_BATCH_TOKENS, GPU_BATCH_TOKENS, GPU_MULTIPLE, batches
+from ..models.batches import batch_limits, batches
 from ..models.fingerprint import fingerprint_model
 from ..models.weight_files import find_weights
 
@@ -74,13 +74,9 @@ def embed(
     device = torch.device("cuda" if cuda else "cpu")
     model, tokenizer = load(folder).eval().to(device), load_tokenizer(folder)
     rows = tokenizer.encode(sequences)
-    multiple = GPU_MULTIPLE if cuda else 1
+    tokens, multiple = batch_limits(gpu=cuda)
     order, parts = [], []
-    for batch in batches(
-        [len(row) for row in rows],
-        tokens=GPU_BATCH_TOKENS if cuda else CPU_BATCH_TOKENS,
-        multiple=multiple,
-    ):
+    for batch in batches([len(row) for row in rows], tokens=tokens, multiple=multiple):
         padded = tokenizer.pad([rows[place] for place in batch], multiple=multiple)
         ids, mask = (torch.from_numpy(part).to(device) for part in padded)
         with torch.inference_mode():

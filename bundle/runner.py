@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import UsageError
-from ..models.batches import CPU_BATCH_TOKENS, GPU_BATCH_TOKENS, GPU_MULTIPLE, batches
+from ..models.batches import batch_limits, batches
 from ..models.tokenizer import SequenceTokenizer, refuse_one_string
 from .machine import available_threads
 from .sessions import open_session
@@ -58,8 +58,8 @@ class GraphRunner:
         self.tf32: bool = self._session.tf32
         self.num_labels: int = self._session.num_labels
         self.on_gpu: bool = self._session.on_gpu
-        self.batch_tokens: int = GPU_BATCH_TOKENS if self.on_gpu else CPU_BATCH_TOKENS
-        self._multiple = GPU_MULTIPLE if self.on_gpu else 1
+        self.batch_tokens: int
+        self.batch_tokens, self._multiple = batch_limits(gpu=self.on_gpu)
         where = f"{self.provider} in TF32" if self.tf32 else self.provider
         _LOG.info("%s: %s, %s, threads: %d", graph.name, backend, where, self.threads)
 

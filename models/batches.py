@@ -7,7 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-__all__ = ["CPU_BATCH_TOKENS", "GPU_BATCH_TOKENS", "GPU_MULTIPLE", "batches", "padded_length"]
+__all__ = [
+    "CPU_BATCH_TOKENS",
+    "GPU_BATCH_TOKENS",
+    "GPU_MULTIPLE",
+    "batch_limits",
+    "batches",
+    "padded_length",
+]
 
 CPU_BATCH_TOKENS, GPU_BATCH_TOKENS = 1024, 16384
 """Default budgets of a batch: rows x longest row, in tokens."""
@@ -20,6 +27,11 @@ a plan for every length that it meets.
 """
 
 _SPREAD = 1.25  # the longest row of a batch is at most this much longer than its shortest
+
+
+def batch_limits(*, gpu: bool) -> tuple[int, int]:
+    """Return the default budget of a batch in tokens, and what its lengths are rounded up to."""
+    return (GPU_BATCH_TOKENS, GPU_MULTIPLE) if gpu else (CPU_BATCH_TOKENS, 1)
 
 
 def padded_length(longest: int, *, multiple: int = 1, limit: int | None = None) -> int:

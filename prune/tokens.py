@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..models.batches import GPU_MULTIPLE, batches, padded_length
+from ..models.batches import GPU_MULTIPLE, batch_limits, batches, padded_length
 from ..models.tokenizer import SequenceTokenizer
 
 _BUCKET_BATCHES = 50
@@ -78,12 +78,9 @@ class TokenTable:
 
     def to(self, device: torch.device) -> TokenTable:
         """Return the table on `device`, where batches are then cut without a transfer."""
-        return replace(
-            self,
-            ids=self.ids.to(device),
-            positions=self.positions.to(device),
-            multiple=GPU_MULTIPLE if device.type == "cuda" else 1,
-        )
+        ids, positions = self.ids.to(device), self.positions.to(device)
+        _, multiple = batch_limits(gpu=device.type == "cuda")
+        return replace(self, ids=ids, positions=positions, multiple=multiple)
 
     def by_length(self, tokens: int) -> list[Tensor]:
         """Return the rows in order of length, in batches of at most `tokens`, but one row at least.
