@@ -14,6 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from ..errors import GenoslimError, in_a_line
 from .onnx_runtime import CPU
 
 __all__ = ["Placement", "products_on_cpu", "profiled", "profiling"]
@@ -27,16 +28,30 @@ _PRODUCTS = ("MatMul", "Gemm", "Attention")
 
 @contextmanager
 def profiling(options: Any) -> Iterator[None]:
-    """Have a session that is made in the body with `options` write its profile; then forget it."""
-    with TemporaryDirectory(prefix="genoslim-") as folder:
+    """Have a session that is made in the body with `options` write its profile; then forget it.
+
+    GenoslimError where there is no place to write it.
+    """
+    try:
+        temporary = TemporaryDirectory(prefix="genoslim-")
+    except OSError as error:
+        raise GenoslimError(f"no place for a session's profile: {in_a_line(error)}") from error
+    with temporary as folder:
         options.enable_profiling = True
         options.profile_file_prefix = str(Path(folder) / "session")
         yield
 
 
 def profiled(session: Any) -> Placement:
-    """End the profiling of a session, and return where the nodes of its runs were."""
-    events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
+    """End the profiling of a session, and return where the nodes of its runs were.
+
+    GenoslimError for a profile that is not there or not whole, as on a full disk.
+    """
+    path = Path(session.end_profiling())
+    try:
+        events = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise GenoslimError(f"{path}: a session's profile is not whole ({error})") from error
     ran = (event["args"] for event in events if event.get("cat") == "Node")
     return Counter((node["op_name"], node["provider"]) for node in ran if "provider" in node)
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnxruntime
 import pytest
 
 from genoslim.bundle.placement import Placement, products_on_cpu, profiled, profiling
+from genoslim.errors import GenoslimError
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 FEEDS = {"input_ids": np.zeros((1, 4), np.int64), "attention_mask": np.ones((1, 4), np.int64)}
@@ -31,6 +33,16 @@ def test_a_profile_tells_where_nodes_ran_and_leaves_nothing(
     assert not Path(options.profile_file_prefix).parent.exists()
     np.testing.assert_array_equal(session.run(None, FEEDS), expected)  # it runs on, unprofiled
     assert list(here.iterdir()) == []
+
+
+@pytest.mark.parametrize("text", [None, "", '[{"cat": "No'])
+def test_a_profile_that_is_not_whole_is_told(text: str | None, tmp_path: Path) -> None:
+    path = tmp_path / "session.json"
+    if text is not None:
+        path.write_text(text)
+    session = SimpleNamespace(end_profiling=lambda: str(path))
+    with pytest.raises(GenoslimError, match=r"session\.json: a session's profile is not whole"):
+        profiled(session)
 
 
 @pytest.mark.parametrize(
