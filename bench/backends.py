@@ -18,7 +18,7 @@ from ..bundle.choice import choose_backend
 from ..bundle.machine import available_threads
 from ..bundle.runner import GraphRunner
 from ..errors import GenoslimError, UsageError, needs_extra
-from ..models.batches import CPU_BATCH_TOKENS, GPU_BATCH_TOKENS, GPU_MULTIPLE, batches
+from ..models.batches import batch_limits, batches
 from ..models.precision import Precision, float32_products, resolve_precision, type_of
 from ..models.tokenizer import SequenceTokenizer
 from .subjects import Engine, Subject
@@ -48,11 +48,20 @@ class Runner(Protocol):
         """Return logits [n, labels] in the order of `sequences`."""
 
 
-def with_backend(subject: Subject, backend: str, *, device: str, threads: int | None) -> Subject:
+def with_backend(
+    subject: Subject,
+    backend: str,
+    *,
+    device: str,
+    threads: int | None,
+    precision: Precision = "fp32",
+) -> Subject:
     """Return a bundle with the backend it will run on: `auto` is measured, as `score` does it."""
     if subject.bundle is None:
         return subject
-    chosen = choose_backend(subject.bundle, backend, device=device, threads=threads)
+    chosen = choose_backend(
+        subject.bundle, backend, device=device, threads=threads, tf32=precision == "tf32"
+    )
     return replace(subject, backend=cast(Engine, chosen))
 
 
@@ -73,20 +82,21 @@ def open_runner(
 ) -> Runner:
     """Load a model on its backend; no hash of a bundle's files is taken again.
 
-    A bundle has a precision of its own; in `tf32` its float32 products are computed in that.
+    A bundle has a precision of its own; in `tf32` the products of an fp32 one are computed in that.
     `device` is auto, cpu or cuda (see `open_session`).
     """
     if subject.bundle is None:
         return TorchRunner(subject.path, device=device, threads=threads, precision=precision)
+    tf32 = precision == "tf32" and subject.bundle.manifest.precision == "fp32"
     runner = GraphRunner(
         subject.bundle.graph,
         SequenceTokenizer.from_folder(subject.path),
         device=device,
         threads=threads,
         backend=subject.backend,
-        tf32=precision == "tf32",
+        tf32=tf32,
     )
-    if precision == "tf32" and not runner.tf32:
+    if tf32 and not runner.tf32:
         raise UsageError(f"precision tf32 needs a CUDA device, this is {runner.provider}")
     return runner
 
@@ -125,7 +135,8 @@ class TorchRunner:
 
     def pad(self, rows: Sequence[Ids]) -> tuple[Ids, Ids]:
         """Return ids and mask, both int64 [B, T]."""
-        return self.tokenizer.pad(rows, multiple=GPU_MULTIPLE if self.on_gpu else 1)
+        _, multiple = batch_limits(gpu=self.on_gpu)
+        return self.tokenizer.pad(rows, multiple=multiple)
 
     def run(self, input_ids: Ids, attention_mask: Ids) -> Logits:
         """Return logits [B, labels]; the copy to the host waits for the device."""
@@ -142,12 +153,9 @@ class TorchRunner:
         places = {sequence: place for place, sequence in enumerate(dict.fromkeys(sequences))}
         rows = self.tokenizer.encode(list(places))
         found = np.empty((len(rows), self._model.config.num_labels), np.float32)
-        for batch in batches(
-            [len(row) for row in rows],
-            tokens=GPU_BATCH_TOKENS if self.on_gpu else CPU_BATCH_TOKENS,
-            rows=batch_size,
-            multiple=GPU_MULTIPLE if self.on_gpu else 1,
-        ):
+        lengths = [len(row) for row in rows]
+        tokens, multiple = batch_limits(gpu=self.on_gpu)
+        for batch in batches(lengths, tokens=tokens, rows=batch_size, multiple=multiple):
             found[batch] = self.run(*self.pad([rows[place] for place in batch]))
         return found[np.fromiter((places[s] for s in sequences), np.intp, len(sequences))]
 

@@ -58,7 +58,7 @@ def _bundle(asked: Asked) -> Iterator[None]:
         device=asked["device"],
         threads=asked["threads"],
         backend=asked["engine"],
-        tf32=asked["precision"] == "tf32",
+        tf32=asked["precision"] == "tf32" and bundle.manifest.precision == "fp32",
     )
     yield
     runner.logits([asked["window"]])

@@ -116,7 +116,13 @@ def with_backends(prepared: Prepared, machine: Machine) -> Prepared:
     All models know the precision that they are computed in.
     """
     chosen = (
-        with_backend(subject, machine.backend, device=machine.device, threads=machine.threads)
+        with_backend(
+            subject,
+            machine.backend,
+            device=machine.device,
+            threads=machine.threads,
+            precision=machine.precision,
+        )
         for subject in prepared.subjects
     )
     return replace(prepared, subjects=tuple(computed_in(machine.precision, one) for one in chosen))

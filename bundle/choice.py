@@ -46,22 +46,27 @@ class _Record:
 
 
 def choose_backend(
-    bundle: Bundle, backend: str = "auto", *, device: str = "auto", threads: int | None = None
+    bundle: Bundle,
+    backend: str = "auto",
+    *,
+    device: str = "auto",
+    threads: int | None = None,
+    tf32: bool = False,
 ) -> ChosenBackend:
     """Return the backend to run `bundle` on: `onnxruntime` or `openvino`.
 
     `auto` is the faster one, ONNX Runtime where nothing is to be compared: OpenVINO is not
-    installed, the device is a GPU, the precision is not fp32. OpenVINO is only taken, even by
-    name, where its logits were found to agree with ONNX Runtime's; else `auto` goes on without it
-    and warns. Raises UsageError for an unknown backend and, for `openvino` by name, GateError (its
-    logits differ) or GenoslimError (the comparison failed).
+    installed, the device is a GPU, the precision is not fp32, or `tf32` is asked for. OpenVINO is
+    only taken, even by name, where its logits were found to agree with ONNX Runtime's; else `auto`
+    goes on without it and warns. Raises UsageError for an unknown backend and, for `openvino` by
+    name, GateError (its logits differ) or GenoslimError (the comparison failed).
     """
     if backend not in ("auto", *BACKENDS):
         raise UsageError(f"backend is {backend!r}; expected auto, {' or '.join(BACKENDS)}")
     threads = available_threads(threads)
     if backend == "openvino":
         return _proved(bundle, device, threads)
-    if backend == "onnxruntime" or not _comparable(bundle, device):
+    if backend == "onnxruntime" or tf32 or not _comparable(bundle, device):
         return "onnxruntime"
     try:
         found, origin = _comparison(bundle, threads)

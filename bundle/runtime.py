@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..errors import UsageError
 from ..models.tokenizer import SequenceTokenizer, normalise, refuse_one_string
 from .bundle import Bundle
 from .choice import choose_backend
@@ -36,7 +37,8 @@ class Runtime(GraphRunner):
     """A bundle, ready to score: `probabilities` are calibrated by the bundle's temperature.
 
     `backend` may be `auto` (the faster one here) besides the two; OpenVINO is taken by either
-    only where it was found exact: see `choose_backend`, which also says what is raised.
+    only where it was found exact: see `choose_backend`, which also says what is raised. UsageError
+    for `tf32` of a bundle that is not fp32.
     """
 
     def __init__(
@@ -48,12 +50,17 @@ class Runtime(GraphRunner):
         backend: Backend = "auto",
         tf32: bool = False,
     ) -> None:
+        if tf32 and bundle.manifest.precision != "fp32":
+            raise UsageError(
+                f"{bundle.folder}: tf32 is of fp32 bundles, this one is"
+                f" {bundle.manifest.precision}; drop --tf32"
+            )
         super().__init__(
             bundle.graph,
             SequenceTokenizer.from_folder(bundle.folder),
             device=device,
             threads=threads,
-            backend=choose_backend(bundle, backend, device=device, threads=threads),
+            backend=choose_backend(bundle, backend, device=device, threads=threads, tf32=tf32),
             tf32=tf32,
         )
         self.bundle = bundle

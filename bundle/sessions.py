@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 import numpy as np
 
 from ..errors import GenoslimError, UsageError, install_hint, needs_extra
+from ..models.precision import require_tf32
+from .cuda_driver import compute_capability
 from .onnx_runtime import CPU, CUDA, import_onnxruntime, load_cuda, quiet, reason_of
 from .placement import products_on_cpu, profiled, profiling
 
@@ -77,7 +79,7 @@ def open_session(
 
     `device` auto is CUDA where that loads and computes, else the CPU, with a warning if CUDA was
     offered. OpenVINO runs on the CPU. With `tf32` the factors of float32 products on CUDA are
-    rounded to 10 bits of mantissa.
+    rounded to 10 bits of mantissa: UsageError where the card has no units for that.
     """
     if device not in get_args(Device):
         raise UsageError(f"device is {device!r}; expected auto, cpu or cuda")
@@ -87,6 +89,8 @@ def open_session(
         raise UsageError("backend openvino runs on the CPU, not on cuda; drop one of the two")
     if tf32 and (backend == "openvino" or device == "cpu"):
         raise UsageError("tf32 is of CUDA: it needs --device cuda and --backend onnxruntime")
+    if tf32 and (found := compute_capability()) is not None:
+        require_tf32(found)
     _give_back_memory()
     if backend == "openvino":
         return OpenVinoSession(graph, threads=threads)
@@ -104,6 +108,8 @@ def _best_session(graph: Path, *, threads: int, tf32: bool) -> OnnxSession:
             return OnnxSession(graph, device="cuda", threads=threads, tf32=tf32)
         except GenoslimError as error:
             _LOG.warning("device auto: going on with the CPU: %s", error)
+    if tf32:
+        _LOG.warning("device auto: TF32 is of CUDA: the CPU computes float32 in IEEE float32")
     return OnnxSession(graph, device="cpu", threads=threads)
 
 
@@ -132,6 +138,8 @@ class OnnxSession:
             if device == "cuda":
                 self._require_gpu(missing)
         self.tf32: bool = tf32
+        if tf32 and compute_capability() is None:
+            _LOG.warning("TF32 asked for: cards below compute capability 8.0 do not have it")
         self.num_labels: int = self._session.get_outputs()[0].shape[1]
 
     def _opened(self, onnxruntime: Any, graph: Path, options: Any, providers: list[Any]) -> Any:

@@ -17,6 +17,7 @@ __all__ = [
     "Precision",
     "autocast",
     "float32_products",
+    "require_tf32",
     "resolve_precision",
     "type_of",
 ]
@@ -38,7 +39,7 @@ def resolve_precision(wanted: Precision | Literal["auto"], device: torch.device)
     UsageError for fp16 and tf32 on a CPU, and for tf32 on a card without it.
     """
     if device.type == "cuda":
-        return _on_cuda(wanted)
+        return _on_cuda(wanted, device)
     if wanted in ("fp16", "tf32"):
         raise UsageError(f"precision {wanted} needs a CUDA device, this one is {device.type}")
     if wanted == "bf16":
@@ -47,20 +48,27 @@ def resolve_precision(wanted: Precision | Literal["auto"], device: torch.device)
     return "fp32"
 
 
-def _on_cuda(wanted: Precision | Literal["auto"]) -> Precision:
+def _on_cuda(wanted: Precision | Literal["auto"], device: torch.device) -> Precision:
     import torch
 
-    has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
+    found = torch.cuda.get_device_capability(device)
+    has_units = found >= _TENSOR_CORES
     if wanted == "auto":
-        return "bf16" if has_bf16 else "fp16"
-    if wanted == "bf16" and not has_bf16:
+        return "bf16" if has_units else "fp16"
+    if wanted == "bf16" and not has_units:
         _log.warning("this GPU only emulates bf16: fp16 is faster")
-    if wanted == "tf32" and (found := torch.cuda.get_device_capability()) < _TENSOR_CORES:
+    if wanted == "tf32":
+        require_tf32(found)
+    return wanted
+
+
+def require_tf32(found: tuple[int, int]) -> None:
+    """Raise UsageError where a card of this compute capability has no units for TF32."""
+    if found < _TENSOR_CORES:
         raise UsageError(
             "precision tf32 needs compute capability 8.0 (Ampere) or later, this GPU has"
             f" {'.'.join(map(str, found))}; choose fp32 or fp16"
         )
-    return wanted
 
 
 def type_of(precision: Precision) -> torch.dtype:
@@ -83,18 +91,33 @@ def autocast(precision: Precision, device: torch.device) -> AbstractContextManag
 
 @contextmanager
 def float32_products(precision: Precision, device: torch.device) -> Iterator[None]:
-    """Have float32 products on CUDA in the body, backward passes included, in TF32 or not.
+    """Have float32 products and convolutions on CUDA in the body in TF32 or not, backward too.
 
     In IEEE float32 but for `tf32`, whatever the process had set, which it has again afterwards.
     """
     if device.type != "cuda":
         yield
         return
-    import torch
-
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+    switches = _switches(tf32=precision == "tf32")
+    before = [getattr(backend, name) for backend, name, _ in switches]
+    for backend, name, value in switches:
+        setattr(backend, name, value)
     try:
         yield
     finally:
-        torch.set_float32_matmul_precision(before)
+        for (backend, name, _), value in zip(switches, before, strict=True):
+            setattr(backend, name, value)
+
+
+def _switches(*, tf32: bool) -> list[tuple[object, str, object]]:
+    """Return what is set for products and convolutions: where, which attribute, and to what.
+
+    The older pair cannot be read once a process has used the newer one, which torch has from 2.9.
+    """
+    import torch
+
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    if hasattr(cudnn, "conv") and hasattr(matmul, "fp32_precision"):
+        value = "tf32" if tf32 else "ieee"
+        return [(matmul, "fp32_precision", value), (cudnn.conv, "fp32_precision", value)]
+    return [(matmul, "allow_tf32", tf32), (cudnn, "allow_tf32", tf32)]

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from genoslim.bench import backends
 from genoslim.bench.backends import Runner, TorchRunner, computed_in, open_runner, with_backend
 from genoslim.bench.rule import Machine
 from genoslim.bench.subjects import open_subject
 from genoslim.data.dataset import LabelledData
 from genoslim.errors import GenoslimError, UsageError
+from genoslim.models import batches
 from genoslim.models.precision import Precision
 
 
@@ -120,7 +120,7 @@ def test_rows_of_one_length_and_rows_of_a_budget_give_the_same(
 ) -> None:
     runner = TorchRunner(checkpoint, device="cpu", threads=1)
     expected = runner.logits(data.sequences)
-    monkeypatch.setattr(backends, "CPU_BATCH_TOKENS", 40)
+    monkeypatch.setattr(batches, "CPU_BATCH_TOKENS", 40)
     np.testing.assert_allclose(runner.logits(data.sequences), expected, atol=1e-5)
     runner.on_gpu = True  # lengths are multiples of 16 then
     np.testing.assert_allclose(runner.logits(data.sequences), expected, atol=1e-5)

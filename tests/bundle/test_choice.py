@@ -101,6 +101,7 @@ def test_other_threads_are_another_measurement(bundle: Bundle, measure: Measure)
         ({"backend": "onnxruntime"}, BOTH, "fp32"),
         ({}, {"onnxruntime": "1.31"}, "fp32"),
         ({"device": "cuda"}, BOTH, "fp32"),
+        ({"tf32": True}, BOTH, "fp32"),
         ({}, {"onnxruntime-gpu": "1.31", "openvino": "2026.4"}, "fp32"),
         ({}, BOTH, "int8"),
     ],

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from genoslim.bundle.bundle import Bundle
+from genoslim.bundle.bundle import Bundle, write_manifest
 from genoslim.bundle.runner import random_windows
 from genoslim.bundle.runtime import Runtime, to_probabilities
 from genoslim.errors import UsageError
@@ -119,6 +119,13 @@ def test_options_are_checked(bundle_folder):
         Runtime(bundle, threads=0)
 
 
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
+def test_tf32_is_of_fp32_bundles(bundle_folder, make_manifest, precision):
+    bundle = write_manifest(bundle_folder, make_manifest(precision=precision))
+    with pytest.raises(UsageError, match=f"tf32 is of fp32 bundles, this one is {precision}; drop"):
+        Runtime(bundle, tf32=True)
+
+
 def test_it_says_what_it_runs_on(runtime):
     found = (runtime.backend, runtime.provider, runtime.threads)
     assert found == ("onnxruntime", "CPUExecutionProvider", 1)
@@ -163,7 +170,7 @@ import sys
 for name in ("torch", "transformers", "onnx", "onnxscript", "pyarrow", "sklearn", "optimum"):
     sys.modules[name] = None
 from pathlib import Path
-from genoslim.bundle.bundle import Bundle
+from genoslim.bundle.bundle import Bundle, write_manifest
 from genoslim.bundle.runtime import Runtime
 runtime = Runtime(Bundle.open(Path({str(bundle_folder)!r})), backend="onnxruntime")
 print(runtime.probabilities(["ACGT"]).shape)

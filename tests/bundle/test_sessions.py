@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import json
+import os
 import re
 import subprocess
 import sys
@@ -15,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from genoslim.bundle import placement, sessions
 from genoslim.bundle.sessions import BACKENDS, OnnxSession, OpenVinoSession, open_session
 from genoslim.errors import GenoslimError, UsageError
 
@@ -220,6 +223,7 @@ NO_DEVICE = (
     "/onnxruntime_src/onnxruntime/core/providers/cuda/cuda_call.cc:121 bool CudaCall() CUDA failure"
     " 100: no CUDA-capable device is detected ; GPU=-1 ; hostname=node ; expr=cudaSetDevice(0);"
 )
+DROPPED = "device auto: TF32 is of CUDA: the CPU computes float32 in IEEE float32"
 NO_KERNEL = "[ONNXRuntimeError] : 1 : FAIL : CUDA error cudaErrorNoKernelImageForDevice:209"
 
 
@@ -274,7 +278,8 @@ def test_auto_says_in_one_line_why_it_goes_on_with_the_cpu(
     pretend(EVERY, running, **failing)
     session = open_onnx(graph, "auto", tf32=True)
     assert (session.provider, session.on_gpu, session.tf32) == (CPU, False, False)
-    (told,) = caplog.messages
+    told, dropped = caplog.messages
+    assert dropped == DROPPED
     assert re.match(f"device auto: going on with the CPU: .*{reason}", told)
     assert "\n" not in told
     assert "hostname" not in told
@@ -285,6 +290,41 @@ def test_auto_without_cuda_on_offer_has_nothing_to_say(pretend, graph, caplog):
     pretend([CPU], [CPU])
     assert open_onnx(graph, "auto").provider == CPU
     assert caplog.messages == []
+    assert not open_onnx(graph, "auto", tf32=True).tf32
+    assert caplog.messages == [DROPPED]
+
+
+@pytest.mark.parametrize("device", ["auto", "cuda"])
+def test_tf32_is_refused_on_a_card_without_it(pretend, graph, device, monkeypatch):
+    pretend(EVERY, [CUDA, CPU])
+    monkeypatch.setattr(sessions, "compute_capability", lambda: (7, 5))
+    assert open_onnx(graph, device).on_gpu
+    with pytest.raises(UsageError, match=r"tf32 needs compute capability 8\.0 .* GPU has 7\.5"):
+        open_onnx(graph, device, tf32=True)
+
+
+@pytest.mark.parametrize(
+    ("capability", "said"),
+    [(None, ["TF32 asked for: cards below compute capability 8.0 do not have it"]), ((8, 0), [])],
+)
+def test_what_is_not_known_of_a_card_is_said(pretend, graph, capability, said, monkeypatch, caplog):
+    pretend(EVERY, [CUDA, CPU])
+    monkeypatch.setattr(sessions, "compute_capability", lambda: capability)
+    assert open_onnx(graph, "cuda", tf32=True).tf32
+    assert caplog.messages == said
+
+
+def test_auto_goes_on_where_there_is_no_place_for_a_profile(pretend, graph, caplog, monkeypatch):
+    def full(prefix: str) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/tmp/genoslim-1")
+
+    pretend(EVERY, [CUDA, CPU])
+    monkeypatch.setattr(placement, "TemporaryDirectory", full)
+    assert open_onnx(graph, "auto").provider == CPU
+    assert caplog.messages == [
+        "device auto: going on with the CPU: no place for a session's profile: /tmp/genoslim-1: No"
+        " space left on device"
+    ]
 
 
 def test_a_device_by_name_that_does_not_load_is_refused(pretend, graph):

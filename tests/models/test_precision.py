@@ -18,13 +18,8 @@ CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 @pytest.fixture
 def card(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
     """A GPU in name alone, that has bfloat16 by emulation only."""
-    found: dict[str, object] = {"capability": (7, 5), "bf16": False}
-
-    def is_bf16_supported(including_emulation: bool = True) -> object:
-        return including_emulation or found["bf16"]
-
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", is_bf16_supported)
-    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: found["capability"])
+    found: dict[str, object] = {"capability": (7, 5)}
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: found["capability"])
     return found
 
 
@@ -49,7 +44,7 @@ def test_a_card_without_units_for_bf16_takes_fp16(
 
 
 def test_a_card_with_units_for_bf16_takes_all(card: dict[str, object]) -> None:
-    card |= {"capability": (9, 0), "bf16": True}
+    card["capability"] = 9, 0
     assert resolve_precision("auto", CUDA) == "bf16"
     assert [resolve_precision(name, CUDA) for name in PRECISIONS] == list(PRECISIONS)
 
@@ -60,12 +55,30 @@ def test_tf32_is_on_for_tf32_alone_and_put_back(precision: Precision, before: st
     torch.set_float32_matmul_precision(before)
     try:
         with float32_products(precision, CUDA):
-            assert torch.backends.cuda.matmul.allow_tf32 == (precision == "tf32")
+            assert _now() == ["tf32" if precision == "tf32" else "ieee"] * 2
         assert torch.get_float32_matmul_precision() == before
         with float32_products("tf32", CPU):
             assert torch.get_float32_matmul_precision() == before
     finally:
         torch.set_float32_matmul_precision("highest")
+
+
+@pytest.mark.parametrize("before", ["ieee", "tf32"])
+def test_what_a_process_set_by_torchs_newer_switches_is_put_back(before: str) -> None:
+    matmul, conv = torch.backends.cuda.matmul, torch.backends.cudnn.conv
+    first = _now()
+    matmul.fp32_precision = conv.fp32_precision = before
+    try:
+        with float32_products("fp32", CUDA):
+            assert _now() == ["ieee", "ieee"]
+        assert _now() == [before, before]
+    finally:
+        matmul.fp32_precision, conv.fp32_precision = first
+
+
+def _now() -> list[str]:
+    """What products and convolutions are computed in on CUDA."""
+    return [torch.backends.cuda.matmul.fp32_precision, torch.backends.cudnn.conv.fp32_precision]
 
 
 @pytest.mark.parametrize(("precision", "kind"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
