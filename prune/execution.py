@@ -48,9 +48,12 @@ class Executor:
     threads: int | None = None
     device: str = "auto"
 
-    def settings(self, base: Setting, trials: int) -> list[Setting]:
-        """Return one setting for each worker: never more of them than trials."""
-        devices = self._devices()
+    def settings(self, base: Setting, trials: int, recipe: Recipe) -> list[Setting]:
+        """Return one setting for each worker: never more of them than trials.
+
+        Of unlike GPUs those have workers that compute the recipe as the first one does.
+        """
+        devices = self._alike(recipe)
         remote, on_cpu = self.kind == "ray", devices == ["cpu"]
         small = _is_small(base.model)
         workers = self.workers or _workers(len(devices), on_cpu=on_cpu, small=small)
@@ -62,13 +65,16 @@ class Executor:
             for index in range(workers)
         ]
 
-    def numerics(self, recipe: Recipe) -> Numerics:
+    def numerics(self, recipe: Recipe, known: Numerics | None = None) -> Numerics:
         """Return what trials of a recipe are trained on and in.
 
+        `known` is what trials of the run were: a cluster's workers see whether theirs is the same.
         UsageError for a precision that the device has not, or that is only known on a cluster.
         """
         device = torch.device(self._devices()[0])
         if device.type == "cuda" and recipe.precision == "auto" and not torch.cuda.is_available():
+            if known is not None:
+                return Numerics("cuda", known.precision)
             raise UsageError(
                 "precision auto: no GPU here tells what the cluster's can; give --precision"
                 " bf16 (from compute capability 8.0 on), fp16 or fp32"
@@ -80,6 +86,17 @@ class Executor:
         remote = self.kind == "ray" and self.device == "cuda"
         return ["cuda:0"] if remote else resolve_devices(self.device)
 
+    def _alike(self, recipe: Recipe) -> list[str]:
+        """Return the devices that compute a recipe as the first one does; a line names others."""
+        first, *others = self._devices()
+        if not others:
+            return [first]
+        numerics = numerics_on(torch.device(first), recipe)
+        alike = [device for device in others if _computes(device, recipe, numerics)]
+        if left := [device for device in others if device not in alike]:
+            _log.warning("%s left out: not in %s, as %s", listed(left), numerics.precision, first)
+        return [first, *alike]
+
     def pool(self, settings: Sequence[Setting], monitor: Monitor) -> Pool:
         """Start the workers; one local worker is this process itself."""
         if self.kind == "ray":
@@ -88,6 +105,13 @@ class Executor:
         if len(settings) == 1:
             return InlinePool(settings[0], monitor.stepped)
         return ProcessPool(settings, monitor.stepped)
+
+
+def _computes(device: str, recipe: Recipe, numerics: Numerics) -> bool:
+    try:
+        return numerics_on(torch.device(device), recipe) == numerics
+    except UsageError:  # it has not the precision
+        return False
 
 
 def _workers(devices: int, *, on_cpu: bool, small: bool) -> int:
@@ -119,8 +143,9 @@ def run_trials(
         return
     if any(spec.recipe.lora for spec in specs):
         require_peft()
-    require_same(setting.numerics, executor.numerics(driver.todo[0][1].recipe))
-    settings = executor.settings(setting, len(driver.todo))
+    recipe = driver.todo[0][1].recipe
+    require_same(setting.numerics, executor.numerics(recipe, setting.numerics))
+    settings = executor.settings(setting, len(driver.todo), recipe)
     monitor = Monitor(len(specs), len(specs) - len(driver.todo), len(settings), progress)
     driver.monitor = monitor
     try:

@@ -35,7 +35,8 @@ class Numerics:
 def numerics_on(device: torch.device, recipe: Recipe) -> Numerics:
     """Return those of a recipe on a device; UsageError for a precision that it has not."""
     wanted = recipe.precision
-    if wanted == "fp32" or wanted == "bf16":
+    unseen = device.type == "cuda" and not torch.cuda.is_available()  # a cluster's, from elsewhere
+    if wanted != "auto" and (unseen or wanted in ("fp32", "bf16")):
         return Numerics(_kind(device.type), wanted)
     return Numerics(_kind(device.type), resolve_precision(wanted, device))
 
@@ -49,9 +50,12 @@ def numerics_of(result: TrialResult) -> Numerics:
 def require_same(known: Numerics | None, here: Numerics) -> None:
     """Raise GenoslimError where trials would go on otherwise than those that are done."""
     if known is not None and known != here:
+        where = f"a GPU that has {known.precision}"  # a begun run's --precision is settled
+        if known.device != here.device:
+            where = f"--device {known.device}"
         raise GenoslimError(
             f"the run's trials are {known}, here they would be {here}, and figures of the two"
-            " cannot be compared: give the same --device and --precision, or another folder with -o"
+            f" cannot be compared: go on with {where}, or in another folder (-o)"
         )
 
 

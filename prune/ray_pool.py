@@ -32,6 +32,27 @@ class Versions:
         """Return those of this process."""
         return cls(__version__, describe_environment().torch)
 
+    def public(self) -> Versions:
+        """Return them without what torch was built for, "cu130" of "2.13.0+cu130"."""
+        return replace(self, torch=self.torch.partition("+")[0])
+
+    def require_same(self, workers: Sequence[Versions]) -> None:
+        """Raise GenoslimError unless workers have the same, and what they have of this process.
+
+        Nothing is trained in this process: its torch may be built for other devices than theirs.
+        """
+        for worker in workers:
+            if worker.public() != self.public():
+                other = f"here are {self}"
+            elif worker != workers[0]:
+                other = f"another {workers[0]}"
+            else:
+                continue
+            raise GenoslimError(
+                f"ray: a worker has {worker}, {other}: their figures could not be compared; install"
+                " the same on every node"
+            )
+
     def __str__(self) -> str:
         return f"genoslim {self.genoslim} and torch {self.torch}"
 
@@ -131,12 +152,7 @@ class RayPool:
             found = [self._ray.get(reference) for reference in ready]
         except self._ray.exceptions.RayError as error:
             raise GenoslimError(f"ray: a worker did not start: {in_a_line(error)}") from None
-        for versions in found:
-            if versions != Versions.here():
-                raise GenoslimError(
-                    f"ray: a worker has {versions}, here are {Versions.here()}: their figures could"
-                    " not be compared; install the same on every node"
-                )
+        Versions.here().require_same(found)
         if late:
             free = _resources(self._ray.available_resources())
             why = f"not ready within {seconds:g} s: each takes {self._needs}, free now: {free}"

@@ -103,7 +103,7 @@ def run_one(run: RunFolder, trial_hash: str, *, executor: Executor) -> None:
             " lists them"
         )
     spec = known[trial_hash]
-    runner = TrialRunner(executor.settings(setting_of(run), 1)[0])
+    runner = TrialRunner(executor.settings(setting_of(run), 1, spec.recipe)[0])
     try:
         outcome = runner.run(spec, keep_weights=not spec.dropped)
     except KeyboardInterrupt:

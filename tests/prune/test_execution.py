@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from processes import children
 from sweeps import assert_same_results
 
@@ -19,6 +20,7 @@ from genoslim.interrupts import Terminated, sigterm_interrupts
 from genoslim.prune import execution
 from genoslim.prune import runner as runners
 from genoslim.prune.execution import Executor, run_trials
+from genoslim.prune.numerics import Numerics
 from genoslim.prune.plan import (
     SweepConfig,
     attempts,
@@ -146,9 +148,9 @@ def test_an_interrupt_logs_one_line_and_goes_on_up(
 
 def test_workers_and_threads(config: SweepConfig, tmp_path: Path) -> None:
     base = setting_of(open_sweep(tmp_path / "run", config))
-    assert len(Executor(device="cpu", workers=3).settings(base, 10)) == 3
-    assert len(Executor(device="cpu", workers=3).settings(base, 2)) == 2
-    small = Executor(device="cpu").settings(base, 1000)
+    assert len(Executor(device="cpu", workers=3).settings(base, 10, config.recipe)) == 3
+    assert len(Executor(device="cpu", workers=3).settings(base, 2, config.recipe)) == 2
+    small = Executor(device="cpu").settings(base, 1000, config.recipe)
     assert len(small) == usable_cores()
     assert {setting.threads for setting in small} == {1}
 
@@ -169,7 +171,27 @@ def test_trials_of_a_small_model_share_a_gpu(
     monkeypatch.setattr(execution, "resolve_devices", lambda device: cards)
     monkeypatch.setattr(execution, "usable_cores", lambda: cores)
     monkeypatch.setattr(execution, "_is_small", lambda model: small)
-    found = Executor().settings(base, 100)
+    monkeypatch.setattr(execution, "numerics_on", lambda device, recipe: Numerics("cuda", "bf16"))
+    found = Executor().settings(base, 100, config.recipe)
     assert [setting.device for setting in found] == [cards[n % 2] for n in range(workers)]
     assert {setting.threads for setting in found} == {max(1, cores // workers)}
-    assert len(Executor(workers=1).settings(base, 100)) == 1
+    assert len(Executor(workers=1).settings(base, 100, config.recipe)) == 1
+
+
+def test_unlike_gpus_do_not_train_one_run(
+    config: SweepConfig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    base = setting_of(open_sweep(tmp_path / "run", config))
+    cards = {"cuda:0": (8, 0), "cuda:1": (7, 5), "cuda:2": (9, 0)}
+    monkeypatch.setattr(execution, "resolve_devices", lambda device: list(cards))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: cards[str(device)])
+    for precision, used in (("auto", "bf16"), ("tf32", "tf32")):
+        caplog.clear()
+        recipe = replace(config.recipe, precision=precision)
+        found = Executor(workers=4).settings(base, 4, recipe)
+        assert [setting.device for setting in found] == ["cuda:0", "cuda:2"] * 2
+        assert caplog.messages == [f"cuda:1 left out: not in {used}, as cuda:0"]

@@ -14,7 +14,7 @@ import torch
 from genoslim.errors import GenoslimError, UsageError
 from genoslim.prune.execution import Executor
 from genoslim.prune.judging import judge_run
-from genoslim.prune.numerics import Numerics, numerics_of, numerics_on
+from genoslim.prune.numerics import Numerics, numerics_of, numerics_on, require_same
 from genoslim.prune.plan import SweepConfig, open_sweep, plan, setting_of, spec_of
 from genoslim.prune.recipe import Recipe
 from genoslim.prune.run_folder import RunFolder
@@ -66,6 +66,21 @@ def test_auto_on_a_cluster_is_not_guessed(monkeypatch: pytest.MonkeyPatch) -> No
     with pytest.raises(UsageError, match=r"precision auto: no GPU here .* give --precision"):
         remote.numerics(Recipe())
     assert remote.numerics(Recipe(precision="bf16")) == GPU
+    assert remote.numerics(Recipe(precision="tf32")) == Numerics("cuda", "tf32")
+    assert remote.numerics(Recipe(), GPU) == GPU  # a begun run goes on from a node without a GPU
+    assert remote.numerics(Recipe(), CPU) != CPU
+
+
+@pytest.mark.parametrize(
+    ("here", "advice"),
+    [
+        (CPU, r"go on with --device cuda, or in another folder \(-o\)"),
+        (Numerics("cuda", "fp16"), r"go on with a GPU that has bf16, or in another folder \(-o\)"),
+    ],
+)
+def test_advice_that_a_begun_run_can_follow(here: Numerics, advice: str) -> None:
+    with pytest.raises(GenoslimError, match=advice):
+        require_same(GPU, here)
 
 
 def test_a_run_notes_what_it_is_trained_on(config: SweepConfig, tmp_path: Path) -> None:

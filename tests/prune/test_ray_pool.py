@@ -106,6 +106,18 @@ def test_other_versions_on_a_node_are_refused(
         RayPool([replace(setting, threads=1)])
 
 
+def test_the_drivers_torch_may_be_built_for_another_device() -> None:
+    driver, workers = Versions("2.0", "2.13.0+cpu"), Versions("2.0", "2.13.0+cu130")
+    driver.require_same([workers, workers])
+    with pytest.raises(
+        GenoslimError, match=r"torch 2\.13\.0\+cpu, another genoslim .*\+cu130: the"
+    ):
+        driver.require_same([workers, driver])
+    for other in (replace(workers, torch="2.12.0+cu130"), replace(workers, genoslim="1.0")):
+        with pytest.raises(GenoslimError, match=r"here are genoslim 2\.0 and torch 2\.13\.0\+cpu"):
+            driver.require_same([workers, other])
+
+
 def test_a_worker_tells_what_went_wrong(finished: RunFolder, setting: Setting) -> None:
     worker = RayWorker(replace(setting, threads=1))
     spec = replace(plan(finished)[3], dropped=(7,))
