@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
-
-import torch
+from typing import TYPE_CHECKING, Literal
 
 from ..errors import GenoslimError
 from ..models.precision import PRECISIONS, Precision, resolve_precision
 from .recipe import Recipe
 from .trial import TrialResult
+
+if TYPE_CHECKING:
+    import torch
 
 DeviceKind = Literal["cpu", "cuda"]
 
@@ -34,6 +35,8 @@ class Numerics:
 
 def numerics_on(device: torch.device, recipe: Recipe) -> Numerics:
     """Return those of a recipe on a device; UsageError for a precision that it has not."""
+    import torch
+
     wanted = recipe.precision
     unseen = device.type == "cuda" and not torch.cuda.is_available()  # a cluster's, from elsewhere
     if wanted != "auto" and (unseen or wanted in ("fp32", "bf16")):

@@ -166,7 +166,7 @@ def test_nothing_is_begun_where_a_package_is_missing(
 
 
 def test_the_packages_are_those_of_the_extras() -> None:
-    names = {"sklearn": "scikit-learn"}
+    names = {"sklearn": "scikit-learn", "vl_convert": "vl-convert-python"}
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     wanted = [*extras["optional-dependencies"]["train"], *extras["optional-dependencies"]["cpu"]]
     assert sorted(names.get(name, name.replace("_", "-")) for name in demo_module.PACKAGES) == (

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from browser import plotted
 from click.testing import CliRunner
 
 from genoslim.cli import main
@@ -83,8 +85,10 @@ def test_frontier_and_picture_are_written(made: tuple[Path, Pruned]) -> None:
     assert (folder / "out" / "frontier.png").read_bytes().startswith(b"\x89PNG")
     assert "frontier" not in json.loads((folder / "out" / "prune.json").read_text())
     page = pruned.report.read_text()
-    assert page.count('src="data:image/png;base64,') == 1
-    assert all(f"<td>{size}</td>" in page for size in pruned.frontier.sizes)
+    for name in ("frontier-layers", "frontier-ms"):
+        assert {row["layers"] for row in plotted(page, name)} >= set(pruned.frontier.sizes)
+    for size in pruned.frontier.sizes:
+        assert re.search(rf"<t[dh][^>]*>{size}</t[dh]>", page)
 
 
 def test_the_command_prints_the_frontier_and_trains_nothing_twice(
