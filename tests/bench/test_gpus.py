@@ -45,6 +45,7 @@ def three_cards(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
     )
     monkeypatch.setitem(sys.modules, "pynvml", nvml)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.delenv("CUDA_DEVICE_ORDER", raising=False)
     return nvml
 
 
