@@ -11,6 +11,7 @@ class FreeModel:
     """Answers 0.5 at once."""
 
     backend = provider = "none"
+    tf32 = False
 
     def __init__(self, bundle: Bundle, **_: object) -> None:
         self.bundle = bundle
